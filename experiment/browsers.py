@@ -1,0 +1,257 @@
+"""The browsers: PhantomJS, Chrome and Firefox, a fresh one for every page.
+
+All are driven the same way: a driver program is started, a session opened, the page loaded, one
+script asks what came, and both are ended. Only the program and its options differ.
+"""
+
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import certifi
+import psutil
+from selenium import webdriver
+from selenium.common.exceptions import TimeoutException, WebDriverException
+from selenium.webdriver.chrome.service import Service as ChromeService
+from selenium.webdriver.common.options import ArgOptions
+from selenium.webdriver.common.service import Service
+from selenium.webdriver.firefox.service import Service as FirefoxService
+from selenium.webdriver.remote.client_config import ClientConfig
+from selenium.webdriver.remote.remote_connection import RemoteConnection
+from urllib3.exceptions import HTTPError
+
+from experiment.clients import SIZE_LIMIT, Answer, Deadline, FetchError, Phases, Trust
+from experiment.programs import Programs, find
+from experiment.study import ClientName
+
+CHECK = """
+var entry = window.performance && performance.getEntriesByType
+    && performance.getEntriesByType('navigation')[0];
+var timing = entry && entry.serverTiming || [], origin = null;
+for (var i = 0; i < timing.length; i++)
+    if (timing[i].name === 'origin') origin = timing[i].duration;
+return [location.href, entry && entry.responseStatus || null, origin];
+"""
+"""What came: address, HTTP status and the origin's own delay, where the browser can tell."""
+
+REASONS = {
+    "tls": "ERR_CERT|ERR_SSL|ERR_BAD_SSL|nssFailure|nssBadCert|InsecureCertificate",
+    "redirects": "ERR_TOO_MANY_REDIRECTS|redirectLoop",
+    "timeout": "ERR_TIMED_OUT|ERR_CONNECTION_TIMED_OUT|netTimeout",
+    "connection": "net::ERR_|about:neterror",
+}
+"""How the browsers' own words for a failed load map to the vocabulary; the first match counts."""
+
+
+@dataclass
+class Browser:
+    """What the browsers share; a subclass says which program it is and with what options."""
+
+    name: ClassVar[ClientName]
+    connection: ClassVar[type[RemoteConnection]] = RemoteConnection
+    keep_alive: ClassVar[bool] = True
+
+    timeout_s: float
+    trust: Trust
+    programs: Programs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.programs = find(self.name)
+
+    def prepare(self) -> None:
+        """Selenium is imported with this module."""
+
+    def service(self) -> Service:
+        """The driver program, not yet started."""
+        raise NotImplementedError
+
+    def options(self) -> ArgOptions:
+        """What the session asks of the browser."""
+        raise NotImplementedError
+
+    def get(self, url: str, phases: Phases, deadline: Deadline) -> Answer:
+        """Load the page in a fresh browser."""
+        with self._open(phases, deadline) as driver:
+            with phases.timed("load"):
+                driver.get(url)
+                source = driver.page_source
+            with phases.timed("check"):
+                final_url, status, origin_ms = driver.execute_script(CHECK)
+                if len(source) > SIZE_LIMIT:
+                    raise FetchError("too large")
+                return Answer(source.encode(), len(source), final_url, status, origin_ms)
+
+    @contextmanager
+    def _open(self, phases: Phases, deadline: Deadline) -> Iterator[webdriver.Remote]:
+        service = self.service()
+        deadline.stop = lambda: _kill(service)
+        try:
+            with phases.timed("browser_start"):
+                driver = self._start(service)
+            yield driver
+        except BaseException:
+            with phases.timed("close"):
+                _kill(service)
+                service.stop()
+            raise
+        with phases.timed("close"):
+            try:
+                driver.quit()
+            finally:
+                service.stop()
+
+    def _start(self, service: Service) -> webdriver.Remote:
+        service.start()
+        config = ClientConfig(
+            f"http://127.0.0.1:{service.port}",
+            keep_alive=self.keep_alive,
+            timeout=int(self.timeout_s) + 1,
+        )
+        return webdriver.Remote(self.connection(client_config=config), options=self.options())
+
+    def reason(self, error: BaseException) -> str | None:
+        """The vocabulary's word for an exception of Selenium or of its connection."""
+        if isinstance(error, FetchError):
+            return str(error)
+        if isinstance(error, TimeoutException):
+            return "timeout"
+        if isinstance(error, WebDriverException | HTTPError | OSError):
+            words = f"{type(error).__name__} {error}"
+            found = (word for word, pattern in REASONS.items() if re.search(pattern, words))
+            return next(found, "browser")
+        return None
+
+
+def _kill(service: Service) -> None:
+    """End the driver and what it started; quiet where there is nothing left."""
+    process = getattr(service, "process", None)
+    if process is None or process.poll() is not None:
+        return
+    with suppress(psutil.NoSuchProcess):
+        driver = psutil.Process(process.pid)
+        for item in [*driver.children(recursive=True), driver]:
+            with suppress(psutil.NoSuchProcess):
+                item.kill()
+
+
+class GhostConnection(RemoteConnection):
+    """Selenium 4's commands in the older protocol of PhantomJS, where the two differ."""
+
+    extra_commands = {"executeScript": ("POST", "/session/$sessionId/execute")}  # type: ignore[dict-item]  # noqa: RUF012
+
+    def execute(self, command: str, params: dict[str, Any]) -> Any:
+        """Send a command; a new session and a script go out in the older form."""
+        if command == "newSession":
+            answer = super().execute(command, {"desiredCapabilities": {}})
+            session = {"sessionId": answer.get("sessionId"), "capabilities": answer["value"]}
+            return {"value": session}
+        return super().execute({"w3cExecuteScript": "executeScript"}.get(command, command), params)
+
+
+class GhostService(Service):
+    """PhantomJS, which has its driver (GhostDriver) built in."""
+
+    def __init__(self, programs: Programs, bundle: str) -> None:
+        self.bundle = bundle
+        super().__init__(str(programs.driver))
+
+    def command_line_args(self) -> list[str]:
+        """PhantomJS's own options."""
+        return [
+            f"--webdriver=127.0.0.1:{self.port}",
+            "--webdriver-loglevel=NONE",
+            "--ssl-protocol=any",
+            f"--ssl-certificates-path={self.bundle}",
+        ]
+
+    def is_connectable(self) -> bool:
+        """Whether it listens; it has no `ready` to ask for."""
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            return True
+        return False
+
+    def send_remote_shutdown_command(self) -> None:
+        """It knows no such command: it ends on SIGTERM."""
+
+
+class GhostOptions(ArgOptions):
+    """No options: PhantomJS takes its own on the command line."""
+
+    @property
+    def default_capabilities(self) -> dict[str, Any]:
+        """The name that the protocol asks for."""
+        return {"browserName": "phantomjs"}
+
+
+class PhantomJS(Browser):
+    """PhantomJS 2.1.1, the article's browser; a kept connection would cost 42 ms a command."""
+
+    name = "phantomjs"
+    connection = GhostConnection
+    keep_alive = False
+
+    def service(self) -> Service:
+        """PhantomJS itself."""
+        return GhostService(self.programs, self.trust.bundle or certifi.where())
+
+    def options(self) -> ArgOptions:
+        """None."""
+        return GhostOptions()
+
+
+class Chrome(Browser):
+    """Chrome, Chromium, or their small headless shell."""
+
+    name = "chrome"
+
+    def service(self) -> Service:
+        """chromedriver."""
+        return ChromeService(str(self.programs.driver))
+
+    def options(self) -> ArgOptions:
+        """Headless, and silent: nothing goes out but the page that was asked for."""
+        options = webdriver.ChromeOptions()
+        options.binary_location = str(self.programs.browser)
+        options.accept_insecure_certs = self.trust.embedded
+        for argument in (
+            "--headless",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-default-apps",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+        ):
+            options.add_argument(argument)
+        if os.geteuid() == 0:  # its sandbox refuses root
+            options.add_argument("--no-sandbox")
+        if self.trust.embedded:
+            options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+        return options
+
+
+class Firefox(Browser):
+    """Firefox."""
+
+    name = "firefox"
+
+    def service(self) -> Service:
+        """geckodriver."""
+        return FirefoxService(str(self.programs.driver))
+
+    def options(self) -> ArgOptions:
+        """Headless."""
+        options = webdriver.FirefoxOptions()
+        options.binary_location = str(self.programs.browser)
+        options.accept_insecure_certs = self.trust.embedded
+        options.add_argument("-headless")
+        return options
+
+
+BROWSERS: dict[ClientName, type[Browser]] = {
+    browser.name: browser for browser in (PhantomJS, Chrome, Firefox)
+}

@@ -1,0 +1,279 @@
+"""Fetch one page and time it: what every client shares, and `requests` itself.
+
+A client is a small object that travels to the workers. `fetch` never raises: a failed fetch is
+a row with its reason, and an exception that left a pool's worker would hang the pool.
+"""
+
+import hashlib
+import re
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol, Self
+
+from experiment.records import Fetch, Page
+from experiment.study import ClientName
+
+SIZE_LIMIT = 64_000_000
+"""Bytes of a page that are taken; a longer one is a failed fetch."""
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What a client has to know of the source: its certificates, and whether it is embedded."""
+
+    bundle: str | None = None
+    embedded: bool = False
+
+
+@dataclass
+class Answer:
+    """What a client learnt of the page it fetched; empty where it cannot tell."""
+
+    body: bytes = b""
+    length: int = 0
+    final_url: str | None = None
+    status: int | None = None
+    origin_ms: float | None = None
+
+
+@dataclass
+class Phases:
+    """Seconds of a fetch by phase; a phase that a client does not have stays empty."""
+
+    browser_start: float | None = None
+    load: float | None = None
+    check: float | None = None
+    close: float | None = None
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Time the block as the named phase, also when it raises."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            setattr(self, name, time.perf_counter() - begun)
+
+
+class FetchError(Exception):
+    """A fetch that failed for a reason of the vocabulary in data/README.md."""
+
+
+class Client(Protocol):
+    """What fetches a page."""
+
+    timeout_s: float
+    trust: Trust
+
+    def prepare(self) -> None:
+        """Import what the client needs; a worker does it before its first fetch."""
+
+    def get(self, url: str, phases: Phases, deadline: "Deadline") -> Answer:
+        """Fetch the page, timing each phase."""
+
+    def reason(self, error: BaseException) -> str | None:
+        """Why the fetch failed, in the vocabulary; None for an error of the client's own code."""
+
+
+def make(name: ClientName, timeout_s: float, trust: Trust) -> Client:
+    """The client of that name; Selenium is imported only for a browser."""
+    if name == "requests":
+        return Requests(timeout_s, trust)
+    from experiment import browsers
+
+    return browsers.BROWSERS[name](timeout_s, trust)
+
+
+class Deadline:
+    """The total time of a fetch: once it has passed, `stop` is called until the fetch gives up.
+
+    Libraries bound the wait for each byte, not for all of them, so a server that drips its
+    answer would hold a fetch for ever.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self.passed = False
+        self.stop: Callable[[], object] = lambda: None
+        self._done = threading.Event()
+
+    def __enter__(self) -> Self:
+        self._watch = threading.Thread(target=self._run, daemon=True)
+        self._watch.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._done.set()
+        self._watch.join()
+
+    def _run(self) -> None:
+        if not self._done.wait(self.timeout_s):
+            self.passed = True
+        while not self._done.is_set():
+            self.stop()
+            self._done.wait(0.1)
+
+
+def fetch(client: Client, zero: float, page: Page) -> Fetch:
+    """Fetch one page and time it; `zero` is the clock when the pool was ready.
+
+    Whatever goes wrong is the row's `error`.
+    """
+    phases, answer, error, failure = Phases(), Answer(), None, None
+    start = time.perf_counter()
+    with Deadline(client.timeout_s) as deadline:
+        try:
+            answer = client.get(page.url, phases, deadline)
+            error = _complaint(client, page, answer)
+        except BaseException as raised:
+            failure = raised
+            error = client.reason(raised) or f"unexpected {type(raised).__name__}"
+    end = time.perf_counter()
+    if failure is not None:
+        print(f"{page.url}: {failure!r}", file=sys.stderr)
+    seconds = {f"{item.name}_s": getattr(phases, item.name) for item in fields(phases)}
+    return Fetch(
+        page=page.number,
+        url=page.url,
+        final_url=answer.final_url,
+        worker=threading.get_native_id(),
+        start_s=start - zero,
+        end_s=end - zero,
+        fetch_s=end - start,
+        planned_ms=page.planned_ms,
+        origin_ms=answer.origin_ms,
+        status=answer.status,
+        length=answer.length or None,
+        sha256=hashlib.sha256(answer.body).hexdigest() if answer.body else None,
+        error="timeout" if deadline.passed else error,
+        **seconds,
+    )
+
+
+def _complaint(client: Client, page: Page, answer: Answer) -> str | None:
+    """What is wrong with an answer that came; browsers show a page of their own for an error."""
+    if not re.match("https?://", answer.final_url or ""):
+        return "connection"
+    if client.trust.embedded and answer.final_url != page.url:
+        return "wrong page"
+    return f"http {answer.status}" if (answer.status or 0) >= 400 else None
+
+
+def server_timing_ms(header: str) -> float | None:
+    """The origin's own delay from a `Server-Timing` header such as `origin;dur=231.4`."""
+    found = re.search(r"\borigin;dur=([0-9.]+)", header)
+    return float(found[1]) if found else None
+
+
+@dataclass
+class Requests:
+    """The article's `requests.get`: a new connection for every page."""
+
+    timeout_s: float
+    trust: Trust
+    sockets: "Sockets" = field(init=False, repr=False)
+
+    def prepare(self) -> None:
+        """Import requests."""
+        import requests  # noqa: F401
+
+    def get(self, url: str, phases: Phases, deadline: Deadline) -> Answer:
+        """Fetch the page; `load` is the article's call, `check` reads what came."""
+        import requests
+
+        with Sockets.opened_here() as sockets:
+            deadline.stop = sockets.shut
+            with (
+                phases.timed("load"),
+                requests.get(
+                    url, timeout=self.timeout_s, stream=True, verify=self.trust.bundle or True
+                ) as response,
+            ):
+                body = _read(response)
+        with phases.timed("check"):
+            return Answer(
+                body=body,
+                length=len(body),
+                final_url=response.url,
+                status=response.status_code,
+                origin_ms=server_timing_ms(response.headers.get("Server-Timing", "")),
+            )
+
+    def reason(self, error: BaseException) -> str | None:
+        """The vocabulary's word for an exception of requests."""
+        from requests import exceptions
+
+        if isinstance(error, FetchError):
+            return str(error)
+        words: dict[type[BaseException], str] = {
+            exceptions.SSLError: "tls",
+            exceptions.Timeout: "timeout",
+            exceptions.TooManyRedirects: "redirects",
+            exceptions.ContentDecodingError: "encoding",
+            exceptions.RequestException: "connection",
+        }
+        return next((word for kind, word in words.items() if isinstance(error, kind)), None)
+
+
+def _read(response: Any) -> bytes:
+    """The body of a response, up to the size limit."""
+    body = bytearray()
+    for chunk in response.iter_content(65536):
+        body += chunk
+        if len(body) > SIZE_LIMIT:
+            raise FetchError("too large")
+    return bytes(body)
+
+
+class Sockets:
+    """The sockets that a thread connects, so that another thread can shut them.
+
+    Python's own audit event tells of each; libraries do not hand theirs out while they wait.
+    """
+
+    _of_thread = threading.local()
+    _hooked = False
+
+    def __init__(self) -> None:
+        self._open: list[socket.socket] = []
+
+    @classmethod
+    @contextmanager
+    def opened_here(cls) -> Iterator[Self]:
+        """Collect the sockets that this thread connects in the block."""
+        if not Sockets._hooked:
+            Sockets._hooked = True
+            sys.addaudithook(_note_connection)
+        cls._of_thread.sockets = sockets = cls()
+        try:
+            yield sockets
+        finally:
+            del cls._of_thread.sockets
+            sockets.close()
+
+    def add(self, connecting: socket.socket) -> None:
+        """Keep a second handle, which stays good when TLS takes the first one over."""
+        self._open.append(connecting.dup())
+
+    def shut(self) -> None:
+        """End the connections, whatever is waiting on them."""
+        for item in list(self._open):
+            with suppress(OSError):
+                item.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give the handles back."""
+        for item in self._open:
+            item.close()
+
+
+def _note_connection(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "socket.connect":
+        sockets = getattr(Sockets._of_thread, "sockets", None)
+        if sockets is not None:
+            sockets.add(arguments[0])

@@ -1,0 +1,92 @@
+"""What machine this is, what runs on it, and how busy it is."""
+
+import importlib.metadata
+import multiprocessing
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+from experiment import programs
+from experiment.records import Machine
+from experiment.study import PROJECT, Study
+
+PACKAGES = ("aiohttp", "certifi", "psutil", "requests", "selenium", "urllib3", "uvloop")
+"""The packages that take part in a measurement."""
+
+
+def describe(study: Study) -> Machine:
+    """The machine as it counts for a run; raises `UserError` if a client cannot run on it."""
+    return Machine(
+        cpu=_cpu(),
+        cores=cores(),
+        memory_gb=round(psutil.virtual_memory().total / 2**30),
+        system=_system(),
+        python=platform.python_version(),
+        gil=getattr(sys, "_is_gil_enabled", lambda: True)(),
+        start_method=study.start_method or multiprocessing.get_context().get_start_method(),
+        packages={name: importlib.metadata.version(name) for name in PACKAGES},
+        browsers={name: programs.version(name) for name in study.clients if name != "requests"},
+    )
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def commit() -> str | None:
+    """The commit of the checkout, marked where files differ from it; None without git."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    result = subprocess.run(
+        [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return result.stdout.strip() or None
+
+
+def busy_share(seconds: float) -> float:
+    """The share of all cores that was in use during the next seconds."""
+    return psutil.cpu_percent(interval=seconds) / 100
+
+
+def pss_mb(processes: Iterable[psutil.Process]) -> float | None:
+    """Memory (MB) of processes, what they share counted once; None where Linux does not tell."""
+    if sys.platform != "linux":
+        return None
+    return sum(_pss_kb(process.pid) for process in processes) * 1024 / 1e6
+
+
+def _pss_kb(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it has ended meanwhile
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
+def _cpu() -> str:
+    if sys.platform == "linux":
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        return next(named, platform.machine())
+    asked = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _system() -> str:
+    if sys.platform == "linux":
+        name = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    else:
+        name = f"macOS {platform.mac_ver()[0]}"
+    return f"{name}, {platform.machine()}"

@@ -1,0 +1,123 @@
+"""Serial, threads, processes: one interface, and the modes differ by one line each."""
+
+import multiprocessing
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from multiprocessing.pool import AsyncResult, Pool, ThreadPool
+from typing import Any, Protocol, TypeVar
+
+from experiment.study import Mode, StartMethod
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+POLL_S = 0.05
+"""How often a waiting pool is asked whether all its workers live."""
+
+
+class WorkerDied(Exception):
+    """A worker process ended before its work did; multiprocessing would wait for it for ever."""
+
+
+class Semaphore(Protocol):
+    """What the semaphores of `threading` and `multiprocessing` have in common."""
+
+    def acquire(self, block: bool = ..., timeout: float | None = ...) -> bool: ...
+
+    def release(self) -> None: ...
+
+
+class Serial:
+    """The plain loop behind the interface of a pool: the caller is its only worker."""
+
+    def __init__(self, initializer: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        initializer(*arguments)
+
+    def map_async(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        chunksize: int | None = None,  # noqa: ARG002
+    ) -> "Done[Result]":
+        """Apply the function to each item, now."""
+        return Done([function(item) for item in items])
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def join(self) -> None:
+        """Nobody to wait for."""
+
+
+class Done(list[Result]):
+    """A result that is there already."""
+
+    def get(self, timeout: float | None = None) -> list[Result]:  # noqa: ARG002
+        """The results."""
+        return self
+
+
+class Workers:
+    """A pool of any mode whose workers are watched: a death raises `WorkerDied`."""
+
+    def __init__(self, pool: Serial | Pool) -> None:
+        self._pool = pool
+        self._processes = multiprocessing.active_children()
+
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item], chunk_size: int | None
+    ) -> list[Result]:
+        """The function applied to each item, in the order of the items."""
+        result: AsyncResult[list[Result]] | Done[Result]
+        result = self._pool.map_async(function, items, chunk_size)
+        while True:
+            try:
+                return result.get(POLL_S)
+            except multiprocessing.TimeoutError:
+                self._check()
+
+    def wait_until_ready(self, ready: Semaphore, size: int) -> None:
+        """Wait until `size` workers have released `ready`."""
+        for _ in range(size):
+            while not ready.acquire(True, POLL_S):
+                self._check()
+
+    def close(self) -> None:
+        """Let the workers finish and wait for their end."""
+        self._pool.close()
+        self._pool.join()
+
+    def _check(self) -> None:
+        for process in self._processes:
+            if process.exitcode is not None:
+                raise WorkerDied(f"a worker process ended with exit code {process.exitcode}")
+
+
+@contextmanager
+def workers(
+    mode: Mode, size: int, start_method: StartMethod | None, prepare: Callable[[], object]
+) -> Iterator[Workers]:
+    """Workers of a mode, each of which has called `prepare`; at the end they are waited for.
+
+    Raises `WorkerDied`; the broken pool is then left alone, since closing it could wait for ever.
+    """
+    context = multiprocessing.get_context(start_method)
+    ready: Any = context.Semaphore(0) if mode == "processes" else threading.Semaphore(0)
+    pool: Serial | Pool
+    match mode:
+        case "serial":
+            pool = Serial(_begin, (prepare, ready))
+        case "threads":
+            pool = ThreadPool(size, _begin, (prepare, ready))
+        case "processes":
+            pool = context.Pool(size, _begin, (prepare, ready))
+    group = Workers(pool)
+    group.wait_until_ready(ready, size)
+    yield group
+    group.close()
+
+
+def _begin(prepare: Callable[[], object], ready: Semaphore) -> None:
+    prepare()
+    ready.release()

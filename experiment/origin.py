@@ -1,0 +1,172 @@
+"""The embedded origin: a small web server on 127.0.0.1 that answers as Wikipedia did in 2018.
+
+A page's delay and length are drawn per (seed, round, page) from distributions fitted to the
+article's own measurements, so every mode meets the same pages with the same planned delays.
+Run as a program of its own; it ends when its standard input does, and takes its files with it.
+"""
+
+import asyncio
+import json
+import math
+import random
+import shutil
+import signal
+import ssl
+import struct
+import sys
+import time
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import certifi
+import trustme
+import uvloop
+from aiohttp import web
+
+DELAY_MIXTURE = ((0.455, 0.1661, 0.0985), (0.485, 0.2483, 0.0610), (0.060, 0.6005, 0.1006))
+"""Weight, median (s) and sigma of the lognormals that the article's 100 serial fetches fit."""
+
+LENGTH_LEAST, LENGTH_MU, LENGTH_SIGMA = 21_961, 9.936, 0.8923
+"""Shifted lognormal (characters) that the lengths of the article's 300 pages fit."""
+
+TLS_SHARE_S = 0.030
+"""What of the article's fetch time was the client's own TLS work, and so is no delay here."""
+
+ASSET_DELAY_S = 0.040
+IMAGES = 4
+
+WORDS = (
+    "page thread process network latency server request answer article measure pool worker time "
+    "second round trial fetch browser kernel socket bound share wait start end the of and in to is"
+).split()
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How the origin answers."""
+
+    seed: int
+    latency: float
+    tls: bool
+
+    def planned_s(self, round_number: int, page: int) -> float:
+        """The delay of a page, in seconds."""
+        chance = _chance(self.seed, round_number, page, "delay")
+        _, median, sigma = chance.choices(
+            DELAY_MIXTURE, weights=[weight for weight, _, _ in DELAY_MIXTURE]
+        )[0]
+        draw = chance.lognormvariate(math.log(median), sigma)
+        return max(0.0, self.latency * (draw - TLS_SHARE_S * self.tls))
+
+    def html(self, round_number: int, page: int) -> bytes:
+        """A page: honest HTML of its drawn length, with a style sheet, a script and images."""
+        chance = _chance(self.seed, round_number, page, "length")
+        length = LENGTH_LEAST + int(chance.lognormvariate(LENGTH_MU, LENGTH_SIGMA))
+        title = f"Page {page} of round {round_number}"
+        images = "".join(f'<img src="/image/{i}.png" alt="" width="64">' for i in range(IMAGES))
+        head = (
+            f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+            '<link rel="icon" href="data:,"><link rel="stylesheet" href="/style.css">'
+            f'<script src="/script.js"></script></head><body><h1>{title}</h1>{images}<p>'
+        )
+        tail = "</p></body></html>\n"
+        start = chance.randrange(1_000)
+        text = _prose(self.seed)[start : start + length - len(head) - len(tail)]
+        return f"{head}{text}{tail}".encode("ascii")
+
+
+def _chance(seed: int, round_number: int, page: int, what: str) -> random.Random:
+    return random.Random(f"{seed}/{round_number}/{page}/{what}")
+
+
+@cache
+def _prose(seed: int) -> str:
+    """Text as long as any page drawn; a slice of it is a page's, which costs no time."""
+    chance = random.Random(seed)
+    return " ".join(chance.choices(WORDS, k=400_000))
+
+
+@cache
+def _image(number: int) -> bytes:
+    """A PNG of 64 x 64 random pixels, 12 kB."""
+    pixels = random.Random(number)
+    rows = b"".join(b"\0" + pixels.randbytes(3 * 64) for _ in range(64))
+    header = struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+
+
+def application(behaviour: Behaviour) -> web.Application:
+    """The origin's pages and what they need."""
+
+    async def page(request: web.Request) -> web.Response:
+        arrived = time.perf_counter()
+        place = int(request.match_info["round"]), int(request.match_info["page"])
+        body = behaviour.html(*place)
+        await asyncio.sleep(behaviour.planned_s(*place) - (time.perf_counter() - arrived))
+        taken_ms = (time.perf_counter() - arrived) * 1000
+        timing = {"Server-Timing": f"origin;dur={taken_ms:.3f}"}
+        return web.Response(body=body, content_type="text/html", charset="utf-8", headers=timing)
+
+    async def asset(request: web.Request) -> web.Response:
+        await asyncio.sleep(ASSET_DELAY_S * behaviour.latency)
+        match request.path.rsplit(".", 1):
+            case [name, "png"]:
+                return web.Response(body=_image(int(name[-1])), content_type="image/png")
+            case [_, "css"]:
+                return web.Response(text="body { max-width: 60em }\n", content_type="text/css")
+        return web.Response(text="document.title += '';\n", content_type="text/javascript")
+
+    app = web.Application()
+    app.router.add_get(r"/{round:\d+}/{page:\d+}", page)
+    for path in ("/style.css", "/script.js", r"/image/{number:\d}.png"):
+        app.router.add_get(path, asset)
+    return app
+
+
+def _certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """A certificate made for this run, and a bundle that trusts it beside the usual ones."""
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1", common_name="127.0.0.1").configure_cert(context)
+    bundle = folder / "bundle.pem"
+    usual = Path(certifi.where()).read_bytes()
+    bundle.write_bytes(usual + authority.cert_pem.bytes())
+    return context, bundle
+
+
+async def serve(behaviour: Behaviour, folder: Path) -> None:
+    """Serve until standard input or a SIGTERM ends it; says where on standard output."""
+    context, bundle = _certificate(folder) if behaviour.tls else (None, None)
+    _prose(behaviour.seed)
+    runner = web.AppRunner(application(behaviour), access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context, backlog=1024)
+    await site.start()
+    scheme = "https" if behaviour.tls else "http"
+    url = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"
+    print(json.dumps({"url": url, "bundle": bundle and str(bundle)}), flush=True)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    loop.add_reader(sys.stdin, ended.set)
+    await ended.wait()
+
+
+def main() -> None:
+    """`python -m experiment.origin FOLDER BEHAVIOUR`, the latter as JSON."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    folder = Path(sys.argv[1])
+    try:
+        uvloop.run(serve(Behaviour(**json.loads(sys.argv[2])), folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

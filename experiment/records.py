@@ -1,0 +1,272 @@
+"""The rows of a run: write, read, check. The measuring and the reading wing meet here.
+
+A run is a folder: `run.json`, `trials.csv`, `fetches.csv`. A round enters it whole: first its
+fetches, then its trials; fetches of a round that no trial names were cut off and do not count.
+"""
+
+import csv
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from experiment.errors import UserError
+from experiment.study import ClientName, Mode, Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Page:
+    """One URL to fetch; `planned_ms` is its delay where the source is the embedded origin."""
+
+    number: int
+    url: str
+    planned_ms: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetch:
+    """One page fetched once, as its worker reports it; seconds count from pool ready."""
+
+    page: Count
+    url: str
+    final_url: str | None = None
+    worker: Count
+    intended_start_s: Seconds | None = None
+    start_s: Seconds
+    end_s: Seconds
+    fetch_s: Seconds
+    browser_start_s: Seconds | None = None
+    load_s: Seconds | None = None
+    check_s: Seconds | None = None
+    close_s: Seconds | None = None
+    planned_ms: Seconds | None = None
+    origin_ms: Seconds | None = None
+    status: Count | None = None
+    length: Count | None = None
+    sha256: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """Which trial a row belongs to."""
+
+    arm: Literal["main"]
+    client: ClientName
+    mode: Mode
+    pool_size: Annotated[int, Field(ge=1)]
+    round: Annotated[int, Field(ge=1)]
+    repeat: Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What a trial as a whole showed; a failed one says why in `reason` and has no fetches."""
+
+    position: Annotated[int, Field(ge=1)]
+    started_at: datetime
+    wall_s: Seconds | None = None
+    span_s: Seconds | None = None
+    startup_s: Seconds | None = None
+    startup_cpu_s: Seconds | None = None
+    cpu_s: Seconds | None = None
+    python_pss_mb: Seconds | None = None
+    browser_pss_mb: Seconds | None = None
+    other_cpu: Seconds
+    failed: Count
+    state: Literal["ok", "failed"]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchRow(Fetch, Key):
+    """A row of `fetches.csv`: the columns of `Key`, then those of `Fetch`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRow(Trial, Key):
+    """A row of `trials.csv`: the columns of `Key`, then those of `Trial`."""
+
+
+class Machine(BaseModel):
+    """What measured: a run is resumed only where all of this is the same."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cpu: str
+    cores: int
+    memory_gb: int
+    system: str
+    python: str
+    gil: bool
+    start_method: str
+    packages: dict[str, str]
+    browsers: dict[str, str]
+
+
+class Run(BaseModel):
+    """`run.json`: what was measured, on what, from which code, and when."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    study: Study
+    machine: Machine
+    kernel: str
+    clock_resolution_s: float
+    commit: str | None
+    started_at: datetime
+    finished_at: datetime | None = None
+
+
+def write_run(folder: Path, run: Run) -> None:
+    """Write `run.json`, whole or not at all."""
+    _replace(folder / "run.json", run.model_dump_json(indent=2) + "\n")
+
+
+def read_run(folder: Path) -> Run:
+    """Read and check `run.json`; raises `UserError` that names what is damaged."""
+    path = folder / "run.json"
+    try:
+        return Run.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{folder}: no run is here; a run's folder has a run.json") from None
+    except (ValidationError, ValueError, OSError) as error:
+        raise UserError(f"{path}: damaged: {_complaint(error)}") from None
+
+
+def add_round(folder: Path, fetches: Sequence[FetchRow], trials: Sequence[TrialRow]) -> None:
+    """Add a finished round to the run: its fetches first, since its trials make it count."""
+    done = rounds_done(folder)
+    earlier = [row for row in read_fetches(folder) if row.round in done]
+    _write_rows(folder / "fetches.csv", FetchRow, [*earlier, *fetches])
+    _write_rows(folder / "trials.csv", TrialRow, [*read_trials(folder), *trials])
+
+
+def rounds_done(folder: Path) -> set[int]:
+    """The rounds of the run that are finished."""
+    return {row.round for row in read_trials(folder)}
+
+
+def read_trials(folder: Path) -> list[TrialRow]:
+    """The trials of a run, checked; none where no round is finished yet."""
+    return _read_rows(folder / "trials.csv", TrialRow)
+
+
+def read_fetches(folder: Path) -> list[FetchRow]:
+    """The fetches of a run, checked; none where no round is finished yet."""
+    return _read_rows(folder / "fetches.csv", FetchRow)
+
+
+def load(folder: Path) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """A run's fetches and trials of its finished rounds, checked, as two DataFrames.
+
+    Raises `UserError` that names the damaged file, the row and the column.
+    """
+    trials = read_trials(folder)
+    done = {row.round for row in trials}
+    fetches = [row for row in read_fetches(folder) if row.round in done]
+    _check_complete(folder, trials, fetches)
+    return _frame(FetchRow, fetches), _frame(TrialRow, trials)
+
+
+def _check_complete(folder: Path, trials: Sequence[TrialRow], fetches: Sequence[FetchRow]) -> None:
+    """Every trial that ended well has a row for each page, and no other rows are there."""
+    pages = read_run(folder).study.pages
+    seen: dict[Key, int] = {}
+    for fetch in fetches:
+        seen[_key(fetch)] = seen.get(_key(fetch), 0) + 1
+    for line, trial in enumerate(trials, start=2):
+        found, due = seen.pop(_key(trial), 0), pages if trial.state == "ok" else 0
+        if found != due:
+            raise UserError(
+                f"{folder / 'fetches.csv'}: damaged: {found} rows, not {due}, belong to the trial "
+                f"in row {line} of trials.csv ({trial.client}, {trial.mode}, round {trial.round})"
+            )
+    if seen:
+        raise UserError(f"{folder / 'trials.csv'}: damaged: no row for {next(iter(seen))}")
+
+
+def _key(row: Key) -> Key:
+    return Key(**{field.name: getattr(row, field.name) for field in fields(Key)})
+
+
+def _frame(kind: type, rows: Sequence[Any]) -> "pd.DataFrame":
+    import pandas as pd
+
+    names = [field.name for field in fields(kind)]
+    frame = pd.DataFrame([[getattr(row, name) for name in names] for row in rows], columns=names)
+    measures = [name for name in names if name.endswith(("_s", "_ms", "_mb", "_cpu"))]
+    return frame.astype(dict.fromkeys([*measures], float))
+
+
+def _write_rows(path: Path, kind: type, rows: Iterable[Any]) -> None:
+    partial = path.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(field.name for field in fields(kind))
+        writer.writerows([_cell(value) for value in astuple(row)] for row in rows)
+        _to_disk(file)
+    partial.replace(path)
+
+
+def _cell(value: Any) -> Any:
+    """A value as text: floats to the microsecond, moments in ISO format, nothing as nothing."""
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        _to_disk(file)
+    partial.replace(path)
+
+
+def _to_disk(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _read_rows(path: Path, kind: type[Row]) -> list[Row]:
+    if not path.exists():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = [_values(row) for row in reader]
+            names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+        if reader.fieldnames != names:
+            raise UserError(f"{path}: damaged: row 1, its columns are not {', '.join(names)}")
+        return TypeAdapter(list[kind]).validate_python(rows)  # type: ignore[valid-type]
+    except (ValidationError, ValueError, csv.Error, OSError) as error:
+        raise UserError(f"{path}: damaged: {_complaint(error)}") from None
+
+
+def _values(row: Mapping[str, str | None]) -> dict[str, str | None]:
+    return {name: value or None for name, value in row.items()}
+
+
+def _complaint(error: Exception) -> str:
+    """The first thing wrong, in one line: row and column of a file of rows, else the field."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    if place and place[0].isdigit():
+        where = f"row {int(place[0]) + 2}, column {place[-1] if len(place) > 1 else '?'}"
+    else:
+        where = ".".join(place) or "its text"
+    return f"{where}: {first['input']!r}: {first['msg']}"

@@ -1,0 +1,276 @@
+"""All trials of a study: their order, their supervision, progress, resuming."""
+
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import filelock
+from tqdm.auto import tqdm
+
+from experiment import machine, records, sources, trial
+from experiment.errors import UserError
+from experiment.records import Fetch, FetchRow, Key, Page, Run, TrialRow
+from experiment.study import PROJECT, Study
+
+LISTEN_S = 0.5
+"""How long the machine is listened to before each trial, to see what else it does."""
+
+TYPICAL_FETCH_S = {"requests": 0.25, "phantomjs": 0.8, "chrome": 1.2, "firefox": 4.0}
+TYPICAL_SPEED_UP = 4
+"""Rough figures for the first guess of the time left; nothing else depends on them."""
+
+UNMEASURED = Key(arm="main", client="requests", mode="serial", pool_size=1, round=1, repeat=1)
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """What became of a trial: what it measured, and what its supervisor saw."""
+
+    outcome: trial.Outcome
+    cpu_s: float | None
+    browser_pss_mb: float | None
+    log: str
+
+
+def run(study: Study) -> Path:
+    """Measure what a study has not measured yet; returns the folder of its run.
+
+    Finished rounds are kept, whatever happens. Raises `UserError`, before anything is measured,
+    for what its user can mend.
+    """
+    folder = PROJECT / "data" / study.run_name()
+    own = records.read_run(folder) if folder.exists() and any(folder.iterdir()) else None
+    if own is not None:
+        study = study.joined_to(own.study)
+    urls = sources.urls_of(study, folder / "pages.txt")
+    missing = [number for number in _rounds(study) if number not in records.rounds_done(folder)]
+    if missing or own is None:
+        with _alone():
+            own = _same_machine(folder, own) if own else _new_run(study)
+            with sources.opened(study, urls) as source:
+                _try_out(study, source)
+                _begin(folder, own, urls)
+                _measure(study, source, folder, missing)
+        records.write_run(folder, own.model_copy(update={"finished_at": _now()}))
+    records.load(folder)
+    return folder
+
+
+def _rounds(study: Study) -> range:
+    return range(1, study.rounds + 1)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Two studies at once on one machine would spoil both."""
+    path = Path(tempfile.gettempdir()) / f"threads-or-processes-{os.getuid()}.lock"
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError(
+            "run: another study is being measured on this machine, and two would spoil each other; "
+            "wait until it has ended"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _new_run(study: Study) -> Run:
+    return Run(
+        study=study,
+        machine=machine.describe(study),
+        kernel=os.uname().release,
+        clock_resolution_s=time.get_clock_info("perf_counter").resolution,
+        commit=machine.commit(),
+        started_at=_now(),
+    )
+
+
+def _same_machine(folder: Path, own: Run) -> Run:
+    """The run as it is; raises `UserError` if what measured it is not what would go on."""
+    was, now = own.machine.model_dump(), machine.describe(own.study).model_dump()
+    for name in was:
+        if was[name] != now[name]:
+            raise UserError(
+                f"run: {folder.name} cannot go on here, its {name} was {was[name]} and is now "
+                f"{now[name]}; name another run"
+            )
+    return own
+
+
+def _begin(folder: Path, own: Run, urls: Sequence[str]) -> None:
+    """Make the run's folder; raises `UserError` if it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if own.study.source not in ("embedded", *urls):
+            (folder / "pages.txt").write_text("\n".join(urls) + "\n", encoding="utf-8")
+        records.write_run(folder, own)
+    except OSError as error:
+        raise UserError(f"run: {folder} cannot be written: {error.strerror}") from None
+
+
+def _try_out(study: Study, source: sources.Source) -> None:
+    """One page by each client: what cannot work is said before anything is measured."""
+    pages = source.pages(1, study.pages)[:1]
+    for client in dict.fromkeys(("requests", *study.clients)):
+        seen = _supervised(_plan(study, source, replace(UNMEASURED, client=client), pages))
+        error = seen.outcome.reason or seen.outcome.fetches[0].error
+        words = " ".join(seen.log.split())[:300]
+        if client == "requests" and error in ("connection", "timeout", "tls"):
+            raise UserError(f"source: {pages[0].url} does not answer ({error}): {words}")
+        if client != "requests" and error == "browser":
+            raise UserError(f"clients: {client} cannot run: {words}")
+
+
+def _measure(study: Study, source: sources.Source, folder: Path, missing: Sequence[int]) -> None:
+    total = len(missing) * sum(_guess_s(study, key) for key in _keys(study, 1))
+    form = "{desc} {percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left"
+    with tqdm(total=total, bar_format=form, smoothing=0, disable=None) as bar:
+        for number in missing:
+            pages, rows = source.pages(number, study.pages), []
+            for position, key in enumerate(_keys(study, number), start=1):
+                bar.set_description(f"round {number} of {study.rounds}: {_words(key)}")
+                rows.append(_trial(_plan(study, source, key, pages), key, position))
+                source.check()
+                bar.update(_guess_s(study, key))
+            fetches = list(itertools.chain.from_iterable(found for found, _ in rows))
+            records.add_round(folder, fetches, [row for _, row in rows])
+
+
+def _keys(study: Study, number: int) -> list[Key]:
+    """The trials of a round in random order: every client in every mode, the parallel repeated."""
+    keys = [
+        Key(
+            arm="main",
+            client=client,
+            mode=mode,
+            pool_size=1 if mode == "serial" else study.pool_size,
+            round=number,
+            repeat=repeat,
+        )
+        for client, mode in itertools.product(study.clients, study.modes)
+        for repeat in range(1, 1 + (1 if mode == "serial" else study.repeats))
+    ]
+    random.Random(f"{study.seed}/{number}").shuffle(keys)
+    return keys
+
+
+def _words(key: Key) -> str:
+    return f"{key.client} in {key.pool_size if key.mode != 'serial' else ''} {key.mode}".replace(
+        "  ", " "
+    )
+
+
+def _guess_s(study: Study, key: Key) -> float:
+    """Roughly how long a trial takes, for the progress bar."""
+    return 1.5 + study.pages * TYPICAL_FETCH_S[key.client] / min(key.pool_size, TYPICAL_SPEED_UP)
+
+
+def _plan(study: Study, source: sources.Source, key: Key, pages: Sequence[Page]) -> trial.Plan:
+    return trial.Plan(
+        client=key.client,
+        mode=key.mode,
+        pool_size=key.pool_size,
+        chunk_size=study.chunk_size,
+        start_method=study.start_method,
+        timeout_s=study.timeout,
+        trust=source.trust,
+        pages=pages,
+    )
+
+
+def _trial(plan: trial.Plan, key: Key, position: int) -> tuple[list[FetchRow], TrialRow]:
+    """Run one trial; a failed one is a row that says why, and has no fetches."""
+    other_cpu = machine.busy_share(LISTEN_S)
+    started_at = _now()
+    seen = _supervised(plan)
+    outcome = seen.outcome
+    ends = [(item.start_s, item.end_s) for item in outcome.fetches]
+    row = TrialRow(
+        **asdict(key),
+        position=position,
+        started_at=started_at,
+        wall_s=outcome.wall_s,
+        span_s=max(end for _, end in ends) - min(start for start, _ in ends) if ends else None,
+        startup_s=outcome.startup_s,
+        startup_cpu_s=outcome.startup_cpu_s,
+        cpu_s=seen.cpu_s,
+        python_pss_mb=outcome.python_pss_mb,
+        browser_pss_mb=seen.browser_pss_mb,
+        other_cpu=other_cpu,
+        failed=sum(item.error is not None for item in outcome.fetches),
+        state="failed" if outcome.reason else "ok",
+        reason=outcome.reason,
+    )
+    return [FetchRow(**asdict(key), **asdict(item)) for item in _numbered(outcome.fetches)], row
+
+
+def _numbered(fetches: Sequence[Fetch]) -> list[Fetch]:
+    """The fetches with their workers numbered from 1, in the order in which they began."""
+    workers = dict.fromkeys(item.worker for item in sorted(fetches, key=lambda item: item.start_s))
+    numbers = {worker: number for number, worker in enumerate(workers, start=1)}
+    return [replace(item, worker=numbers[item.worker]) for item in fetches]
+
+
+def _supervised(plan: trial.Plan) -> Supervised:
+    """Run a trial under its supervisor, in a folder of its own that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="trial-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        (folder / "plan.json").write_bytes(trial.PLAN.dump_json(plan))
+        report = json.loads(_supervise(plan, folder) or '{"reason": "its supervisor was killed"}')
+        log = (folder / "log.txt").read_text(errors="replace") if report else ""
+        if report["reason"] is None:
+            outcome = trial.OUTCOME.validate_json((folder / "outcome.json").read_bytes())
+        elif report["reason"] == "it ended with status 1":
+            raise RuntimeError(f"a trial failed unexpectedly:\n{log}")
+        else:
+            outcome = trial.Outcome(reason=report["reason"])
+    return Supervised(outcome, report.get("cpu_s"), report.get("browser_pss_mb"), log)
+
+
+def _supervise(plan: trial.Plan, folder: Path) -> str:
+    """What the supervisor reports; it ends with the runner, since it listens to a pipe from it."""
+    in_turn = len(plan.pages) / plan.pool_size + (plan.chunk_size or len(plan.pages))
+    limit_s = 120 + plan.timeout_s * 1.2 * in_turn
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiment.supervisor", str(folder), str(limit_s)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=_environment(plan),
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        return process.stdout.read()
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
+def _environment(plan: trial.Plan) -> dict[str, str]:
+    """The trial's environment: drivers and the embedded origin are reached without a proxy."""
+    here = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
+    offline = {"SE_OFFLINE": "true", "SE_AVOID_STATS": "true"}
+    if plan.trust.embedded:
+        kept = {name: text for name, text in os.environ.items() if "_proxy" not in name.lower()}
+        return {**kept, **offline}
+    return {**os.environ, **here, **offline}

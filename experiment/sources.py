@@ -1,0 +1,177 @@
+"""Where the pages of a round come from."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import HttpUrl, TypeAdapter, ValidationError
+
+from experiment.clients import Trust
+from experiment.errors import UserError
+from experiment.origin import Behaviour
+from experiment.records import Page
+from experiment.study import Study
+
+ORIGIN_START_S = 30.0
+ORIGIN_END_S = 2.0
+
+
+class Source(Protocol):
+    """Where pages come from."""
+
+    @property
+    def trust(self) -> Trust:
+        """What a client has to know of it."""
+
+    def pages(self, round_number: int, count: int) -> list[Page]:
+        """The pages of a round."""
+
+    def check(self) -> None:
+        """Raise an error if the source is no longer there."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The embedded origin, running."""
+
+    behaviour: Behaviour
+    url: str
+    trust: Trust
+    process: "subprocess.Popen[str]"
+
+    def pages(self, round_number: int, count: int) -> list[Page]:
+        """Pages of the round's own, with their planned delays."""
+        return [
+            Page(
+                number,
+                f"{self.url}/{round_number}/{number}",
+                self.behaviour.planned_s(round_number, number) * 1000,
+            )
+            for number in range(1, count + 1)
+        ]
+
+    def check(self) -> None:
+        """The origin must be alive."""
+        if self.process.poll() is not None:
+            raise UserError(
+                f"source: the embedded origin ended (status {self.process.returncode}); "
+                "the same command goes on with the round that was under way"
+            )
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Any server: a list of URLs, gone through again and again; a single one is asked always."""
+
+    urls: Sequence[str]
+    trust: Trust
+
+    def pages(self, round_number: int, count: int) -> list[Page]:
+        """The next slice of the list."""
+        first = (round_number - 1) * count
+        return [
+            Page(index + 1, self.urls[(first + index) % len(self.urls)]) for index in range(count)
+        ]
+
+    def check(self) -> None:
+        """Nothing here to look after."""
+
+
+@contextmanager
+def opened(study: Study, urls: Sequence[str]) -> Iterator[Source]:
+    """The source of a study, the embedded origin running; `urls` are those of any other."""
+    if study.source == "embedded":
+        with _embedded(Behaviour(study.seed, study.latency, study.tls)) as source:
+            yield source
+    else:
+        yield Listed(urls, Trust())
+
+
+def urls_of(study: Study, kept: Path) -> list[str]:
+    """The URLs of a source that is not embedded; raises `UserError` for one that cannot be used.
+
+    `kept` is the run's own copy of a file of URLs: the file must still hold the same, but may
+    be gone.
+    """
+    if study.source == "embedded":
+        return []
+    if study.source == "wikipedia":
+        raise UserError(
+            "source: wikipedia is not a source yet, since its rules for robots are not built in; "
+            "use embedded, a URL, or a file of URLs"
+        )
+    if "://" in study.source:
+        return [study.source]
+    file = Path(study.source)
+    if kept.exists() and not file.exists():
+        return read_urls(kept)
+    urls = read_urls(file)
+    if kept.exists() and urls != read_urls(kept):
+        raise UserError(
+            f"source: {file} has changed since the run {kept.parent.name} began; name another run"
+        )
+    return urls
+
+
+def read_urls(path: Path) -> list[str]:
+    """The URLs of a text file, one a line; blank lines and lines that start with # do not count."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        words = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise UserError(f"source: the file {path} cannot be read: {words}") from None
+    for number, line in enumerate(lines, start=1):
+        _check_url(path, number, line)
+    urls = [line for line in lines if line and not line.startswith("#")]
+    if not urls:
+        raise UserError(f"source: the file {path} holds no URL; it takes one a line")
+    return urls
+
+
+def _check_url(path: Path, number: int, line: str) -> None:
+    if not line or line.startswith("#"):
+        return
+    try:
+        TypeAdapter(HttpUrl).validate_python(line)
+    except ValidationError:
+        raise UserError(
+            f"source: {path}, line {number}: {line[:100]} is not an http or https URL"
+        ) from None
+
+
+@contextmanager
+def _embedded(behaviour: Behaviour) -> Iterator[Embedded]:
+    folder = Path(tempfile.mkdtemp(prefix="origin-"))
+    # A session of its own: Linux shares CPU by session, and browsers would starve the origin.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiment.origin", str(folder), json.dumps(asdict(behaviour))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stdout is not None
+        where = json.loads(process.stdout.readline())
+        trust = Trust(bundle=where["bundle"], embedded=True)
+        yield Embedded(behaviour, where["url"], trust, process)
+    finally:
+        _end(process)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(ORIGIN_END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,297 @@
+"""Study: every parameter of the experiment, defined and checked once.
+
+The command line, make, the notebooks and `run.json` all take their parameters from here.
+"""
+
+import ast
+import hashlib
+import json
+import platform
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from annotated_types import Ge, Le
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+
+from experiment.errors import UserError
+
+ClientName = Literal["requests", "phantomjs", "chrome", "firefox"]
+Mode = Literal["serial", "threads", "processes"]
+StartMethod = Literal["fork", "spawn", "forkserver"]
+
+PROJECT = Path(__file__).resolve().parent.parent
+"""The checkout, in which data, figures and reports are kept."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a right value of a parameter is, in words that complete "is not ..."."""
+
+    words: str
+
+
+def phantomjs_is_built_here() -> bool:
+    """Whether PhantomJS 2.1.1 has a build for this machine."""
+    return sys.platform == "darwin" or (sys.platform, platform.machine()) == ("linux", "x86_64")
+
+
+def default_clients() -> tuple[ClientName, ...]:
+    """The article's two clients; Chrome stands in where PhantomJS has no build."""
+    return ("requests", "phantomjs" if phantomjs_is_built_here() else "chrome")
+
+
+def _nothing(value: Any) -> Any:
+    return None if isinstance(value, str) and value.strip().lower() in ("", "none") else value
+
+
+def _words(value: Any) -> Any:
+    """A list however it was written: a Python list, JSON, or words split by spaces or commas."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value.replace("'", '"'))
+    return re.split(r"[\s,]+", value.strip(" ,\n\t"))
+
+
+def _each_once(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(value)) < len(value):
+        raise ValueError("named twice")
+    return value
+
+
+def _web_url(value: str) -> str:
+    TypeAdapter(HttpUrl).validate_python(value)
+    return value
+
+
+Clients = Annotated[
+    tuple[ClientName, ...],
+    Field(min_length=1),
+    BeforeValidator(_words),
+    AfterValidator(_each_once),
+    Expected(f"one or more of {', '.join(get_args(ClientName))}, each once"),
+]
+Modes = Annotated[
+    tuple[Mode, ...],
+    Field(min_length=1),
+    BeforeValidator(_words),
+    AfterValidator(_each_once),
+    Expected(f"one or more of {', '.join(get_args(Mode))}, each once"),
+]
+ChunkSize = Annotated[
+    Annotated[int, Field(ge=1)] | None,
+    BeforeValidator(_nothing),
+    Expected("a whole number from 1 to the number of pages, or none"),
+]
+RunName = Annotated[
+    Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,149}$")] | None,
+    BeforeValidator(_nothing),
+    Expected("a name that starts with a letter and has only letters, digits, dots, - and _"),
+]
+
+
+class Study(BaseModel):
+    """The whole plan of an experiment; a value that is not right raises `UserError`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pool_size: int = Field(10, ge=1, le=500, description="workers that a pool has")
+    pages: int = Field(100, ge=1, le=100_000, description="pages that a trial fetches")
+    rounds: int = Field(
+        5,
+        ge=1,
+        le=100,
+        description="replications; a ratio needs 3 for an interval to be worth reading",
+    )
+    repeats: Annotated[int, Expected("an odd whole number from 1 to 9")] = Field(
+        1,
+        ge=1,
+        le=9,
+        description="trials of each parallel mode in a round (odd); their median counts",
+    )
+    clients: Clients = Field(
+        default_factory=default_clients,
+        validate_default=True,
+        description="what fetches: requests, phantomjs, chrome, firefox; None is the article's two",
+    )
+    modes: Modes = Field(
+        ("serial", "threads", "processes"), description="serial, threads, processes"
+    )
+    source: Annotated[str, Expected("embedded, an http or https URL, or a file of URLs")] = Field(
+        "embedded",
+        description="where pages come from: embedded, a URL, or a text file of URLs",
+    )
+    tls: Annotated[bool, Expected("on or off")] = Field(
+        True, description="whether the embedded origin speaks HTTPS, as Wikipedia does"
+    )
+    latency: float = Field(1.0, ge=0, le=100, description="factor on the embedded origin's latency")
+    chunk_size: ChunkSize = Field(
+        None, description="the pool's map chunk; None is the library's own choice"
+    )
+    start_method: Annotated[
+        StartMethod | None,
+        BeforeValidator(_nothing),
+        Expected("fork, spawn, forkserver or none"),
+    ] = Field(None, description="how processes start; None is the platform's default")
+    timeout: float = Field(60.0, ge=1, le=600, description="seconds that one fetch may take")
+    seed: int = Field(2018, ge=0, le=2**31 - 1, description="decides the pages and the order")
+    contact: Annotated[
+        str | None, BeforeValidator(_nothing), Expected("an e-mail address or a URL")
+    ] = Field(None, description="whom Wikipedia may write to; for source=wikipedia only")
+    wiki: Annotated[
+        str, Field(pattern=r"^[a-z0-9.-]+$"), Expected("a host such as de.wikipedia.org")
+    ] = Field("en.wikipedia.org", description="which wiki; for source=wikipedia only")
+    run: RunName = Field(
+        None, description="the run's folder; None names it after what is not the default"
+    )
+
+    @field_validator("clients", mode="before")
+    @classmethod
+    def _article_clients(cls, value: Any) -> Any:
+        return default_clients() if _nothing(value) is None else value
+
+    @field_validator("repeats")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("even")
+        return value
+
+    @field_validator("source")
+    @classmethod
+    def _known_source(cls, value: str) -> str:
+        if value in ("embedded", "wikipedia"):
+            return value
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value):
+            return _web_url(value)
+        return str(Path(value).expanduser().resolve())
+
+    @model_validator(mode="after")
+    def _chunk_fits(self) -> Self:
+        if self.chunk_size is not None and self.chunk_size > self.pages:
+            raise UserError(
+                f"chunk_size: {self.chunk_size} is not a whole number from 1 to {self.pages}, "
+                "the number of pages, or none"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _wikipedia_only(self) -> Self:
+        for name in ("contact", "wiki"):
+            if self.source != "wikipedia" and getattr(self, name) != _default(name):
+                raise UserError(
+                    f"{name}: {getattr(self, name)} has no use here; "
+                    f"it goes with source=wikipedia, and source is {self.source}"
+                )
+        return self
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> Self:
+        """The study that `parameters` describe; raises `UserError` for what is not right."""
+        try:
+            return cls.model_validate(dict(parameters))
+        except ValidationError as error:
+            raise UserError(_mistake(error)) from None
+
+    def run_name(self) -> str:
+        """The name of the run's folder: as given, or after what differs from the default."""
+        if self.run is not None:
+            return self.run
+        return "_".join(self._differences()) or "default"
+
+    def _differences(self) -> list[str]:
+        return [
+            f"{name}-{_in_a_name(getattr(self, name))}"
+            for name in type(self).model_fields
+            if name not in ("run", "contact") and getattr(self, name) != _default(name)
+        ]
+
+    def joined_to(self, own: "Study") -> "Study":
+        """The study of a run that exists, unless this one asks for something else.
+
+        Raises `UserError` for a value that is neither the default's nor the run's own.
+        """
+        for name in type(self).model_fields:
+            asked, had = getattr(self, name), getattr(own, name)
+            if name != "run" and asked not in (_default(name), had):
+                raise UserError(
+                    f"{name}: {as_words(asked)} was asked for, but the run "
+                    f"{self.run_name()} has {as_words(had)}; leave {name} out, or name another run"
+                )
+        return own
+
+
+def from_notebook(namespace: Mapping[str, Any]) -> Study:
+    """The study that a notebook's parameters describe, papermill's unknown ones refused.
+
+    papermill only warns of a parameter that the notebook does not have, so the names that its
+    cell (marked "# Parameters") sets are checked too.
+    """
+    injected = [cell for cell in namespace.get("In", ()) if cell.startswith("# Parameters\n")]
+    names = {
+        target.id
+        for cell in injected
+        for statement in ast.parse(cell).body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }
+    wanted = [name for name in namespace if name in Study.model_fields or name in names]
+    return Study.of({name: namespace[name] for name in wanted})
+
+
+def as_words(value: Any) -> str:
+    """A parameter's value as a user writes it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple | list):
+        return " ".join(map(str, value))
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _default(name: str) -> Any:
+    return Study.model_fields[name].get_default(call_default_factory=True, validated_data={})
+
+
+def _in_a_name(value: Any) -> str:
+    """A value as part of a folder's name; what a name cannot hold is told apart by a digest."""
+    words = as_words(value).replace(" ", "-")
+    if re.fullmatch(r"[A-Za-z0-9.-]{1,40}", words):
+        return words
+    readable = words.partition("://")[2] if "://" in words else Path(words).stem
+    readable = re.sub(r"[^A-Za-z0-9.]+", "-", readable)[:24].strip("-")
+    return f"{readable}-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
+
+
+def _mistake(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        return f"{name}: no such parameter; there are {', '.join(Study.model_fields)}"
+    return f"{name}: {as_words(first['input'])} is not {_expected(Study.model_fields[name])}"
+
+
+def _expected(field: FieldInfo) -> str:
+    for item in field.metadata:
+        if isinstance(item, Expected):
+            return item.words
+    low = next(item.ge for item in field.metadata if isinstance(item, Ge))
+    high = next(item.le for item in field.metadata if isinstance(item, Le))
+    kind = "whole number" if field.annotation is int else "number"
+    return f"a {kind} from {low} to {high:,}"

@@ -1,0 +1,116 @@
+"""One trial: one client in one mode fetches all the pages of its round.
+
+Run as a program in a fresh interpreter, so that no trial inherits anything from another and no
+pool is forked from a process that runs threads, as a Jupyter kernel does.
+"""
+
+import ctypes
+import functools
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from pydantic import TypeAdapter
+
+from experiment import clients
+from experiment.machine import pss_mb
+from experiment.modes import WorkerDied, workers
+from experiment.records import Fetch, Page
+from experiment.study import ClientName, Mode, StartMethod
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a trial does."""
+
+    client: ClientName
+    mode: Mode
+    pool_size: int
+    chunk_size: int | None
+    start_method: StartMethod | None
+    timeout_s: float
+    trust: clients.Trust
+    pages: Sequence[Page]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial measured; one that failed says why and has no fetches."""
+
+    fetches: Sequence[Fetch] = ()
+    wall_s: float | None = None
+    startup_s: float | None = None
+    startup_cpu_s: float | None = None
+    python_pss_mb: float | None = None
+    reason: str | None = None
+
+
+PLAN = TypeAdapter(Plan)
+OUTCOME = TypeAdapter(Outcome)
+
+
+def measure(plan: Plan) -> Outcome:
+    """Make the pool, wait until it is ready, fetch the pages, end the pool."""
+    client = clients.make(plan.client, plan.timeout_s, plan.trust)
+    client.prepare()
+    begun = time.perf_counter()
+    with workers(plan.mode, plan.pool_size, plan.start_method, client.prepare) as pool:
+        startup_s = time.perf_counter() - begun
+        startup_cpu_s, python_pss_mb = _usage()
+        ready = time.perf_counter()
+        fetch = functools.partial(clients.fetch, client, ready)
+        fetches = pool.map(fetch, plan.pages, plan.chunk_size)
+    wall_s = startup_s + time.perf_counter() - ready
+    return Outcome(fetches, wall_s, startup_s, startup_cpu_s, python_pss_mb)
+
+
+def _usage() -> tuple[float, float | None]:
+    """CPU (s) that this process and its children have used so far, and their memory (MB)."""
+    tree = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    times = [process.cpu_times() for process in tree]
+    return sum(item.user + item.system for item in times), pss_mb(tree)
+
+
+def main() -> None:
+    """`python -m experiment.trial FOLDER SUPERVISOR`: plan.json in, outcome.json out."""
+    folder = Path(sys.argv[1])
+    _end_with(int(sys.argv[2]), folder)
+    plan = PLAN.validate_json((folder / "plan.json").read_bytes())
+    try:
+        outcome = measure(plan)
+    except WorkerDied as death:
+        outcome = Outcome(reason=str(death))
+    partial = folder / "outcome.partial"
+    partial.write_bytes(OUTCOME.dump_json(outcome))
+    partial.replace(folder / "outcome.json")
+    if outcome.reason:
+        os._exit(0)  # leaving in the usual way would wait for the broken pool
+
+
+def _end_with(supervisor: int, folder: Path) -> None:
+    """End this trial and all that it started when its supervisor is killed (Linux)."""
+    trial = os.getpid()
+
+    def end(number: int, _frame: object) -> None:
+        if os.getpid() == trial:
+            for process in psutil.Process().children(recursive=True):
+                process.kill()
+            shutil.rmtree(folder, ignore_errors=True)
+        os._exit(128 + number)
+
+    if sys.platform == "linux":
+        signal.signal(signal.SIGTERM, end)
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != supervisor:
+            os.kill(trial, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()
