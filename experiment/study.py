@@ -153,10 +153,10 @@ class Study(BaseModel):
     seed: int = Field(2018, ge=0, le=2**31 - 1, description="decides the pages and the order")
     contact: Annotated[
         str | None, BeforeValidator(_nothing), Expected("an e-mail address or a URL")
-    ] = Field(None, description="whom Wikipedia may write to; for source=wikipedia only")
+    ] = Field(None, description="whom Wikipedia may write to; for the source wikipedia only")
     wiki: Annotated[
         str, Field(pattern=r"^[a-z0-9.-]+$"), Expected("a host such as de.wikipedia.org")
-    ] = Field("en.wikipedia.org", description="which wiki; for source=wikipedia only")
+    ] = Field("en.wikipedia.org", description="which wiki; for the source wikipedia only")
     run: RunName = Field(
         None, description="the run's folder; None names it after what is not the default"
     )

@@ -1,0 +1,81 @@
+# Threads or processes? `make` alone lists what can be done.
+PYTHON ?= python3
+
+# The parameters of a study: make report POOL_SIZE=20 CLIENTS="requests chrome"
+PARAMETERS := POOL_SIZE PAGES ROUNDS REPEATS CLIENTS MODES SOURCE TLS LATENCY CHUNK_SIZE \
+              START_METHOD TIMEOUT SEED CONTACT WIKI RUN
+
+# A value reaches the program as it was typed: neither make nor the shell reads its $, ? or &.
+quoted = '$(subst ','\'',$(value $(1)))'
+option = --$(shell echo $(1) | tr A-Z_ a-z-)=$(call quoted,$(1))
+options = $(foreach name,$(PARAMETERS),$(if $(value $(name)),$(call option,$(name))))
+
+# An active environment (not conda's base) is used; else one is made here.
+CONDA := $(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX))
+ENVIRONMENT := $(or $(VIRTUAL_ENV),$(CONDA),.venv)
+RUN_PYTHON := $(ENVIRONMENT)/bin/python
+READY := $(ENVIRONMENT)/.threads-or-processes
+
+.DEFAULT_GOAL := help
+.PHONY: help setup report quick test lock clean
+
+help: ## say what can be done
+	@echo "usage: make TARGET [VARIABLE=value ...]"
+	@echo
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1 \2/' \
+	  | while read -r name words; do printf '  %-8s %s\n' "$$name" "$$words"; done
+	@echo
+	@echo "variables of report and quick, with their defaults:"
+	@echo
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  && if [ -e $(READY) ]; then $(RUN_PYTHON) -m experiment variables; \
+	     else echo "  $(PARAMETERS)"; echo "  (make setup, then make again, shows what they mean)"; fi
+
+setup: $(READY) ## make the environment: .venv, or the one that is active
+
+report: $(READY) ## measure, and write figures/<run>/ and reports/<run>.html
+	@$(RUN_PYTHON) -m experiment report $(options)
+
+quick: PAGES := $(or $(value PAGES),20)
+quick: ROUNDS := $(or $(value ROUNDS),1)
+quick: report ## the same with 20 pages and one round: a look in about a minute
+
+test: $(READY) ## run every check and test
+	@$(ENVIRONMENT)/bin/ruff check
+	@$(ENVIRONMENT)/bin/ruff format --check
+	@$(ENVIRONMENT)/bin/mypy
+	@$(RUN_PYTHON) -m pytest
+
+lock: ## pin the newest packages that fit pyproject.toml (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --group development \
+	  --upgrade --quiet --no-emit-index-url --custom-compile-command "make lock" \
+	  pyproject.toml -o requirements.lock
+
+clean: ## remove the environment made here
+	rm -rf .venv
+
+ifeq ($(ENVIRONMENT),.venv)
+$(RUN_PYTHON):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: $(PYTHON) is not Python 3.11 or later; name one that is: make PYTHON=python3.12" >&2; \
+	  exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "error: Python cannot make environments here; install what lacks with: sudo apt install python3-venv" >&2; \
+	  exit 2; }
+	@$(PYTHON) -m venv .venv
+endif
+
+ifneq ($(CONDA),)
+$(READY): pyproject.toml environment.yml
+	@$(RUN_PYTHON) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(RUN_PYTHON) -m pip check >/dev/null || { \
+	  echo "error: the conda environment lacks packages; update it with: conda env update -f environment.yml" >&2; \
+	  exit 2; }
+	@touch $@
+else
+$(READY): requirements.lock pyproject.toml $(RUN_PYTHON)
+	@echo "installing the packages of requirements.lock into $(ENVIRONMENT) (once; a minute or two)"
+	@$(RUN_PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(RUN_PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+endif

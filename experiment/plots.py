@@ -1,0 +1,199 @@
+"""One function a figure: each takes data (and `ax`), draws, and returns the `ax`.
+
+Colours are Okabe and Ito's, told apart by the colour-blind; hatches and marks tell the modes
+apart in grey print too. Axes of seconds start at zero.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiment import summary
+
+if TYPE_CHECKING:
+    from IPython.display import Image
+
+COLOURS = {"serial": "#595959", "threads": "#0072B2", "processes": "#D55E00"}
+LIGHT = {"serial": "#A6A6A6", "threads": "#56B4E9", "processes": "#F0A36B"}
+HATCHES = {"serial": "", "threads": "", "processes": "////"}
+PHASES = {"browser_start": "#E69F00", "load": "#56B4E9", "check": "#009E73", "close": "#CC79A7"}
+WAITING, CPU = "#009E73", "#CC79A7"
+
+STYLE = Path(__file__).with_name("figures.mplstyle")
+
+
+def panels(
+    draw: Callable[..., Axes],
+    choices: Sequence[tuple[Any, ...]],
+    columns: int = 2,
+    height: float = 3.6,
+) -> Figure:
+    """A figure with a panel for each choice, drawn by `draw(*choice, ax=ax)`."""
+    with plt.style.context(STYLE):
+        rows = math.ceil(len(choices) / columns)
+        figure, axes = plt.subplots(
+            rows, columns, figsize=(10, height * rows), squeeze=False, layout="constrained"
+        )
+        for ax, choice in zip(axes.flat, choices, strict=False):
+            draw(*choice, ax=ax)
+        for ax in axes.flat[len(choices) :]:
+            ax.remove()
+        plt.close(figure)
+    return figure
+
+
+def save(figure: Figure, folder: Path, name: str, alt: str) -> "Image":
+    """Write the figure as PNG and SVG; returns the picture for a notebook, `alt` its text."""
+    from IPython.display import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with plt.style.context(STYLE):
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        figure.savefig(folder / f"{name}.png")
+    width = int(figure.get_figwidth() * 100)
+    return Image(  # type: ignore[no-untyped-call]
+        filename=str(folder / f"{name}.png"), width=width, alt=alt
+    )
+
+
+def fetch_times(rounds: pd.DataFrame, client: str, *, ax: Axes) -> Axes:
+    """Figure 1, the article's first chart: the mean time of one fetch in each mode."""
+    ax = _bars(rounds, client, "fetch_mean_s", ax)
+    ax.set_ylabel("mean time of a fetch (s)")
+    return ax
+
+
+def total_times(rounds: pd.DataFrame, client: str, cores: int, *, ax: Axes) -> Axes:
+    """Figure 2, the article's second chart: the time until all pages are fetched."""
+    ax = _bars(rounds, client, "total_s", ax)
+    ax.set_ylabel("total time (s)")
+    limits = summary.bounds(rounds[rounds["client"] == client], cores)
+    means = limits.groupby("mode")[["waiting_s", "cpu_s"]].mean().astype(float)
+    for place, mode in enumerate(_modes(rounds, client)):
+        for column, colour in (("waiting_s", WAITING), ("cpu_s", CPU)):
+            height = means[column][mode]
+            if not math.isnan(height):
+                ax.hlines(height, place - 0.36, place + 0.36, color=colour, lw=2, zorder=4)
+    _key(ax, [("waiting alone", WAITING), ("CPU alone", CPU)])
+    return ax
+
+
+def _bars(rounds: pd.DataFrame, client: str, column: str, ax: Axes) -> Axes:
+    """Bars from zero with the rounds, their mean and its 95 % interval, and 2018."""
+    modes = _modes(rounds, client)
+    for place, mode in enumerate(modes):
+        values = summary.of_cell(rounds, client, mode, column)
+        estimate = summary.mean(values)
+        colour = COLOURS[mode]
+        ax.bar(
+            place, estimate.value, 0.72, color=LIGHT[mode], hatch=HATCHES[mode], edgecolor=colour
+        )
+        ax.plot([place - 0.2] * len(values), values, "o", ms=3, color=colour, alpha=0.7)
+        if estimate.ci95:
+            ax.vlines(place, *estimate.ci95, color=colour, lw=2, zorder=5)
+        ax.plot(place, estimate.value, "o", ms=7, color=colour, mec="white", zorder=5)
+        then = summary.in_2018(client, mode, _IN_2018[column])
+        ax.plot(place + 0.28, then, "D", ms=6, mfc="white", mec="black", zorder=6)
+        _note(ax, "2018", (place + 0.28, then), (0, 7), fontsize=8)
+        top = max(estimate.value, (estimate.ci95 or (0, 0))[1], values.max())
+        words = f"{summary.digits(estimate.value)} s"
+        _note(ax, words, (place - 0.1, top), (0, 5), weight="bold", color=colour)
+    ax.set_xticks(range(len(modes)), modes)
+    ax.set_title(client)
+    ax.set_ylim(0, ax.get_ylim()[1] * 1.06)
+    ax.grid(axis="y", color="#E5E5E5")
+    return ax
+
+
+def _note(
+    ax: Axes, words: str, at: tuple[float, float], offset: tuple[int, int], **look: Any
+) -> None:
+    """Words beside a point, so many typographic points away."""
+    ax.annotate(words, at, offset, textcoords="offset points", **{"ha": "center", **look})
+
+
+_IN_2018 = {"fetch_mean_s": "mean_s", "total_s": "total_s"}
+
+
+def _key(ax: Axes, entries: Sequence[tuple[str, str]]) -> None:
+    for words, colour in entries:
+        ax.plot([], [], color=colour, lw=2, label=words)
+    ax.legend(loc="upper right", fontsize=9, title="no total can be below", title_fontsize=9)
+
+
+def swim_lanes(
+    fetches: pd.DataFrame,
+    client: str,
+    mode: str,
+    round_number: int,
+    repeat: int,
+    chunk: int,
+    *,
+    ax: Axes,
+) -> Axes:
+    """Figure 4: what each worker did when; shades change with each chunk, idle tails hatched."""
+    place = {"client": client, "mode": mode, "round": round_number, "repeat": repeat}
+    rows = fetches[(fetches[list(place)] == pd.Series(place)).all(axis=1)]
+    end, workers = rows["end_s"].max(), rows["pool_size"].max()
+    bound = rows["fetch_s"].sum() / workers
+    for worker in range(1, workers + 1):
+        lane = rows[rows["worker"] == worker].sort_values("start_s")
+        shade = ((lane["page"] - 1) // chunk).diff().ne(0).cumsum() % 2
+        colours = [COLOURS[mode] if odd else LIGHT[mode] for odd in shade]
+        bars = list(zip(lane["start_s"], lane["fetch_s"], strict=True))
+        ax.broken_barh(bars, (worker - 0.4, 0.8), facecolors=colours, edgecolor="white", lw=0.5)
+        idle = lane["end_s"].max() if len(lane) else 0.0
+        ax.barh(
+            worker,
+            end - idle,
+            0.8,
+            left=idle,
+            color="none",
+            hatch="//////",
+            edgecolor="#999999",
+            lw=0,
+        )
+    ax.axvline(bound, color="black", ls=":", lw=1)
+    ax.set_title(f"{client}, {mode}: {summary.digits(end)} s")
+    words = f"all busy to the end: {summary.digits(bound)} s"
+    _note(ax, words, (bound, workers + 0.55), (-4, 2), ha="right", fontsize=8)
+    ax.set(xlabel="seconds since the pool was ready", ylabel="worker", xlim=(0, end * 1.01))
+    ax.set_ylim(0.4, workers + 1.2)
+    return ax
+
+
+def phases(rounds: pd.DataFrame, client: str, *, ax: Axes) -> Axes:
+    """Figure 6: where a browser's fetch spends its time, in each mode."""
+    modes = _modes(rounds, client)
+    narrow = 0.1 * rounds.loc[rounds["client"] == client, "fetch_mean_s"].max()
+    for place, mode in enumerate(modes):
+        left, aside = 0.0, []
+        for phase, colour in PHASES.items():
+            width = summary.mean(summary.of_cell(rounds, client, mode, f"{phase}_mean_s")).value
+            words = f"{_PHASE_WORDS[phase]} {summary.digits(width)} s"
+            ax.barh(place, width, 0.6, left=left, color=colour, edgecolor="white", lw=0.5)
+            if width > narrow:
+                ax.text(left + width / 2, place, words, ha="center", va="center", fontsize=9)
+            else:
+                aside.append(words)
+            left += width
+        _note(ax, ", ".join(aside), (left, place), (5, 0), ha="left", va="center", fontsize=9)
+    ax.set_yticks(range(len(modes)), modes)
+    ax.invert_yaxis()
+    ax.set(title=client, xlabel="seconds of a fetch, by phase (mean of the rounds)")
+    ax.set_xlim(0, ax.get_xlim()[1] * 1.2)
+    return ax
+
+
+_PHASE_WORDS = {"browser_start": "start", "load": "load", "check": "check", "close": "close"}
+
+
+def _modes(rounds: pd.DataFrame, client: str) -> list[str]:
+    there = set(rounds.loc[rounds["client"] == client, "mode"])
+    return [mode for mode in COLOURS if mode in there]
