@@ -1,14 +1,31 @@
 # Threads or processes? `make` alone lists what can be done.
 PYTHON ?= python3
 
-# The parameters of a study: make report POOL_SIZE=20 CLIENTS="requests chrome"
-PARAMETERS := POOL_SIZE PAGES ROUNDS REPEATS CLIENTS MODES SOURCE TLS LATENCY CHUNK_SIZE \
-              START_METHOD TIMEOUT SEED CONTACT WIKI RUN
+# The parameters of a study, with their defaults: make report POOL_SIZE=20 CLIENTS="requests chrome"
+#: POOL_SIZE     10                        workers that a pool has
+#: PAGES         100                       pages that a trial fetches
+#: ROUNDS        5                         replications; a ratio needs 3 for an interval to be worth reading
+#: REPEATS       1                         trials of each parallel mode in a round (odd); their median counts
+#: CLIENTS       requests phantomjs        what fetches: requests, phantomjs, chrome, firefox; None is the article's two
+#: MODES         serial threads processes  serial, threads, processes
+#: SOURCE        embedded                  where pages come from: embedded, a URL, or a text file of URLs
+#: TLS           on                        whether the embedded origin speaks HTTPS, as Wikipedia does
+#: LATENCY       1                         factor on the embedded origin's latency
+#: CHUNK_SIZE    none                      the pool's map chunk; None is the library's own choice
+#: START_METHOD  none                      how processes start; None is the platform's default
+#: TIMEOUT       60                        seconds that one fetch may take
+#: SEED          2018                      decides the pages and the order
+#: CONTACT       none                      whom Wikipedia may write to; for the source wikipedia only
+#: WIKI          en.wikipedia.org          which wiki; for the source wikipedia only
+#: RUN           none                      the run's folder; None names it after what is not the default
+PARAMETERS := $(shell sed -n 's/^\#: \([A-Z_]*\) .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 # A value reaches the program as it was typed: neither make nor the shell reads its $, ? or &.
 quoted = '$(subst ','\'',$(value $(1)))'
 option = --$(shell echo $(1) | tr A-Z_ a-z-)=$(call quoted,$(1))
-options = $(foreach name,$(PARAMETERS),$(if $(value $(name)),$(call option,$(name))))
+typed = $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),$(name)))
+named = $(filter-out PYTHON,$(sort $(PARAMETERS) $(typed)))
+options = $(strip $(foreach name,$(named),$(if $(value $(name)),$(call option,$(name)))))
 
 # An active environment (not conda's base) is used; else one is made here.
 CONDA := $(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX))
@@ -27,9 +44,7 @@ help: ## say what can be done
 	@echo
 	@echo "variables of report and quick, with their defaults:"
 	@echo
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  && if [ -e $(READY) ]; then $(RUN_PYTHON) -m experiment variables; \
-	     else echo "  $(PARAMETERS)"; echo "  (make setup, then make again, shows what they mean)"; fi
+	@sed -n 's/^#: /  /p' $(firstword $(MAKEFILE_LIST))
 
 setup: $(READY) ## make the environment: .venv, or the one that is active
 

@@ -94,7 +94,7 @@ class Browser:
                 driver = self._start(service)
             yield driver
         except BaseException:
-            with phases.timed("close"):
+            with phases.timed("close"), suppress(Exception):  # the first error is the reason
                 _kill(service)
                 service.stop()
             raise

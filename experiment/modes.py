@@ -61,9 +61,10 @@ class Done(list[Result]):
 class Workers:
     """A pool of any mode whose workers are watched: a death raises `WorkerDied`."""
 
-    def __init__(self, pool: Serial | Pool) -> None:
+    def __init__(self, pool: Serial | Pool, processes: int) -> None:
         self._pool = pool
         self._processes = multiprocessing.active_children()
+        self._expected = processes
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], chunk_size: int | None
@@ -89,6 +90,9 @@ class Workers:
         self._pool.join()
 
     def _check(self) -> None:
+        """Look at the first workers only: the pool replaces a dead one, but not its work."""
+        if len(self._processes) < self._expected:
+            raise WorkerDied("a worker process ended at once")
         for process in self._processes:
             if process.exitcode is not None:
                 raise WorkerDied(f"a worker process ended with exit code {process.exitcode}")
@@ -112,8 +116,8 @@ def workers(
             pool = ThreadPool(size, _begin, (prepare, ready))
         case "processes":
             pool = context.Pool(size, _begin, (prepare, ready))
-    group = Workers(pool)
-    group.wait_until_ready(ready, size)
+    group = Workers(pool, size if mode == "processes" else 0)
+    group.wait_until_ready(ready, 1 if mode == "serial" else size)
     yield group
     group.close()
 

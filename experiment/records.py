@@ -182,6 +182,10 @@ def load(folder: Path) -> tuple["pd.DataFrame", "pd.DataFrame"]:
 
 def _check_complete(folder: Path, trials: Sequence[TrialRow], fetches: Sequence[FetchRow]) -> None:
     """Every trial that ended well has a row for each page, and no other rows are there."""
+    done = {trial.round for trial in trials}
+    gone = set(range(1, len(done) + 1)) - done
+    if gone:
+        raise UserError(f"{folder / 'trials.csv'}: damaged: no row for round {min(gone)}")
     pages = read_run(folder).study.pages
     seen: dict[Key, int] = {}
     for fetch in fetches:

@@ -1,0 +1,120 @@
+"""Clients fetch real pages, and every failure is a row with its reason."""
+
+import time
+from typing import Any
+
+import pytest
+
+from experiment import clients
+from experiment.clients import Trust
+from experiment.records import Page
+from experiment.study import ClientName
+from tests.conftest import eventually, need
+from tests.servers import PAGE, Server
+
+
+def fetched(name: ClientName, url: str, timeout_s: float = 30, trust: Trust | None = None) -> Any:
+    """One page fetched by a client."""
+    client = clients.make(name, timeout_s, trust or Trust())
+    client.prepare()
+    return clients.fetch(client, time.perf_counter(), Page(1, url))
+
+
+@pytest.mark.parametrize("name", ["requests", "phantomjs", "chrome", "firefox"])
+def test_a_page_is_fetched_and_its_phases_add_up(name: ClientName, server: Server) -> None:
+    if name != "requests":
+        need(name)
+    row = fetched(name, server.url("page"))
+    assert row.error is None
+    assert row.final_url == server.url("page")
+    phases = [row.browser_start_s, row.load_s, row.check_s, row.close_s]
+    measured = [seconds for seconds in phases if seconds is not None]
+    assert len(measured) == (2 if name == "requests" else 4)
+    assert sum(measured) <= row.fetch_s
+    assert row.fetch_s - sum(measured) < 0.02
+    assert row.status == {"phantomjs": None}.get(name, 200)
+    assert row.length >= len(PAGE) - 20
+    assert len(row.sha256) == 64
+
+
+@pytest.mark.parametrize("name", ["requests", "phantomjs", "chrome"])
+def test_a_redirect_is_followed(name: ClientName, server: Server) -> None:
+    if name != "requests":
+        need(name)
+    row = fetched(name, server.url("random"))
+    assert row.error is None
+    assert row.final_url.startswith(server.url("page?"))
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("missing", "http 404"),
+        ("broken", "http 500"),
+        ("loop", "redirects"),
+        ("reset", "connection"),
+        ("short", "connection"),
+        ("garbled", "encoding"),
+        ("huge", "too large"),
+        ("silent", "timeout"),
+        ("drip_head", "timeout"),
+        ("drip_body", "timeout"),
+    ],
+)
+def test_requests_names_what_failed(path: str, reason: str, server: Server) -> None:
+    row = fetched("requests", server.url(path), timeout_s=1.5 if reason == "timeout" else 30)
+    assert row.error == reason
+    if reason == "timeout":
+        assert 1.4 < row.fetch_s < 3
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "reason"),
+    [
+        ("phantomjs", "reset", "connection"),
+        ("phantomjs", "loop", "connection"),
+        ("phantomjs", "drip_body", "timeout"),
+        ("chrome", "missing", "http 404"),
+        ("chrome", "reset", "connection"),
+        ("chrome", "loop", "connection"),
+        ("chrome", "drip_head", "timeout"),
+    ],
+)
+def test_browsers_name_what_failed(
+    name: ClientName, path: str, reason: str, server: Server
+) -> None:
+    need(name)
+    row = fetched(name, server.url(path), timeout_s=4 if reason == "timeout" else 30)
+    assert row.error == reason
+    if reason == "timeout":
+        assert 3.9 < row.fetch_s < 7
+
+
+@pytest.mark.parametrize("name", ["requests", "phantomjs", "chrome"])
+def test_a_certificate_nobody_trusts_is_refused(name: ClientName) -> None:
+    if name != "requests":
+        need(name)
+    with Server(tls=True) as server:
+        row = fetched(name, server.url("page"))
+        assert row.error == ("tls" if name == "requests" else "connection")
+        assert "/page" not in server.asked
+
+
+def test_nobody_listening_is_a_failed_connection() -> None:
+    assert fetched("requests", "http://127.0.0.1:9/").error == "connection"
+
+
+def test_sockets_are_given_back_after_failures(server: Server) -> None:
+    import psutil
+
+    process = psutil.Process()
+    fetched("requests", server.url("page"))
+    before = process.num_fds()
+    for path in ("page", "reset", "drip_head", "loop") * 3:
+        fetched("requests", server.url(path), timeout_s=1)
+    assert eventually(lambda: process.num_fds() <= before + 1, 5)
+
+
+def test_server_timing_is_read() -> None:
+    assert clients.server_timing_ms("cache;dur=1, origin;dur=231.4") == 231.4
+    assert clients.server_timing_ms("") is None

@@ -1,0 +1,95 @@
+"""Modes: one interface, the same results; a worker that dies is noticed."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from experiment.modes import workers
+from experiment.study import PROJECT, Mode, StartMethod
+
+
+def place(number: int) -> tuple[int, int, int]:
+    """Where a number was worked on."""
+    time.sleep(0.02)
+    return number, os.getpid(), threading.get_native_id()
+
+
+def prepare() -> None:
+    """Nothing to prepare."""
+
+
+def die(number: int) -> int:
+    """End the worker at the number 3, as the kernel would."""
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.05)
+    return number
+
+
+@pytest.mark.parametrize(
+    ("mode", "start_method"),
+    [
+        ("serial", None),
+        ("threads", None),
+        ("processes", "fork"),
+        ("processes", "spawn"),
+        ("processes", "forkserver"),
+    ],
+)
+@pytest.mark.parametrize("chunk_size", [None, 1])
+def test_every_mode_gives_the_same_results_in_order(
+    mode: Mode, start_method: StartMethod | None, chunk_size: int | None
+) -> None:
+    with workers(mode, 4, start_method, prepare) as pool:
+        results = pool.map(place, range(40), chunk_size)
+    assert [number for number, _, _ in results] == list(range(40))
+    processes = {process for _, process, _ in results}
+    threads = {thread for _, _, thread in results}
+    assert len(processes) == (4 if mode == "processes" else 1)
+    assert len(threads) == (1 if mode == "serial" else 4)
+    assert (os.getpid() in processes) == (mode != "processes")
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])
+@pytest.mark.parametrize(("begin", "status"), [("prepare", "-9"), ("unable", "7")])
+def test_a_worker_that_dies_ends_the_work_within_seconds(
+    start_method: StartMethod, begin: str, status: str
+) -> None:
+    # In a program of its own, which leaves the broken pool at once, as a trial does.
+    program = f"""
+import os
+from experiment.modes import WorkerDied, workers
+from tests.test_modes import die, {begin}
+try:
+    with workers("processes", 2, "{start_method}", {begin}) as pool:
+        pool.map(die, range(20), None)
+except WorkerDied as death:
+    print(death, flush=True)
+os._exit(0)
+"""
+    begun = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    said = {f"a worker process ended with exit code {status}\n"}
+    assert ended.stdout in said | (
+        {"a worker process ended at once\n"} if begin == "unable" else set()
+    )
+    assert time.monotonic() - begun < 10
+
+
+def unable() -> None:
+    """End the worker before it is ready."""
+    os._exit(7)

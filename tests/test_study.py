@@ -1,0 +1,158 @@
+"""Parameters: checked once, the same at every door."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from experiment.errors import UserError
+from experiment.study import PROJECT, Study, as_words, default_clients, from_notebook
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "right"),
+    [
+        ("pool_size", 0, "a whole number from 1 to 500"),
+        ("pool_size", -3, "a whole number from 1 to 500"),
+        ("pool_size", "ten", "a whole number from 1 to 500"),
+        ("pool_size", 10**6, "a whole number from 1 to 500"),
+        ("pool_size", 2.5, "a whole number from 1 to 500"),
+        ("pages", 0, "a whole number from 1 to 100,000"),
+        ("repeats", 2, "an odd whole number from 1 to 9"),
+        ("latency", "nan", "a number from 0 to 100"),
+        ("timeout", 0, "a number from 1 to 600"),
+        ("clients", "requests lynx", "one or more of requests, phantomjs, chrome, firefox"),
+        ("clients", "requests requests", "each once"),
+        ("clients", [], "one or more of"),
+        ("modes", "fibers", "one or more of serial, threads, processes"),
+        ("modes", '["serial"', "one or more of"),
+        ("tls", "maybe", "on or off"),
+        ("chunk_size", 101, "a whole number from 1 to 100, the number of pages"),
+        ("start_method", "clone", "fork, spawn, forkserver or none"),
+        ("source", "ftp://127.0.0.1/", "an http or https URL"),
+        ("source", "file:///etc/passwd", "an http or https URL"),
+        ("source", "javascript:alert(1)", "an http or https URL"),
+        ("source", "http://", "an http or https URL"),
+        ("run", "../elsewhere", "a name that starts with a letter"),
+        ("run", "2018", "a name that starts with a letter"),
+        ("contact", "me@example.org", "goes with source=wikipedia"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_would_be_right(name: str, value: Any, right: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Study.of({name: value})
+    message = str(caught.value)
+    assert message.startswith(f"{name}: ")
+    assert right in message
+    assert "\n" not in message
+    if value:
+        assert as_words(value).split()[-1].strip('"[') in message
+
+
+def test_an_unknown_parameter_is_refused_by_name() -> None:
+    with pytest.raises(UserError, match="pol_size: no such parameter"):
+        Study.of({"pol_size": 20})
+
+
+@pytest.mark.parametrize(
+    "written",
+    [["requests", "chrome"], '["requests", "chrome"]', "requests chrome", "requests,chrome"],
+)
+def test_lists_may_be_written_in_any_way(written: Any) -> None:
+    assert Study.of({"clients": written}).clients == ("requests", "chrome")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        ({}, "default"),
+        ({"pool_size": 20}, "pool_size-20"),
+        ({"clients": "requests", "tls": "off"}, "clients-requests_tls-off"),
+        ({"pool_size": 20, "run": "mine"}, "mine"),
+    ],
+)
+def test_a_run_is_named_after_what_is_not_the_default(
+    parameters: dict[str, Any], name: str
+) -> None:
+    assert Study.of(parameters).run_name() == name
+
+
+def test_different_sources_have_different_runs_with_names_for_folders() -> None:
+    urls = [f"http://127.0.0.1:8080/random?content=a&b={x}/../" for x in ("1", "2", "$HOME")]
+    names = {Study.of({"source": url}).run_name() for url in urls}
+    assert len(names) == 3
+    assert all(re.fullmatch(r"source-127\.0\.0\.1-[A-Za-z0-9.-]+", name) for name in names)
+
+
+def test_a_run_that_exists_brings_its_own_study() -> None:
+    own = Study.of({"pool_size": 20, "run": "mine"})
+    assert Study.of({"run": "mine"}).joined_to(own) == own
+    assert Study.of({"run": "mine", "pool_size": 20}).joined_to(own) == own
+    with pytest.raises(UserError, match="pool_size: 30 was asked for, but the run mine has 20"):
+        Study.of({"run": "mine", "pool_size": 30}).joined_to(own)
+
+
+def test_the_clients_default_to_what_has_a_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert default_clients() == ("requests", "chrome")
+    assert Study.of({"clients": None}).clients == ("requests", "chrome")
+
+
+def test_a_notebook_hands_over_its_parameters_and_refuses_unknown_ones() -> None:
+    known = {"pool_size": 5, "clients": None, "figures": object(), "In": ["", "pool_size = 5"]}
+    assert from_notebook(known).pool_size == 5
+    injected = {**known, "pol_size": 7, "In": ["", "# Parameters\npol_size = 7\n"]}
+    with pytest.raises(UserError, match="pol_size: no such parameter"):
+        from_notebook(injected)
+
+
+def _parameters_cell() -> str:
+    notebook = json.loads((PROJECT / "notebooks" / "report.ipynb").read_text())
+    cells = [c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", [])]
+    assert len(cells) == 1
+    return "".join(cells[0]["source"])
+
+
+def test_the_notebook_offers_every_parameter_with_its_default_and_meaning() -> None:
+    cell = _parameters_cell()
+    namespace: dict[str, Any] = {}
+    exec(cell, namespace)  # noqa: S102
+    names = [
+        (item.target if isinstance(item, ast.AnnAssign) else item.targets[0]).id  # type: ignore[attr-defined, union-attr]
+        for item in ast.parse(cell).body
+    ]
+    assert names == list(Study.model_fields)
+    assert Study.of({name: namespace[name] for name in names}) == Study()
+    for line, field in zip(cell.splitlines(), Study.model_fields.values(), strict=True):
+        assert str(field.description) in line
+
+
+def test_papermill_explains_every_parameter() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "papermill", "--help-notebook", "notebooks/report.ipynb"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "Unable to parse" not in shown.stderr
+    for name, field in Study.model_fields.items():
+        assert re.search(
+            rf"{name}: \w+ \(default .+\)\s+{re.escape(field.description or '')}", shown.stdout
+        )
+
+
+def test_make_offers_every_parameter_with_its_default_and_meaning() -> None:
+    lines = re.findall(r"^#: (\w+) +(.*?) {2,}(.*)$", (PROJECT / "Makefile").read_text(), re.M)
+    fields = {
+        name: (as_words(getattr(Study(), name)), field.description)
+        for name, field in Study.model_fields.items()
+    }
+    if "chrome" not in Study().clients:
+        assert {name.lower(): (default, words) for name, default, words in lines} == fields
+    assert [name.lower() for name, _, _ in lines] == list(fields)
