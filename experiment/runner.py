@@ -49,6 +49,7 @@ def run(study: Study) -> Path:
     for what its user can mend.
     """
     folder = PROJECT / "data" / study.run_name()
+    _check_writable(folder)
     own = records.read_run(folder) if folder.exists() and any(folder.iterdir()) else None
     if own is not None:
         study = study.joined_to(own.study)
@@ -64,6 +65,12 @@ def run(study: Study) -> Path:
         records.write_run(folder, own.model_copy(update={"finished_at": _now()}))
     records.load(folder)
     return folder
+
+
+def _check_writable(folder: Path) -> None:
+    place = folder if folder.exists() else folder.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(f"run: {place} cannot be written: it is no folder, or not yours")
 
 
 def _rounds(study: Study) -> range:

@@ -1,0 +1,153 @@
+"""Whatever ends a study: finished rounds stay, nothing is left behind, the same command goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from experiment import load, records
+from experiment.study import ClientName
+from tests.conftest import Copy, eventually, need
+
+BROWSERS = ["phantomjs", "chrome"]
+
+
+def command(client: str, *more: str) -> tuple[str, ...]:
+    """A study that takes a while: pages wait long enough to be interrupted."""
+    options = ("--pages", "4", "--pool-size", "2", "--clients", client, "--run", "cut", *more)
+    return (sys.executable, "-m", "experiment", "run", *options)
+
+
+def trial_process(copy: Copy) -> psutil.Process | None:
+    """The trial that runs, if one does."""
+    for process in copy.processes():
+        if "experiment.trial" in process.cmdline()[:3] and process.parent() in copy.processes():
+            return process
+    return None
+
+
+def busy_tree(copy: Copy, mode: str) -> list[psutil.Process]:
+    """What a trial of a mode has started, once it fetches; empty before."""
+    trial = trial_process(copy)
+    try:
+        if trial is None or f'"mode":"{mode}"' not in _plan(trial):
+            return []
+        return trial.children(recursive=True)
+    except (psutil.NoSuchProcess, IndexError, OSError):  # it has just ended
+        return []
+
+
+def _plan(trial: psutil.Process) -> str:
+    from pathlib import Path
+
+    return (Path(trial.cmdline()[3]) / "plan.json").read_text()
+
+
+def start_second_round(copy: Copy, client: str) -> "subprocess.Popen[str]":
+    """A study whose first round is finished and whose second has browsers at work."""
+    process = copy.start(*command(client, "--rounds", "2", "--modes", "threads processes"))
+    folder = copy.path / "data" / "cut"
+    assert eventually(lambda: _rounds(folder) == {1}, 60), process.communicate(timeout=1)
+    assert eventually(lambda: len(busy_tree(copy, "processes")) >= 3, 60)
+    return process
+
+
+def _rounds(folder: object) -> set[int]:
+    from pathlib import Path
+
+    return records.rounds_done(Path(str(folder)))
+
+
+@pytest.mark.parametrize("client", BROWSERS)
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)],
+)
+def test_a_study_that_is_ended_keeps_its_rounds_and_goes_on(
+    copy: Copy, client: ClientName, number: signal.Signals, status: int
+) -> None:
+    need(client)
+    process = start_second_round(copy, client)
+    os.killpg(process.pid, number)
+    assert process.wait(timeout=15) == status
+    copy.assert_nothing_left()
+    folder = copy.path / "data" / "cut"
+    kept = (folder / "fetches.csv").read_text()
+    assert set(load(folder)[1]["round"]) == {1}
+    if number is signal.SIGINT:
+        out = process.communicate()[1]
+        assert "interrupted: finished rounds are kept; the same command goes on" in out
+        assert "Traceback" not in out
+        again = copy.run(*command(client, "--rounds", "2", "--modes", "threads processes"))
+        assert again.returncode == 0, again.stderr
+        assert records.rounds_done(folder) == {1, 2}
+        assert (folder / "fetches.csv").read_text().startswith(kept)
+        copy.assert_nothing_left()
+
+
+@pytest.mark.parametrize("client", BROWSERS)
+@pytest.mark.parametrize("victim", ["worker", "trial", "supervisor"])
+def test_a_trial_that_is_killed_fails_within_seconds_and_the_study_goes_on(
+    copy: Copy, client: ClientName, victim: str
+) -> None:
+    need(client)
+    process = copy.start(*command(client, "--rounds", "1", "--modes", "processes serial"))
+    assert eventually(lambda: len(busy_tree(copy, "processes")) >= 4, 60)
+    trial = trial_process(copy)
+    assert trial is not None
+    supervisor = trial.parent()
+    assert supervisor is not None
+    {"worker": trial.children()[0], "trial": trial, "supervisor": supervisor}[victim].kill()
+    begun = time.monotonic()
+    assert eventually(lambda: not trial.is_running() or trial.status() == "zombie", 5)
+    assert time.monotonic() - begun < 5
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    fetches, trials = load(copy.path / "data" / "cut")
+    rows = trials.set_index("mode")
+    assert rows.loc["processes", "state"] == "failed"
+    words = {
+        "worker": "a worker process ended with exit code -9",
+        "trial": "it was ended by SIGKILL",
+        "supervisor": "its supervisor was killed",
+    }
+    assert rows.loc["processes", "reason"] == words[victim]
+    assert rows.loc["serial", "state"] == "ok"
+    assert set(fetches["mode"]) == {"serial"}
+    copy.assert_nothing_left()
+
+
+@pytest.mark.parametrize("client", BROWSERS)
+def test_a_browser_that_dies_is_one_failed_fetch(copy: Copy, client: ClientName) -> None:
+    need(client)
+    process = copy.start(*command(client, "--rounds", "1", "--modes", "threads", "--latency", "9"))
+    assert eventually(lambda: len(busy_tree(copy, "threads")) >= 2, 60)
+    time.sleep(0.7)  # both pages are loading: each takes more than a second
+    children = busy_tree(copy, "threads")
+    names = {"phantomjs": "phantomjs", "chrome": "chromium"}
+    next(item for item in children if item.name().startswith(names[client])).kill()
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    fetches, trials = load(copy.path / "data" / "cut")
+    assert list(fetches["error"].dropna()) == ["browser"]
+    assert list(trials["failed"]) == [1]
+    copy.assert_nothing_left()
+
+
+def test_an_origin_that_dies_ends_the_study_with_a_line(copy: Copy) -> None:
+    process = copy.start(*command("requests", "--rounds", "3"))
+    folder = copy.path / "data" / "cut"
+    assert eventually(lambda: _rounds(folder) == {1}, 60)
+    [origin] = [item for item in copy.processes() if "experiment.origin" in item.cmdline()]
+    origin.kill()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "source: the embedded origin ended" in err
+    assert set(load(folder)[1]["round"]) >= {1}
+    copy.assert_nothing_left()
+    assert copy.run(*command("requests", "--rounds", "3")).returncode == 0
+    assert records.rounds_done(folder) == {1, 2, 3}

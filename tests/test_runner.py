@@ -1,0 +1,216 @@
+"""Runs, done for real in a copy of the project: measured, resumed, refused."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiment import load, records
+from tests.conftest import Copy, need
+from tests.servers import Server
+
+SMALL = ("run", "--pages", "6", "--pool-size", "3", "--latency", "0.2", "--clients", "requests")
+
+
+def one_line(copy: Copy, *arguments: str) -> str:
+    """The only line that a mistake prints; nothing is measured."""
+    before = sorted(path for path in (copy.path / "data").rglob("*"))
+    ended = copy.experiment(*arguments)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert sorted(path for path in (copy.path / "data").rglob("*")) == before
+    copy.assert_nothing_left()
+    return line
+
+
+def test_a_study_is_measured_once(copy: Copy) -> None:
+    first = copy.experiment(*SMALL, "--rounds", "2", "--repeats", "3", "--run", "small")
+    assert first.returncode == 0, first.stderr
+    folder = copy.path / "data" / "small"
+    fetches, trials = load(folder)
+    assert len(trials) == 2 * (1 + 3 + 3)
+    assert len(fetches) == 6 * len(trials)
+    assert fetches["error"].isna().all()
+    assert (trials["state"] == "ok").all()
+    _check_times(fetches, trials)
+    _check_same_work(fetches)
+    texts = {path: path.read_bytes() for path in folder.glob("*.csv")}
+    again = copy.experiment(*SMALL, "--rounds", "2", "--repeats", "3", "--run", "small")
+    assert again.returncode == 0
+    assert {path: path.read_bytes() for path in folder.glob("*.csv")} == texts
+    copy.assert_nothing_left()
+
+
+def _check_times(fetches: pd.DataFrame, trials: pd.DataFrame) -> None:
+    assert (fetches["end_s"] - fetches["start_s"] - fetches["fetch_s"]).abs().max() < 1e-5
+    assert (fetches["fetch_s"] * 1000 >= fetches["origin_ms"] - 1).all()
+    assert (fetches["origin_ms"] - fetches["planned_ms"]).abs().median() < 20
+    assert (trials["wall_s"] >= trials["span_s"]).all()
+    assert (trials["cpu_s"] > trials["startup_cpu_s"]).all()
+    by_trial = ["mode", "round", "repeat"]
+    spans = fetches.groupby(by_trial).agg(start=("start_s", "min"), end=("end_s", "max"))
+    expected = spans["end"] - spans["start"]
+    assert (trials.set_index(by_trial)["span_s"] - expected).abs().max() < 1e-5
+    assert set(fetches.loc[fetches["mode"] == "serial", "worker"]) == {1}
+    assert set(fetches.loc[fetches["mode"] != "serial", "worker"]) == {1, 2, 3}
+
+
+def _check_same_work(fetches: pd.DataFrame) -> None:
+    what = fetches.groupby(["round", "page"])[["url", "sha256", "planned_ms", "length"]].nunique()
+    assert (what == 1).all().all()
+    assert fetches.groupby("page")["sha256"].nunique().eq(2).all()
+
+
+def test_the_order_is_random_but_the_seed_decides_it() -> None:
+    from experiment.runner import _keys
+    from experiment.study import Study
+
+    study = Study(rounds=9, repeats=3)
+    orders = [[(k.client, k.mode, k.repeat) for k in _keys(study, n)] for n in range(1, 10)]
+    assert orders == [[(k.client, k.mode, k.repeat) for k in _keys(study, n)] for n in range(1, 10)]
+    assert len({tuple(order) for order in orders}) > 7
+    assert all(sorted(order) == sorted(orders[0]) for order in orders)
+
+
+def test_any_server_and_any_list_can_be_the_source(copy: Copy, server: Server) -> None:
+    need("phantomjs")
+    url = server.url("random?a=$HOME&b=c")
+    options = ("--pages", "4", "--rounds", "1", "--pool-size", "2")
+    ended = copy.experiment("run", *options, "--source", url, "--run", "asked")
+    assert ended.returncode == 0, ended.stderr
+    fetches, trials = load(copy.path / "data" / "asked")
+    assert fetches["error"].isna().all()
+    assert set(trials["client"]) == {"requests", "phantomjs"}
+    assert (fetches["url"] == url).all()
+    assert fetches["final_url"].nunique() == len(fetches)
+    assert server.asked.count("/random?a=$HOME&b=c") >= len(fetches)
+
+    pages = [server.url("page?1"), server.url("missing"), server.url("page?2")]
+    (copy.path / "urls.txt").write_text("# some\n" + "\n".join(pages))
+    ended = copy.experiment(
+        "run", *options, "--source", "urls.txt", "--clients", "requests", "--run", "listed"
+    )
+    assert ended.returncode == 0, ended.stderr
+    fetches, trials = load(copy.path / "data" / "listed")
+    assert list(fetches["url"][:4]) == [*pages, pages[0]]
+    assert set(fetches["error"].dropna()) == {"http 404"}
+    assert list(trials["failed"]) == [1, 1, 1]
+
+
+def test_bad_input_is_one_line_and_measures_nothing(copy: Copy) -> None:
+    assert "pool_size: ten is not" in one_line(copy, "run", "--pool-size", "ten")
+    assert "--pol-size" in one_line(copy, "run", "--pol-size", "3")
+    assert "invalid choice" in one_line(copy, "rum")
+    assert "wikipedia is not a source yet" in one_line(copy, "run", "--source", "wikipedia")
+    assert "cannot be read" in one_line(copy, "run", "--source", "no-such-file.txt")
+    nobody = one_line(copy, "run", "--source", "http://127.0.0.1:9/", "--clients", "requests")
+    assert "source: http://127.0.0.1:9/ does not answer (connection)" in nobody
+
+
+def test_a_folder_that_cannot_be_written_is_said(copy: Copy) -> None:
+    (copy.path / "data" / "taken").write_text("a file, not a folder")
+    line = one_line(copy, *SMALL, "--run", "taken")
+    assert "data/taken cannot be written" in line
+    if os.getuid() != 0:
+        (copy.path / "data").chmod(stat.S_IRUSR | stat.S_IXUSR)
+        assert "cannot be written" in one_line(copy, *SMALL)
+
+
+def test_another_study_or_a_damaged_run_is_refused_and_untouched(copy: Copy) -> None:
+    assert copy.experiment(*SMALL, "--rounds", "1", "--run", "small").returncode == 0
+    folder = copy.path / "data" / "small"
+    other = one_line(copy, "run", "--run", "small", "--pool-size", "4")
+    assert "pool_size: 4 was asked for, but the run small has 3" in other
+    assert copy.experiment("run", "--run", "small").returncode == 0
+
+    fetches = folder / "fetches.csv"
+    fetches.write_text(fetches.read_text().replace(",serial,", ",cereal,", 1))
+    damaged = fetches.read_bytes()
+    line = one_line(copy, "run", "--run", "small")
+    assert "fetches.csv" in line
+    assert "column mode" in line
+    assert fetches.read_bytes() == damaged
+
+
+def test_a_run_goes_on_only_where_it_began(copy: Copy) -> None:
+    assert copy.experiment(*SMALL, "--rounds", "2", "--run", "small").returncode == 0
+    folder = copy.path / "data" / "small"
+    _forget_round(folder, 2)
+    run = json.loads((folder / "run.json").read_text())
+    changed = {**run, "machine": {**run["machine"], "cpu": "another"}}
+    (folder / "run.json").write_text(json.dumps(changed))
+    line = one_line(copy, "run", "--run", "small")
+    assert "its cpu was another and is now" in line
+    (folder / "run.json").write_text(json.dumps(run))
+    kept = (folder / "fetches.csv").read_text()
+    assert copy.experiment("run", "--run", "small").returncode == 0
+    assert records.rounds_done(folder) == {1, 2}
+    assert (folder / "fetches.csv").read_text().startswith(kept)
+
+
+def _forget_round(folder: Path, number: int) -> None:
+    for name in ("fetches.csv", "trials.csv"):
+        lines = (folder / name).read_text().splitlines(keepends=True)
+        kept = [line for line in lines[1:] if line.split(",")[4] != str(number)]
+        (folder / name).write_text("".join([lines[0], *kept]))
+
+
+def test_two_studies_at_once_are_refused(copy: Copy) -> None:
+    first = copy.start("python", "-m", "experiment", *SMALL, "--rounds", "20", "--run", "first")
+    lock = copy.temporary / f"threads-or-processes-{os.getuid()}.lock"
+    from tests.conftest import eventually
+
+    assert eventually(lambda: (copy.path / "data" / "first" / "run.json").exists(), 30)
+    assert lock.exists()
+    second = copy.experiment(*SMALL, "--run", "second")
+    first.terminate()
+    first.communicate(timeout=20)
+    assert second.returncode == 2
+    assert "another study is being measured on this machine" in second.stderr
+    assert not (copy.path / "data" / "second").exists()
+
+
+@pytest.mark.parametrize("client", ["chrome", "firefox", "phantomjs"])
+def test_a_client_that_cannot_run_is_one_line(copy: Copy, client: str) -> None:
+    program = f"""
+import sys
+from experiment import programs
+programs.CHROMES = programs.FIREFOXES = ("no-such-browser",)
+programs._carried = lambda package, path: None
+from experiment.__main__ import main
+sys.exit(main(["run", "--clients", "{client}"]))
+"""
+    ended = copy.run("python", "-c", program)
+    assert ended.returncode == 2
+    [line] = ended.stderr.splitlines()
+    assert line.startswith(f"error: clients: {client} cannot run, ")
+    assert "install it with: " in line
+    assert not (copy.path / "data" / f"clients-{client}").exists()
+
+
+def test_a_browser_that_lacks_a_library_is_one_line(copy: Copy) -> None:
+    fake = copy.temporary / "firefox"
+    fake.write_text(
+        "#!/bin/sh\n"
+        "echo 'firefox: error while loading shared libraries: libfontconfig.so.1: cannot open"
+        " shared object file' >&2\nexit 127\n"
+    )
+    fake.chmod(0o755)
+    program = f"""
+import sys
+from experiment import programs
+programs.FIREFOXES = ("{fake}",)
+from experiment.__main__ import main
+sys.exit(main(["run", "--clients", "firefox"]))
+"""
+    ended = copy.run("python", "-c", program)
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "error: clients: firefox cannot run, the library libfontconfig.so.1 is missing; "
+        "install it with: sudo apt install libfontconfig1\n"
+    )
