@@ -23,9 +23,11 @@ class WorkerDied(Exception):
 class Semaphore(Protocol):
     """What the semaphores of `threading` and `multiprocessing` have in common."""
 
-    def acquire(self, block: bool = ..., timeout: float | None = ...) -> bool: ...
+    def acquire(self, block: bool = ..., timeout: float | None = ...) -> bool:
+        """Take one, or say within the time that there is none."""
 
-    def release(self) -> None: ...
+    def release(self) -> None:
+        """Give one."""
 
 
 class Serial:

@@ -105,6 +105,7 @@ def application(behaviour: Behaviour) -> web.Application:
     """The origin's pages and what they need."""
 
     async def page(request: web.Request) -> web.Response:
+        """A page, after its delay."""
         arrived = time.perf_counter()
         place = int(request.match_info["round"]), int(request.match_info["page"])
         body = behaviour.html(*place)
@@ -114,6 +115,7 @@ def application(behaviour: Behaviour) -> web.Application:
         return web.Response(body=body, content_type="text/html", charset="utf-8", headers=timing)
 
     async def asset(request: web.Request) -> web.Response:
+        """What a page needs, after its own short delay."""
         await asyncio.sleep(ASSET_DELAY_S * behaviour.latency)
         match request.path.rsplit(".", 1):
             case [name, "png"]:

@@ -98,6 +98,7 @@ def _end_with(supervisor: int, folder: Path) -> None:
     trial = os.getpid()
 
     def end(number: int, _frame: object) -> None:
+        """What was started goes first; a forked worker has nothing of its own to end."""
         if os.getpid() == trial:
             for process in psutil.Process().children(recursive=True):
                 process.kill()

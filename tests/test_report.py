@@ -1,0 +1,170 @@
+"""The report through its real doors: make, papermill, nbconvert, from any folder."""
+
+import json
+import re
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from experiment import load
+from tests.conftest import Copy, need
+
+SMALL = ("PAGES=6", "POOL_SIZE=3", "ROUNDS=3", "LATENCY=0.3")
+
+
+def make(copy: Copy, *arguments: str) -> tuple[int, str, str]:
+    """Run make as a user does, in the environment that runs the tests."""
+    environment = f"VIRTUAL_ENV={Path(sys.executable).parent.parent}"
+    ended = copy.run("make", environment, *arguments)
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+class Page(HTMLParser):
+    """What a page shows and asks for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.headings: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+        self.addresses: list[str] = []
+        self._in: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        values = dict(attributes)
+        self._in.append(tag)
+        if tag == "img":
+            self.images.append(values)
+        for name in ("src", "href"):
+            self.addresses += [value] if (value := values.get(name)) else []
+
+    def handle_data(self, data: str) -> None:
+        if self._in and self._in[-1] in ("style", "script"):
+            return
+        self.words.append(data)
+        if self._in and re.fullmatch("h[1-6]", self._in[-1]):
+            self.headings.append(data)
+
+
+@pytest.fixture
+def page(copy: Copy) -> Page:
+    """The page of a whole `make report` on small numbers, which is then asked for again."""
+    need("phantomjs")
+    status, out, err = make(copy, "report", *SMALL)
+    assert status == 0, err
+    name = "pool_size-3_pages-6_rounds-3_latency-0.3"
+    assert f"report:   reports/{name}.html" in out
+    for figure in ("1-fetch-times", "2-total-times", "4-swim-lanes", "6-browser-phases"):
+        assert (copy.path / "figures" / name / f"{figure}.png").stat().st_size > 10_000
+        assert "<svg" in (copy.path / "figures" / name / f"{figure}.svg").read_text()
+    _, trials = load(copy.path / "data" / name)
+    assert len(trials) == 18
+    assert not list((copy.path / "reports").glob("*partial*"))
+    rows = (copy.path / "data" / name / "fetches.csv").read_bytes()
+    begun = time.monotonic()
+    assert make(copy, "report", *SMALL)[0] == 0
+    assert time.monotonic() - begun < 60
+    assert (copy.path / "data" / name / "fetches.csv").read_bytes() == rows
+    copy.assert_nothing_left()
+    notebook = json.loads((copy.path / "reports" / f"{name}.ipynb").read_text())
+    kinds = {
+        output["output_type"] for cell in notebook["cells"] for output in cell.get("outputs", [])
+    }
+    assert "error" not in kinds
+    return Page((copy.path / "reports" / f"{name}.html").read_text())
+
+
+def test_make_report_measures_draws_and_tells(page: Page) -> None:
+    text = re.sub(r"\s+", " ", "".join(page.words))
+    assert page.headings[0] == "Threads or processes?"
+    assert page.headings[1] == "The answer"
+    assert page.headings[-1] == "Limits"
+    assert "In brackets: 95 % intervals over 3 rounds." in text
+    assert "All 18 trials were complete: no fetch of 108 failed." in text
+    assert "7.54" in text
+    assert "3.93" in text
+    assert len(page.images) == 4
+    assert all(str(image["alt"]).startswith("Figure ") for image in page.images)
+    assert all(address.startswith(("data:", "#")) for address in page.addresses)
+    assert "nan" not in text.lower().split()
+    assert "Traceback" not in text
+    assert "import " not in text
+
+
+def test_papermill_alone_measures_from_any_folder(copy: Copy, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    parameters = ["-p", "pool_size", "2", "-p", "clients", '["requests"]', "-p", "pages", "5"]
+    parameters += ["-p", "rounds", "1", "-p", "latency", "0.1", "-p", "tls", "off"]
+    ended = copy.run(
+        "env", f"PYTHONPATH={copy.path}", "papermill", str(copy.path / "notebooks/report.ipynb"),
+        "out.ipynb", *parameters, cwd=elsewhere,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    name = "pool_size-2_pages-5_rounds-1_clients-requests_tls-off_latency-0.1"
+    fetches, trials = load(copy.path / "data" / name)
+    assert len(trials) == 3
+    assert len(fetches) == 15
+    notebook = json.loads((elsewhere / "out.ipynb").read_text())
+    said = [
+        "".join(output["data"]["text/markdown"])
+        for cell in notebook["cells"]
+        for output in cell.get("outputs", [])
+        if "text/markdown" in output.get("data", {})
+    ]
+    assert "2 threads were" in said[0]
+    assert "Only 1 complete round" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "line"),
+    [
+        (("pool_size", "0"), "UserError: pool_size: 0 is not a whole number from 1 to 500"),
+        (("pol_size", "20"), "UserError: pol_size: no such parameter"),
+        (("clients", "lynx"), "UserError: clients: lynx is not one or more of"),
+    ],
+)
+def test_papermill_ends_with_our_line(copy: Copy, parameter: tuple[str, str], line: str) -> None:
+    ended = copy.run("papermill", "notebooks/report.ipynb", "out.ipynb", "-p", *parameter)
+    assert ended.returncode == 1
+    assert ended.stderr.rstrip().splitlines()[-1].startswith(line)
+    assert [path.name for path in (copy.path / "data").iterdir() if path.is_dir()] == []
+
+
+def test_make_refuses_in_one_line(copy: Copy) -> None:
+    for argument, words in {
+        "POOL_SIZE=ten": "error: pool_size: ten is not a whole number from 1 to 500",
+        "SOURCE=ftp://127.0.0.1/?a=$HOME&b": "error: source: ftp://127.0.0.1/?a=$HOME&b is not",
+        "CLIENTS=lynx": "error: clients: lynx is not one or more of",
+        "RUN=it's": "error: run: it's is not a name",
+        "POL_SIZE=3": "error: unrecognized arguments: --pol-size=3",
+    }.items():
+        status, out, err = make(copy, "report", argument)
+        assert status == 2
+        assert out == ""
+        first, *rest = err.splitlines()
+        assert first.startswith(words)
+        assert all(other.startswith("make: ") for other in rest)
+
+
+def test_make_alone_lists_targets_and_variables(copy: Copy) -> None:
+    ended = copy.run("make")
+    assert ended.returncode == 0
+    for word in ("report", "quick", "test", "setup", "POOL_SIZE", "CONTACT", "WIKI", "RUN"):
+        assert re.search(rf"^  {word} +\S", ended.stdout, re.M), word
+    assert not (copy.path / ".venv").exists()
+
+
+def test_a_damaged_run_is_one_line_in_the_report_too(copy: Copy) -> None:
+    options = ("--pages", "2", "--rounds", "1", "--clients", "requests", "--latency", "0")
+    assert copy.experiment("run", *options, "--run", "small").returncode == 0
+    path = copy.path / "data" / "small" / "trials.csv"
+    path.write_text(path.read_text()[:-30])
+    ended = copy.experiment("report", "--run", "small")
+    assert ended.returncode == 2
+    [line] = ended.stderr.splitlines()
+    assert "trials.csv: damaged: row 4, column" in line

@@ -1,0 +1,108 @@
+"""The report's sentences on made-up runs: they say what the numbers say."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiment import load, story, summary
+from experiment.study import Study
+from tests import made_up
+
+
+def told(folder: Path, study: Study, factors: dict[tuple[str, str], float], **more: str) -> str:
+    """All that the report says of a made-up run."""
+    made_up.write(folder, study, factors, **more)
+    fetches, trials = load(folder)
+    rounds = summary.per_round(summary.per_trial(fetches, trials))
+    browsers = [client for client in study.clients if client != "requests"]
+    return "\n".join(
+        [
+            story.headline(rounds, study),
+            story.answers(rounds, study).to_string(),
+            story.fetch_times_read(rounds, study),
+            story.totals_read(rounds, study, 2),
+            story.swim_lanes_read(rounds, study),
+            story.phases_read(rounds, browsers),
+            story.left_out(fetches, trials),
+            story.pages_said(fetches, study),
+            story.instrument(fetches, trials, study).to_string(),
+        ]
+    )
+
+
+def factors(study: Study, **special: float) -> dict[tuple[str, str], float]:
+    """A factor for each client and mode."""
+    return {
+        (client, mode): special.get(mode, 1.0) for client in study.clients for mode in study.modes
+    }
+
+
+def test_faster_and_slower_are_said_as_measured(tmp_path: Path) -> None:
+    study = Study(clients=("requests",), rounds=5)
+    text = told(tmp_path / "run", study, factors(study, threads=1.3, processes=1.0))
+    assert "processes were faster" in text
+    assert "threads were faster" not in text
+    assert "one fetch in threads took 1.3" in text
+    assert text.count(": slower.") == 1
+    assert "In brackets: 95 % intervals over 5 rounds." in text
+
+
+def test_threads_slower_than_serial_are_not_praised(tmp_path: Path) -> None:
+    study = Study(clients=("requests",), rounds=5, pages=30)
+    text = told(tmp_path / "run", study, factors(study, threads=20.0))
+    assert "10 threads were **0.4" in text
+
+
+def test_what_cannot_be_told_apart_is_said_to_be_so(tmp_path: Path) -> None:
+    study = Study(clients=("requests",), rounds=5)
+    text = told(tmp_path / "run", study, factors(study))
+    assert "these rounds cannot tell them apart" in text
+    assert "were faster" not in text
+
+
+def test_one_round_is_too_few(tmp_path: Path) -> None:
+    study = Study(clients=("requests",), rounds=1)
+    text = told(tmp_path / "run", study, factors(study, threads=1.3))
+    assert "Only 1 complete round: too few to judge by; a study needs 3 (`ROUNDS=5`)." in text
+    assert "faster." not in text.replace("sooner", "")
+    assert "[" not in story.headline(
+        pd.DataFrame(columns=["round", "client", "mode", "total_s"]), study
+    )
+
+
+def test_a_client_without_a_good_fetch_is_said_to_have_none(tmp_path: Path) -> None:
+    study = Study(clients=("requests", "phantomjs"), rounds=3)
+    text = told(tmp_path / "run", study, factors(study), failing="phantomjs")
+    assert "**phantomjs**: no round was complete, so nothing can be said of it." in text
+    assert "9 of 18 trials were not complete" in text
+    assert "browser 900" in text
+
+
+@pytest.mark.parametrize(
+    "modes", [("serial",), ("threads",), ("processes",), ("serial", "threads")]
+)
+def test_any_choice_of_modes_has_its_report(tmp_path: Path, modes: tuple[str, ...]) -> None:
+    study = Study.of({"clients": "requests phantomjs", "modes": modes, "rounds": 3, "pages": 9})
+    text = told(tmp_path / "run", study, factors(study))
+    assert "nan" not in text.lower()
+    if "serial" not in modes:
+        assert "as fast as serial" not in text
+        assert "There is no serial mode to compare with." in text
+
+
+def test_markup_in_a_source_stays_text(tmp_path: Path) -> None:
+    study = Study.of(
+        {"source": "http://127.0.0.1/?<script>alert(1)</script>", "clients": "requests"}
+    )
+    text = told(tmp_path / "run", study, factors(study))
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_pages_that_rounds_share_are_mentioned(tmp_path: Path) -> None:
+    study = Study.of({"source": str(tmp_path / "urls.txt"), "clients": "requests", "pages": 4})
+    frame = pd.DataFrame({"url": ["a", "b", "c"], "final_url": ["a", "b", "c"]})
+    said = story.pages_said(frame, study)
+    assert "the intervals hold for these pages only" in said
+    assert "more than once" in said

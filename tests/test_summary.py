@@ -1,0 +1,122 @@
+"""Statistics: the unit is the round, the interval is Student's t on logarithms."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from experiment import load, summary
+from experiment.study import Study
+from tests import made_up
+
+FACTORS = {
+    ("requests", "serial"): 1.0,
+    ("requests", "threads"): 1.25,
+    ("requests", "processes"): 1.05,
+}
+
+
+def rounds_of(folder: Path, study: Study) -> pd.DataFrame:
+    """The rounds of a made-up run."""
+    made_up.write(folder, study, FACTORS)
+    return summary.per_round(summary.per_trial(*load(folder)))
+
+
+def test_a_ratio_is_students_t_on_the_logarithms_of_the_rounds() -> None:
+    above = pd.Series([8.0, 9.0, 8.5, 7.5], index=[1, 2, 3, 4])
+    below = pd.Series([1.0, 1.1, 0.9, 1.0], index=[1, 2, 3, 4])
+    found = summary.ratio(above, below)
+    expected = stats.ttest_rel(np.log(above), np.log(below))
+    assert found.value == pytest.approx(math.exp(np.log(above / below).mean()))
+    assert found.ci95 == pytest.approx(tuple(np.exp(expected.confidence_interval(0.95))))
+    assert found.ci90 == pytest.approx(tuple(np.exp(expected.confidence_interval(0.90))))
+    assert found.rounds == 4
+
+
+def test_a_round_that_one_side_lacks_does_not_count() -> None:
+    found = summary.ratio(pd.Series([2.0, 4.0], index=[1, 2]), pd.Series([1.0, 9.0], index=[1, 3]))
+    assert (found.value, found.ci95, found.rounds) == (2.0, None, 1)
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+    chance = np.random.default_rng(2018)
+    hits = 0
+    for _ in range(1_000):
+        above, below = (pd.Series(np.exp(chance.normal(0, 0.05, 5))) for _ in range(2))
+        low, high = summary.ratio(above * 8, below).ci95 or (0, 0)
+        hits += low <= 8 <= high
+    assert 930 <= hits <= 970
+
+
+def test_speed_up_is_pool_size_times_utilisation_over_slow_down(tmp_path: Path) -> None:
+    rounds = rounds_of(tmp_path / "run", Study(clients=("requests",), rounds=5))
+    serial, threads = (
+        rounds[rounds["mode"] == mode].set_index("round") for mode in ("serial", "threads")
+    )
+    identity = 10 * (threads["utilisation"] / serial["utilisation"])
+    identity /= threads["fetch_mean_s"] / serial["fetch_mean_s"]
+    assert np.allclose(serial["total_s"] / threads["total_s"], identity, rtol=1e-3)
+    assert summary.slow_down(rounds, "requests", "threads").value == pytest.approx(1.25, rel=0.05)
+    assert 6 < summary.speed_up(rounds, "requests", "threads").value < 8
+    without = summary.speed_up_without_start(rounds, "requests", "threads").value
+    assert without == pytest.approx(summary.speed_up(rounds, "requests", "threads").value)
+
+
+def test_the_repeat_with_the_median_total_stands_for_its_round() -> None:
+    trials = pd.DataFrame(
+        {
+            "client": "requests",
+            "mode": "threads",
+            "pool_size": 10,
+            "round": [1, 1, 1, 2, 2, 2],
+            "repeat": [1, 2, 3, 1, 2, 3],
+            "total_s": [3.0, 1.0, 2.0, 5.0, 6.0, 7.0],
+            "fetch_mean_s": [0.3, 0.1, 0.2, 0.5, 0.6, 0.7],
+            "complete": [True, True, True, True, False, True],
+        }
+    )
+    rounds = summary.per_round(trials)
+    assert rounds[["round", "repeat", "fetch_mean_s"]].to_numpy().tolist() == [[1, 3, 0.2]]
+
+
+def test_a_trial_with_a_failed_fetch_does_not_count(tmp_path: Path) -> None:
+    study = Study(clients=("requests", "phantomjs"), modes=("serial", "threads"), rounds=2, pages=5)
+    factors: dict[tuple[str, str], float] = {
+        (client, mode): 1.0 for client in study.clients for mode in study.modes
+    }
+    made_up.write(tmp_path / "run", study, factors, failing="phantomjs")
+    rounds = summary.per_round(summary.per_trial(*load(tmp_path / "run")))
+    assert set(rounds["client"]) == {"requests"}
+
+
+def test_the_lower_bounds_are_those_of_waiting_and_of_the_cores(tmp_path: Path) -> None:
+    rounds = rounds_of(tmp_path / "run", Study(clients=("requests",), rounds=3))
+    limits = summary.bounds(rounds, 2).set_index("mode")
+    assert limits.loc["serial", "waiting_s"].iloc[0] == pytest.approx(10.0)  # type: ignore[union-attr]
+    assert limits.loc["threads", "waiting_s"].iloc[0] == pytest.approx(1.0)  # type: ignore[union-attr]
+    used = rounds.set_index("mode").loc["threads", "cpu_s"].iloc[0] - 0.3  # type: ignore[union-attr]
+    assert limits.loc["threads", "cpu_s"].iloc[0] == pytest.approx(used / 2)  # type: ignore[union-attr]
+
+
+def test_2018_stands_beside_every_browser() -> None:
+    assert summary.in_2018("chrome", "threads", "total_s") == pytest.approx(40.97, abs=0.01)
+    assert summary.in_2018("requests", "serial", "total_s") == pytest.approx(23.28, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (8.0823, "8.08"),
+        (0.2281, "0.228"),
+        (46.414, "46.4"),
+        (0.0868, "0.087"),
+        (1234.5, "1,234"),
+        (0.0, "0"),
+        (float("nan"), "-"),
+    ],
+)
+def test_digits(value: float, shown: str) -> None:
+    assert summary.digits(value) == shown
