@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any, Protocol, Self
 
 from experiment.records import Fetch, Page
@@ -176,7 +176,6 @@ class Requests:
 
     timeout_s: float
     trust: Trust
-    sockets: "Sockets" = field(init=False, repr=False)
 
     def prepare(self) -> None:
         """Import requests."""

@@ -36,7 +36,7 @@ def panels(
 ) -> Figure:
     """A figure with a panel for each choice, drawn by `draw(*choice, ax=ax)`."""
     with plt.style.context(STYLE):
-        rows = math.ceil(len(choices) / columns)
+        rows = max(1, math.ceil(len(choices) / columns))
         figure, axes = plt.subplots(
             rows, columns, figsize=(10, height * rows), squeeze=False, layout="constrained"
         )

@@ -49,13 +49,13 @@ def run(study: Study) -> Path:
     for what its user can mend.
     """
     folder = PROJECT / "data" / study.run_name()
-    _check_writable(folder)
-    own = records.read_run(folder) if folder.exists() and any(folder.iterdir()) else None
+    own = records.read_run(folder) if folder.is_dir() and any(folder.iterdir()) else None
     if own is not None:
         study = study.joined_to(own.study)
     urls = sources.urls_of(study, folder / "pages.txt")
     missing = [number for number in _rounds(study) if number not in records.rounds_done(folder)]
     if missing or own is None:
+        _check_writable(folder)
         with _alone():
             own = _same_machine(folder, own) if own else _new_run(study)
             with sources.opened(study, urls) as source:
@@ -142,8 +142,8 @@ def _try_out(study: Study, source: sources.Source) -> None:
         words = " ".join(seen.log.split())[:300]
         if client == "requests" and error in ("connection", "timeout", "tls"):
             raise UserError(f"source: {pages[0].url} does not answer ({error}): {words}")
-        if client != "requests" and error == "browser":
-            raise UserError(f"clients: {client} cannot run: {words}")
+        if error == "browser" or (error and source.trust.embedded):
+            raise UserError(f"clients: {client} cannot run ({error}): {words}")
 
 
 def _measure(study: Study, source: sources.Source, folder: Path, missing: Sequence[int]) -> None:

@@ -179,25 +179,30 @@ def swim_lanes_read(rounds: pd.DataFrame, study: Study) -> str:
 
 def phases_read(rounds: pd.DataFrame, browsers: Sequence[str]) -> str:
     """What figure 6 shows: how much of a fetch's extra time falls in the start of the browser."""
-    lines = []
-    for client in browsers:
-        for mode in PARALLEL:
-            extra = {
-                column: summary.mean(
-                    summary.of_cell(rounds, client, mode, column)
-                    - summary.of_cell(rounds, client, "serial", column)
-                ).value
-                for column in ("fetch_mean_s", "browser_start_mean_s")
-            }
-            if extra["fetch_mean_s"] > 0:
-                share = extra["browser_start_mean_s"] / extra["fetch_mean_s"]
-                without = summary.speed_up_without_start(rounds, client, mode)
-                lines.append(
-                    f"- {client}, {mode}: of the {digits(extra['fetch_mean_s'])} s that a fetch "
-                    f"took longer than in serial, {share:.0%} fell in the start of the browser; "
-                    f"without the start phase the speed-up would be {without}."
-                )
-    return "\n".join(lines) or "No browser's fetch was slower in parallel than in serial."
+    lines = [_phases_read(rounds, client, mode) for client in browsers for mode in PARALLEL]
+    if not browsers:
+        return "No browser's trial was complete."
+    return "\n".join(filter(None, lines)) or "There is no serial mode to compare with."
+
+
+def _phases_read(rounds: pd.DataFrame, client: str, mode: str) -> str | None:
+    longer, start = (
+        summary.mean(
+            summary.of_cell(rounds, client, mode, column)
+            - summary.of_cell(rounds, client, "serial", column)
+        )
+        for column in ("fetch_mean_s", "browser_start_mean_s")
+    )
+    if not longer.rounds:
+        return None
+    if longer.value <= 0:
+        return f"- {client}, {mode}: a fetch took no longer than in serial."
+    return (
+        f"- {client}, {mode}: a fetch took {digits(longer.value)} s longer than in serial, and "
+        f"starting the browser {digits(start.value)} s longer, {start.value / longer.value:.0%} of "
+        "that; without the start phase the speed-up would be "
+        f"{summary.speed_up_without_start(rounds, client, mode)}."
+    )
 
 
 def left_out(fetches: pd.DataFrame, trials: pd.DataFrame) -> str:

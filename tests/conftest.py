@@ -31,7 +31,9 @@ class Copy:
         """The environment of its commands, with a folder of their own for temporary files."""
         bin_folder = Path(sys.executable).parent
         path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
-        return {**os.environ, "TMPDIR": str(self.temporary), "PATH": path}
+        outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # of the make that may run the tests
+        kept = {name: text for name, text in os.environ.items() if name not in outer}
+        return {**kept, "TMPDIR": str(self.temporary), "PATH": path}
 
     def start(self, *command: str, cwd: Path | None = None) -> "subprocess.Popen[str]":
         """Start a command in a process group of its own, as a terminal does."""

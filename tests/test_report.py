@@ -17,8 +17,9 @@ SMALL = ("PAGES=6", "POOL_SIZE=3", "ROUNDS=3", "LATENCY=0.3")
 
 def make(copy: Copy, *arguments: str) -> tuple[int, str, str]:
     """Run make as a user does, in the environment that runs the tests."""
-    environment = f"VIRTUAL_ENV={Path(sys.executable).parent.parent}"
-    ended = copy.run("make", environment, *arguments)
+    environment = Path(sys.executable).parent.parent
+    ready = environment / ".threads-or-processes"
+    ended = copy.run("env", f"VIRTUAL_ENV={environment}", "make", "-o", str(ready), *arguments)
     return ended.returncode, ended.stdout, ended.stderr
 
 
@@ -168,3 +169,25 @@ def test_a_damaged_run_is_one_line_in_the_report_too(copy: Copy) -> None:
     assert ended.returncode == 2
     [line] = ended.stderr.splitlines()
     assert "trials.csv: damaged: row 4, column" in line
+
+
+@pytest.mark.parametrize(
+    ("lacking", "line"),
+    [
+        ("version_info", "is not Python 3.11 or later; name one that is: make PYTHON=python3.12"),
+        ("ensurepip", "install what lacks with: sudo apt install python3-venv"),
+    ],
+)
+def test_make_says_what_the_system_lacks(copy: Copy, lacking: str, line: str) -> None:
+    python = copy.temporary / "python3"
+    python.write_text(
+        f'#!/bin/sh\ncase "$2" in *{lacking}*) exit 1;; esac\nexec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    ended = copy.run("env", "-u", "VIRTUAL_ENV", "make", "setup", f"PYTHON={python}")
+    assert ended.returncode == 2
+    first, *rest = ended.stderr.splitlines()
+    assert first.startswith("error: ")
+    assert first.endswith(line)
+    assert all(other.startswith("make: ") for other in rest)
+    assert not (copy.path / ".venv").exists()
