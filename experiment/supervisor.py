@@ -5,7 +5,6 @@ the whole tree, browsers included, is in its own accounts once everything has en
 its standard input does, that is, when the runner does.
 """
 
-import ctypes
 import json
 import os
 import resource
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from experiment import tree
 from experiment.machine import pss_mb
 
 TICK_S = 0.05
@@ -32,13 +32,13 @@ def main() -> None:
     folder, limit_s = Path(sys.argv[1]), float(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
-    _adopt_orphans()
+    tree.adopt_orphans()
     memory = Memory()
     try:
         reason = _watch(_start(folder), limit_s, memory)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        _end_tree()
+        tree.end()
         shutil.rmtree(folder / "tmp", ignore_errors=True)
         if _runner_is_gone():
             shutil.rmtree(folder, ignore_errors=True)
@@ -88,11 +88,10 @@ class Memory:
         if begun < self._next:
             return
         ours = Path(sys.executable).resolve()
-        tree = [
-            item for item in psutil.Process().children(recursive=True) if _program(item) != ours
-        ]
-        if tree:
-            self.most_mb = max(self.most_mb or 0.0, pss_mb(tree) or 0.0)
+        below = psutil.Process().children(recursive=True)
+        browsers = [process for process in below if _program(process) != ours]
+        if browsers:
+            self.most_mb = max(self.most_mb or 0.0, pss_mb(browsers) or 0.0)
         cost = time.monotonic() - begun
         self._next = begun + max(SAMPLE_EVERY_S, cost / SAMPLE_SHARE)
 
@@ -107,29 +106,6 @@ def _program(process: psutil.Process) -> Path | None:
 def _runner_is_gone(wait_s: float = 0.0) -> bool:
     """Whether standard input has ended; the runner never writes to it."""
     return bool(select.select([sys.stdin], [], [], wait_s)[0])
-
-
-def _adopt_orphans() -> None:
-    if sys.platform == "linux":
-        set_child_subreaper = 36
-        ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
-
-
-def _end_tree(limit_s: float = 10.0) -> None:
-    """Kill and reap until no child of any kind is left; new ones may start meanwhile."""
-    limit = time.monotonic() + limit_s
-    while time.monotonic() < limit:
-        for process in psutil.Process().children(recursive=True):
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return
-        time.sleep(0.01)
 
 
 def _stop(number: int, _frame: object) -> None:

@@ -4,11 +4,8 @@ Run as a program in a fresh interpreter, so that no trial inherits anything from
 pool is forked from a process that runs threads, as a Jupyter kernel does.
 """
 
-import ctypes
 import functools
 import os
-import shutil
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -18,7 +15,7 @@ from pathlib import Path
 import psutil
 from pydantic import TypeAdapter
 
-from experiment import clients
+from experiment import clients, tree
 from experiment.machine import pss_mb
 from experiment.modes import WorkerDied, workers
 from experiment.records import Fetch, Page
@@ -72,15 +69,15 @@ def measure(plan: Plan) -> Outcome:
 
 def _usage() -> tuple[float, float | None]:
     """CPU (s) that this process and its children have used so far, and their memory (MB)."""
-    tree = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    times = [process.cpu_times() for process in tree]
-    return sum(item.user + item.system for item in times), pss_mb(tree)
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    times = [process.cpu_times() for process in processes]
+    return sum(item.user + item.system for item in times), pss_mb(processes)
 
 
 def main() -> None:
     """`python -m experiment.trial FOLDER SUPERVISOR`: plan.json in, outcome.json out."""
     folder = Path(sys.argv[1])
-    _end_with(int(sys.argv[2]), folder)
+    tree.end_with(int(sys.argv[2]), folder)
     plan = PLAN.validate_json((folder / "plan.json").read_bytes())
     try:
         outcome = measure(plan)
@@ -91,26 +88,6 @@ def main() -> None:
     partial.replace(folder / "outcome.json")
     if outcome.reason:
         os._exit(0)  # leaving in the usual way would wait for the broken pool
-
-
-def _end_with(supervisor: int, folder: Path) -> None:
-    """End this trial and all that it started when its supervisor is killed (Linux)."""
-    trial = os.getpid()
-
-    def end(number: int, _frame: object) -> None:
-        """What was started goes first; a forked worker has nothing of its own to end."""
-        if os.getpid() == trial:
-            for process in psutil.Process().children(recursive=True):
-                process.kill()
-            shutil.rmtree(folder, ignore_errors=True)
-        os._exit(128 + number)
-
-    if sys.platform == "linux":
-        signal.signal(signal.SIGTERM, end)
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != supervisor:
-            os.kill(trial, signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,17 @@ from packaging.requirements import Requirement
 
 from experiment.study import PROJECT
 
-MEASURING = {"runner", "trial", "modes", "clients", "browsers", "sources", "origin", "supervisor"}
+MEASURING = {
+    "runner",
+    "trial",
+    "modes",
+    "clients",
+    "browsers",
+    "sources",
+    "origin",
+    "supervisor",
+    "tree",
+}
 READING = {"summary", "story", "plots"}
 
 
