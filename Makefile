@@ -80,7 +80,7 @@ $(RUN_PYTHON):
 	@$(PYTHON) -m venv .venv
 endif
 
-ifneq ($(CONDA),)
+ifeq ($(ENVIRONMENT),$(CONDA))
 $(READY): pyproject.toml environment.yml
 	@$(RUN_PYTHON) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@$(RUN_PYTHON) -m pip check >/dev/null || { \

@@ -5,8 +5,10 @@ script asks what came, and both are ended. Only the program and its options diff
 """
 
 import os
+import random
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -111,7 +113,9 @@ class Browser:
             keep_alive=self.keep_alive,
             timeout=int(self.timeout_s) + 1,
         )
-        return webdriver.Remote(self.connection(client_config=config), options=self.options())
+        options = self.options()
+        options.timeouts = {"pageLoad": int(self.timeout_s * 1000)}
+        return webdriver.Remote(self.connection(client_config=config), options=options)
 
     def reason(self, error: BaseException) -> str | None:
         """The vocabulary's word for an exception of Selenium or of its connection."""
@@ -124,6 +128,20 @@ class Browser:
             found = (word for word, pattern in REASONS.items() if re.search(pattern, words))
             return next(found, "browser")
         return None
+
+
+def own_port() -> int:
+    """A free port that no other worker draws.
+
+    Selenium asks the system for one and gives it back before the driver takes it; of ten workers
+    two would now and then be given the same, and share a browser. So each thread or process has
+    sixteen of its own, below those that the system hands out.
+    """
+    first = 16 * (threading.get_native_id() % 1_200) + 12_000
+    for port in random.sample(range(first, first + 16), 16):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise FetchError("browser")
 
 
 def _kill(service: Service) -> None:
@@ -157,7 +175,7 @@ class GhostService(Service):
 
     def __init__(self, programs: Programs, bundle: str) -> None:
         self.bundle = bundle
-        super().__init__(str(programs.driver))
+        super().__init__(str(programs.driver), port=own_port())
 
     def command_line_args(self) -> list[str]:
         """PhantomJS's own options."""
@@ -210,7 +228,7 @@ class Chrome(Browser):
 
     def service(self) -> Service:
         """chromedriver."""
-        return ChromeService(str(self.programs.driver))
+        return ChromeService(str(self.programs.driver), port=own_port())
 
     def options(self) -> ArgOptions:
         """Headless, and silent: nothing goes out but the page that was asked for."""
@@ -241,7 +259,7 @@ class Firefox(Browser):
 
     def service(self) -> Service:
         """geckodriver."""
-        return FirefoxService(str(self.programs.driver))
+        return FirefoxService(str(self.programs.driver), port=own_port())
 
     def options(self) -> ArgOptions:
         """Headless."""

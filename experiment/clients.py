@@ -34,8 +34,8 @@ class Trust:
 class Answer:
     """What a client learnt of the page it fetched; empty where it cannot tell."""
 
-    body: bytes = b""
-    length: int = 0
+    body: bytes | None = None
+    length: int | None = None
     final_url: str | None = None
     status: int | None = None
     origin_ms: float | None = None
@@ -148,8 +148,8 @@ def fetch(client: Client, zero: float, page: Page) -> Fetch:
         planned_ms=page.planned_ms,
         origin_ms=answer.origin_ms,
         status=answer.status,
-        length=answer.length or None,
-        sha256=hashlib.sha256(answer.body).hexdigest() if answer.body else None,
+        length=answer.length,
+        sha256=None if answer.body is None else hashlib.sha256(answer.body).hexdigest(),
         error="timeout" if deadline.passed else error,
         **seconds,
     )

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -86,7 +87,9 @@ def _cpu() -> str:
 
 def _system() -> str:
     if sys.platform == "linux":
-        name = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+        name = "Linux"
+        with suppress(OSError):
+            name = platform.freedesktop_os_release().get("PRETTY_NAME", name)
     else:
         name = f"macOS {platform.mac_ver()[0]}"
     return f"{name}, {platform.machine()}"

@@ -75,12 +75,17 @@ def total_times(rounds: pd.DataFrame, client: str, cores: int, *, ax: Axes) -> A
     ax.set_ylabel("total time (s)")
     limits = summary.bounds(rounds[rounds["client"] == client], cores)
     means = limits.groupby("mode")[["waiting_s", "cpu_s"]].mean().astype(float)
-    for place, mode in enumerate(_modes(rounds, client)):
-        for column, colour in (("waiting_s", WAITING), ("cpu_s", CPU)):
+    for column, colour, words in (
+        ("waiting_s", WAITING, "the waiting alone"),
+        ("cpu_s", CPU, "the CPU work alone"),
+    ):
+        for place, mode in enumerate(_modes(rounds, client)):
             height = means[column][mode]
             if not math.isnan(height):
-                ax.hlines(height, place - 0.36, place + 0.36, color=colour, lw=2, zorder=4)
-    _key(ax, [("waiting alone", WAITING), ("CPU alone", CPU)])
+                ends = place - 0.36, place + 0.36
+                ax.hlines(height, *ends, color=colour, lw=2, zorder=4, label=words)
+                words = "_"  # one entry in the legend
+    ax.legend(loc="upper right", fontsize=9, title="least time for", title_fontsize=9)
     return ax
 
 
@@ -119,12 +124,6 @@ def _note(
 
 
 _IN_2018 = {"fetch_mean_s": "mean_s", "total_s": "total_s"}
-
-
-def _key(ax: Axes, entries: Sequence[tuple[str, str]]) -> None:
-    for words, colour in entries:
-        ax.plot([], [], color=colour, lw=2, label=words)
-    ax.legend(loc="upper right", fontsize=9, title="no total can be below", title_fontsize=9)
 
 
 def swim_lanes(

@@ -93,9 +93,12 @@ def install(what: str) -> str:
 
 
 def _answer(name: ClientName, path: Path) -> str:
-    result = subprocess.run(
-        [path, "--version"], capture_output=True, text=True, timeout=60, check=False
-    )
+    try:
+        result = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=60, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UserError(f"clients: {name} cannot run, {path} does not start: {error}") from None
     missing = re.search(r"shared libraries: (lib[\w-]+)(\S*):", result.stderr)
     if missing:
         raise UserError(

@@ -5,8 +5,9 @@ fetches, then its trials; fetches of a round that no trial names were cut off an
 """
 
 import csv
+import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -129,9 +130,20 @@ class Run(BaseModel):
     finished_at: datetime | None = None
 
 
+def run_is_there(folder: Path) -> bool:
+    """Whether a folder holds a run, or what is left of one."""
+    return any((folder / name).exists() for name in ("run.json", "trials.csv", "fetches.csv"))
+
+
+def urls_listed(folder: Path) -> int | None:
+    """How many URLs the run's own list has; None where its source is no list."""
+    path = folder / "pages.txt"
+    return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else None
+
+
 def write_run(folder: Path, run: Run) -> None:
     """Write `run.json`, whole or not at all."""
-    _replace(folder / "run.json", run.model_dump_json(indent=2) + "\n")
+    replace_text(folder / "run.json", run.model_dump_json(indent=2) + "\n")
 
 
 def read_run(folder: Path) -> Run:
@@ -215,13 +227,11 @@ def _frame(kind: type, rows: Sequence[Any]) -> "pd.DataFrame":
 
 
 def _write_rows(path: Path, kind: type, rows: Iterable[Any]) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(field.name for field in fields(kind))
-        writer.writerows([_cell(value) for value in astuple(row)] for row in rows)
-        _to_disk(file)
-    partial.replace(path)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(field.name for field in fields(kind))
+    writer.writerows([_cell(value) for value in astuple(row)] for row in rows)
+    replace_text(path, text.getvalue())
 
 
 def _cell(value: Any) -> Any:
@@ -231,36 +241,56 @@ def _cell(value: Any) -> Any:
     return value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
 
 
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        _to_disk(file)
-    partial.replace(path)
-
-
-def _to_disk(file: Any) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+def replace_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all, whatever happens meanwhile."""
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _read_rows(path: Path, kind: type[Row]) -> list[Row]:
     if not path.exists():
         return []
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            rows = [_values(row) for row in reader]
-            names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-        if reader.fieldnames != names:
+        text = path.read_text(encoding="utf-8")
+        lines = _lines(path, text)
+        if not lines or lines[0] != names:
             raise UserError(f"{path}: damaged: row 1, its columns are not {', '.join(names)}")
+        _check_ends(path, text, lines, names)
+        rows = [_values(names, line) for line in lines[1:]]
         return TypeAdapter(list[kind]).validate_python(rows)  # type: ignore[valid-type]
-    except (ValidationError, ValueError, csv.Error, OSError) as error:
+    except (ValidationError, ValueError, OSError) as error:
         raise UserError(f"{path}: damaged: {_complaint(error)}") from None
 
 
-def _values(row: Mapping[str, str | None]) -> dict[str, str | None]:
-    return {name: value or None for name, value in row.items()}
+def _lines(path: Path, text: str) -> list[list[str]]:
+    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    try:
+        return list(reader)
+    except csv.Error as error:
+        raise UserError(f"{path}: damaged: row {reader.line_num}, column ?: {error}") from None
+
+
+def _check_ends(path: Path, text: str, lines: list[list[str]], names: list[str]) -> None:
+    """Every row is there to its last column, and the last one to its end."""
+    for number, line in enumerate(lines, start=1):
+        if len(line) != len(names):
+            place = f"row {number}, column {names[min(len(line), len(names)) - 1]}"
+            raise UserError(f"{path}: damaged: {place}: {len(line)} values, not {len(names)}")
+    if not text.endswith("\n"):
+        place = f"row {len(lines)}, column {names[-1]}"
+        raise UserError(f"{path}: damaged: {place}: the file ends in mid-row")
+
+
+def _values(names: list[str], line: list[str]) -> dict[str, str | None]:
+    return {name: value or None for name, value in zip(names, line, strict=True)}
 
 
 def _complaint(error: Exception) -> str:

@@ -1,8 +1,11 @@
 """The report of a run: the notebook executed by papermill, and made a page by nbconvert."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+from experiment.records import replace_text
 from experiment.study import PROJECT
 
 NOTEBOOK = PROJECT / "notebooks" / "report.ipynb"
@@ -10,42 +13,46 @@ NOTEBOOK = PROJECT / "notebooks" / "report.ipynb"
 
 def write(run: str) -> Path:
     """Execute the report's notebook on a run; returns the HTML, beside which the notebook lies."""
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not another one's
-    import papermill
-    from traitlets.config import Config
-
     folder = PROJECT / "reports"
     folder.mkdir(exist_ok=True)
     partial = folder / f"{run}.partial.ipynb"
-    papermill.execute_notebook(
-        NOTEBOOK,
-        partial,
-        {"run": run},
-        kernel_name="python3",
-        progress_bar=False,
-        cwd=PROJECT,
-        config=Config({"KernelManager": {"transport": "ipc"}}),
+    try:
+        _execute(partial, run)
+        executed = partial.replace(folder / f"{run}.ipynb")
+    finally:
+        partial.unlink(missing_ok=True)
+    page = folder / f"{run}.html"
+    replace_text(page, _page(executed))
+    return page
+
+
+def _execute(target: Path, run: str) -> None:
+    """Have papermill execute the notebook, in this environment's kernel, not another one's."""
+    command = ["papermill", str(NOTEBOOK), str(target), "-p", "run", run, "--no-progress-bar"]
+    ended = subprocess.run(
+        [sys.executable, "-m", *command, "-k", "python3", "--cwd", str(PROJECT)],
+        env={**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
     )
-    executed = partial.replace(folder / f"{run}.ipynb")
-    partial.write_text(_page(executed), encoding="utf-8")
-    return partial.replace(folder / f"{run}.html")
+    if ended.returncode:
+        raise RuntimeError(f"the notebook failed:\n{ended.stderr}")
 
 
 def _page(notebook: Path) -> str:
     """The executed notebook as one HTML page, without its code."""
     from nbconvert import HTMLExporter
     from nbconvert.preprocessors import TagRemovePreprocessor
-    from traitlets.config import Config
 
-    config = Config()
-    config.TagRemovePreprocessor.enabled = True
-    config.TagRemovePreprocessor.remove_cell_tags = {"not-in-page"}
-    config.HTMLExporter.preprocessors = [TagRemovePreprocessor]
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
-        config=config,
         template_name="template",
         extra_template_basedirs=[str(NOTEBOOK.parent)],
         exclude_input=True,
         exclude_output_prompt=True,
     )
+    remove = TagRemovePreprocessor(  # type: ignore[no-untyped-call]
+        remove_cell_tags={"not-in-page"}, enabled=True
+    )
+    exporter.register_preprocessor(remove, enabled=True)  # type: ignore[no-untyped-call]
     return str(exporter.from_filename(str(notebook))[0])

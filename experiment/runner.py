@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 import random
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,32 +50,47 @@ def run(study: Study) -> Path:
     for what its user can mend.
     """
     folder = PROJECT / "data" / study.run_name()
-    own = records.read_run(folder) if folder.is_dir() and any(folder.iterdir()) else None
+    own = records.read_run(folder) if records.run_is_there(folder) else None
     if own is not None:
+        records.load(folder)
         study = study.joined_to(own.study)
-    urls = sources.urls_of(study, folder / "pages.txt")
-    missing = [number for number in _rounds(study) if number not in records.rounds_done(folder)]
-    if missing or own is None:
+    if own is None or own.finished_at is None:
         _check_writable(folder)
         with _alone():
-            own = _same_machine(folder, own) if own else _new_run(study)
-            with sources.opened(study, urls) as source:
-                _try_out(study, source)
-                _begin(folder, own, urls)
-                _measure(study, source, folder, missing)
-        records.write_run(folder, own.model_copy(update={"finished_at": _now()}))
-    records.load(folder)
+            _complete(study, folder, own)
     return folder
+
+
+def _complete(study: Study, folder: Path, own: Run | None) -> None:
+    """Measure the rounds that are missing, and note the end."""
+    done = records.rounds_done(folder)
+    missing = [number for number in range(1, study.rounds + 1) if number not in done]
+    if missing:
+        urls = sources.urls_of(study, folder / "pages.txt")
+        own = _same_machine(folder, own) if own else _new_run(study)
+        with sources.opened(study, urls) as source:
+            _try_out(study, source)
+            with _writing(folder):
+                _begin(folder, own, urls)
+            _measure(study, source, folder, missing)
+    assert own is not None
+    with _writing(folder):
+        records.write_run(folder, own.model_copy(update={"finished_at": _now()}))
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """A disk that is full or a folder that is gone is for the user to mend."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"run: {folder} cannot be written: {error.strerror}") from error
 
 
 def _check_writable(folder: Path) -> None:
     place = folder if folder.exists() else folder.parent
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         raise UserError(f"run: {place} cannot be written: it is no folder, or not yours")
-
-
-def _rounds(study: Study) -> range:
-    return range(1, study.rounds + 1)
 
 
 def _now() -> datetime:
@@ -123,27 +139,26 @@ def _same_machine(folder: Path, own: Run) -> Run:
 
 
 def _begin(folder: Path, own: Run, urls: Sequence[str]) -> None:
-    """Make the run's folder; raises `UserError` if it cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if own.study.source not in ("embedded", *urls):
-            (folder / "pages.txt").write_text("\n".join(urls) + "\n", encoding="utf-8")
-        records.write_run(folder, own)
-    except OSError as error:
-        raise UserError(f"run: {folder} cannot be written: {error.strerror}") from None
+    """Make the run's folder, with its own copy of a list of URLs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / "pages.txt"
+    if own.study.source not in ("embedded", *urls) and not kept.exists():
+        records.replace_text(kept, "\n".join(urls) + "\n")
+    records.write_run(folder, own)
 
 
 def _try_out(study: Study, source: sources.Source) -> None:
     """One page by each client: what cannot work is said before anything is measured."""
     pages = source.pages(1, study.pages)[:1]
-    for client in dict.fromkeys(("requests", *study.clients)):
+    for client in study.clients:
         seen = _supervised(_plan(study, source, replace(UNMEASURED, client=client), pages))
-        error = seen.outcome.reason or seen.outcome.fetches[0].error
+        error = seen.outcome.reason or seen.outcome.fetches[0].error or ""
         words = " ".join(seen.log.split())[:300]
-        if client == "requests" and error in ("connection", "timeout", "tls"):
-            raise UserError(f"source: {pages[0].url} does not answer ({error}): {words}")
-        if error == "browser" or (error and source.trust.embedded):
+        unable = seen.outcome.reason or error == "browser" or source.trust.embedded
+        if error and unable:
             raise UserError(f"clients: {client} cannot run ({error}): {words}")
+        if client == study.clients[0] and error in ("connection", "timeout", "tls"):
+            raise UserError(f"source: {pages[0].url} does not answer {client} ({error}): {words}")
 
 
 def _measure(study: Study, source: sources.Source, folder: Path, missing: Sequence[int]) -> None:
@@ -158,7 +173,8 @@ def _measure(study: Study, source: sources.Source, folder: Path, missing: Sequen
                 source.check()
                 bar.update(_guess_s(study, key))
             fetches = list(itertools.chain.from_iterable(found for found, _ in rows))
-            records.add_round(folder, fetches, [row for _, row in rows])
+            with _writing(folder):
+                records.add_round(folder, fetches, [row for _, row in rows])
 
 
 def _keys(study: Study, number: int) -> list[Key]:
@@ -180,9 +196,7 @@ def _keys(study: Study, number: int) -> list[Key]:
 
 
 def _words(key: Key) -> str:
-    return f"{key.client} in {key.pool_size if key.mode != 'serial' else ''} {key.mode}".replace(
-        "  ", " "
-    )
+    return f"{key.client}, {key.mode}" + (f" ({key.pool_size})" if key.pool_size > 1 else "")
 
 
 def _guess_s(study: Study, key: Key) -> float:
@@ -242,7 +256,11 @@ def _supervised(plan: trial.Plan) -> Supervised:
         folder = Path(name)
         (folder / "plan.json").write_bytes(trial.PLAN.dump_json(plan))
         report = json.loads(_supervise(plan, folder) or '{"reason": "its supervisor was killed"}')
-        log = (folder / "log.txt").read_text(errors="replace") if report else ""
+        log = ""
+        with suppress(
+            FileNotFoundError
+        ):  # the trial may have removed it when it lost its supervisor
+            log = (folder / "log.txt").read_text(errors="replace")
         if report["reason"] is None:
             outcome = trial.OUTCOME.validate_json((folder / "outcome.json").read_bytes())
         elif report["reason"] == "it ended with status 1":
@@ -254,7 +272,8 @@ def _supervised(plan: trial.Plan) -> Supervised:
 
 def _supervise(plan: trial.Plan, folder: Path) -> str:
     """What the supervisor reports; it ends with the runner, since it listens to a pipe from it."""
-    in_turn = len(plan.pages) / plan.pool_size + (plan.chunk_size or len(plan.pages))
+    chunk = plan.chunk_size or math.ceil(len(plan.pages) / (4 * plan.pool_size))
+    in_turn = math.ceil(len(plan.pages) / (plan.pool_size * chunk)) * chunk
     limit_s = 120 + plan.timeout_s * 1.2 * in_turn
     process = subprocess.Popen(
         [sys.executable, "-m", "experiment.supervisor", str(folder), str(limit_s)],

@@ -19,7 +19,6 @@ from experiment.origin import Behaviour
 from experiment.records import Page
 from experiment.study import Study
 
-ORIGIN_START_S = 30.0
 ORIGIN_END_S = 2.0
 
 
@@ -159,7 +158,10 @@ def _embedded(behaviour: Behaviour) -> Iterator[Embedded]:
     )
     try:
         assert process.stdout is not None
-        where = json.loads(process.stdout.readline())
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError("the embedded origin did not start")
+        where = json.loads(line)
         trust = Trust(bundle=where["bundle"], embedded=True)
         yield Embedded(behaviour, where["url"], trust, process)
     finally:

@@ -4,7 +4,6 @@ import functools
 import html
 import itertools
 import math
-from collections.abc import Sequence
 
 import pandas as pd
 
@@ -15,12 +14,13 @@ from experiment.summary import Estimate, brackets, digits
 
 MODES = ("serial", "threads", "processes")
 PARALLEL = ("threads", "processes")
+NOTHING_TO_COMPARE = "There are no complete rounds of a pool and of serial to compare."
 
 
 def headline(rounds: pd.DataFrame, study: Study) -> str:
     """The answer in a few sentences, a paragraph for each client."""
     paragraphs = [_of_client(rounds, study, client) for client in study.clients]
-    return "\n\n".join([*paragraphs, _few(rounds, study)]).strip()
+    return "\n\n".join([*paragraphs, _rounds_said(rounds, study)])
 
 
 def _of_client(rounds: pd.DataFrame, study: Study, client: str) -> str:
@@ -28,13 +28,13 @@ def _of_client(rounds: pd.DataFrame, study: Study, client: str) -> str:
     if not totals:
         return f"**{client}**: no round was complete, so nothing can be said of it."
     parts = [
-        f"{_pool(study, mode)} were **{digits(ratio.value)} times** as fast as serial"
-        f"{_in_brackets(ratio)}"
+        f"{_pool(study, mode)} {'was' if study.pool_size == 1 else 'were'} "
+        f"**{digits(ratio.value)} times** as fast as serial{_beside(ratio)}"
         for mode in PARALLEL
         if (ratio := summary.speed_up(rounds, client, mode)).rounds
     ]
-    sooner = f"{'; '.join(parts)}. " if parts else f"{_list_of(totals)}. "
-    return f"**{client}**: {sooner}{_threads_or_processes(rounds, client)}".strip()
+    sooner = "; ".join(parts) or _list_of(totals)
+    return f"**{client}**: {sooner}. {_threads_or_processes(rounds, client)}".strip()
 
 
 def _totals(rounds: pd.DataFrame, client: str) -> dict[str, Estimate]:
@@ -54,16 +54,18 @@ def _threads_or_processes(rounds: pd.DataFrame, client: str) -> str:
     ratio = summary.ratio(threads, processes)
     if not ratio.rounds:
         return ""
-    said = f"Threads took {digits(ratio.value)} times as long as processes{_in_brackets(ratio)}"
-    if ratio.rounds < summary.ENOUGH_ROUNDS or ratio.ci95 is None:
+    said = f"Threads took {digits(ratio.value)} times as long as processes{_beside(ratio)}"
+    if not ratio.enough or ratio.ci95 is None:
         return f"{said}."
     if ratio.ci95[0] <= 1 <= ratio.ci95[1]:
         return f"{said}: these rounds cannot tell them apart."
     return f"{said}: {'processes' if ratio.value > 1 else 'threads'} were faster."
 
 
-def _in_brackets(ratio: Estimate) -> str:
-    return f" {brackets(ratio.ci95)}" if ratio.ci95 else ""
+def _beside(ratio: Estimate) -> str:
+    """What stands beside a ratio: its interval, and whether its rounds are too few."""
+    interval = f" {brackets(ratio.ci95)}" if ratio.ci95 else ""
+    return interval if ratio.enough else f"{interval} (too few rounds)"
 
 
 def _pool(study: Study, mode: str) -> str:
@@ -71,14 +73,16 @@ def _pool(study: Study, mode: str) -> str:
     return f"{study.pool_size} {mode}" if study.pool_size > 1 else f"1 {names[mode]}"
 
 
-def _few(rounds: pd.DataFrame, study: Study) -> str:
-    done = rounds["round"].nunique()
-    if done >= summary.ENOUGH_ROUNDS:
-        return f"In brackets: 95 % intervals over {done} rounds."
-    return (
-        f"Only {done} complete round{'s' if done != 1 else ''}: too few to judge by; "
-        f"a study needs {summary.ENOUGH_ROUNDS} (`ROUNDS={max(study.rounds, 5)}`)."
-    )
+def _rounds_said(rounds: pd.DataFrame, study: Study) -> str:
+    """Over how many rounds the intervals are."""
+    cells = rounds.groupby(["client", "mode"]).size()
+    least, most = (int(cells.min()), int(cells.max())) if len(cells) else (0, 0)
+    count = f"{most} complete round{'s' if most != 1 else ''}"
+    if most >= summary.ENOUGH_ROUNDS:
+        few = f"{least} to {count}, fewer where trials were not complete" if least < most else count
+        return f"In brackets: 95 % intervals over {few}."
+    more = " (`ROUNDS=5`)" if study.rounds < summary.ENOUGH_ROUNDS else ""
+    return f"Only {count}: too few to judge by; it takes {summary.ENOUGH_ROUNDS}{more}."
 
 
 def answers(rounds: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -109,20 +113,17 @@ def _answer(rounds: pd.DataFrame, client: str, mode: str) -> dict[str, str]:
 
 def fetch_times_read(rounds: pd.DataFrame, study: Study) -> str:
     """What figure 1 shows."""
-    lines = []
-    for client in study.clients:
-        for mode in PARALLEL:
-            ratio = summary.slow_down(rounds, client, mode)
-            if ratio.rounds:
-                lines.append(
-                    f"- {client}: one fetch in {mode} took {digits(ratio.value)} times as long as "
-                    f"in serial{_in_brackets(ratio)}{_against_one(ratio)}"
-                )
-    return "\n".join(lines) or "There is no serial mode to compare with."
+    lines = [
+        f"- {client}: one fetch in {mode} took {digits(ratio.value)} times as long as "
+        f"in serial{_beside(ratio)}{_against_one(ratio)}"
+        for client, mode in itertools.product(study.clients, PARALLEL)
+        if (ratio := summary.slow_down(rounds, client, mode)).rounds
+    ]
+    return "\n".join(lines) or NOTHING_TO_COMPARE
 
 
 def _against_one(ratio: Estimate) -> str:
-    if ratio.ci95 is None or ratio.rounds < summary.ENOUGH_ROUNDS:
+    if ratio.ci95 is None or not ratio.enough:
         return "."
     if ratio.ci95[0] > 1:
         return ": slower."
@@ -168,41 +169,48 @@ def chunk_size(study: Study) -> int:
 
 def swim_lanes_read(rounds: pd.DataFrame, study: Study) -> str:
     """What figure 4 shows: how much of the pool's time was idle."""
-    lines = []
-    for client in study.clients:
-        for mode in PARALLEL:
-            busy = summary.mean(summary.of_cell(rounds, client, mode, "utilisation"))
-            if busy.rounds:
-                lines.append(f"- {client}, {mode}: workers were busy {busy.value:.0%} of the time.")
-    return "\n".join(lines)
+    lines = [
+        f"- {client}, {mode}: workers were busy {busy.value:.0%} of the time."
+        for client, mode in itertools.product(study.clients, PARALLEL)
+        if (busy := summary.mean(summary.of_cell(rounds, client, mode, "utilisation"))).rounds
+    ]
+    return "\n".join(lines) or "No parallel trial was complete."
 
 
-def phases_read(rounds: pd.DataFrame, browsers: Sequence[str]) -> str:
+def phases_read(rounds: pd.DataFrame, study: Study) -> str:
     """What figure 6 shows: how much of a fetch's extra time falls in the start of the browser."""
-    lines = [_phases_read(rounds, client, mode) for client in browsers for mode in PARALLEL]
+    browsers = [client for client in study.clients if client != "requests"]
     if not browsers:
-        return "No browser's trial was complete."
-    return "\n".join(filter(None, lines)) or "There is no serial mode to compare with."
+        return "This study has no browser."
+    lines = [
+        _phases_read(rounds, client, mode)
+        for client, mode in itertools.product(browsers, PARALLEL)
+        if summary.slow_down(rounds, client, mode).rounds
+    ]
+    return "\n".join(lines) or NOTHING_TO_COMPARE
 
 
-def _phases_read(rounds: pd.DataFrame, client: str, mode: str) -> str | None:
+def _phases_read(rounds: pd.DataFrame, client: str, mode: str) -> str:
     longer, start = (
         summary.mean(
             summary.of_cell(rounds, client, mode, column)
             - summary.of_cell(rounds, client, "serial", column)
-        )
+        ).value
         for column in ("fetch_mean_s", "browser_start_mean_s")
     )
-    if not longer.rounds:
-        return None
-    if longer.value <= 0:
-        return f"- {client}, {mode}: a fetch took no longer than in serial."
+    ratio = summary.slow_down(rounds, client, mode)
+    slower = ratio.enough and ratio.ci95 is not None and ratio.ci95[0] > 1
+    share = f", {start / longer:.0%} of it in the start of the browser" if slower else ""
+    without = summary.speed_up_without_start(rounds, client, mode)
     return (
-        f"- {client}, {mode}: a fetch took {digits(longer.value)} s longer than in serial, and "
-        f"starting the browser {digits(start.value)} s longer, {start.value / longer.value:.0%} of "
-        "that; without the start phase the speed-up would be "
-        f"{summary.speed_up_without_start(rounds, client, mode)}."
+        f"- {client}, {mode}: a fetch took {_signed(longer)} than in serial{share}. Without the "
+        f"start phase the speed-up would be {without}, with it it is "
+        f"{summary.speed_up(rounds, client, mode)}."
     )
+
+
+def _signed(seconds: float) -> str:
+    return f"{digits(abs(seconds))} s {'longer' if seconds > 0 else 'less'}"
 
 
 def left_out(fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
@@ -220,28 +228,39 @@ def left_out(fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
     )
 
 
-def pages_said(fetches: pd.DataFrame, study: Study) -> str:
-    """What pages were fetched, and what follows for the intervals."""
+def pages_said(fetches: pd.DataFrame, study: Study, listed: int | None) -> str:
+    """What pages were fetched, and what follows; `listed` is the number of URLs of a list."""
     if study.source == "embedded":
         return (
             f"Pages came from the embedded origin ({'HTTPS' if study.tls else 'plain HTTP'}, "
             f"latency factor {study.latency:g}): {study.pages} pages a round, new ones each round, "
-            "the same for every mode."
+            "the same for every mode. It waits as Wikipedia did for the article in 2018, but on "
+            "this machine: no packet is lost, no name is looked up, no link is shared, and it "
+            "takes a little of the CPU that the clients use."
         )
-    if "://" in study.source:
-        return (
-            f"Every fetch asked <code>{html.escape(study.source)}</code> and followed where it "
-            f"led: {fetches['final_url'].nunique()} different pages were seen, so the pages differ "
-            "by mode."
-        )
-    different = fetches["url"].nunique()
-    shared = different < study.pages * study.rounds
-    again = " Rounds shared pages, so the intervals hold for these pages only." if shared else ""
-    cycled = f" The list is shorter than {study.pages}, so a trial fetched pages more than once."
-    return (
-        f"Pages came from a list: {different} different URLs.{again}"
-        f"{cycled if different < study.pages else ''}"
-    )
+    if listed is None:
+        return _asked_said(fetches, study)
+    said = f"Pages came from a list of {listed} URLs, the same for every mode."
+    if listed < study.pages * study.rounds and study.rounds > 1:
+        said += " Rounds shared pages, so the intervals hold for these pages only."
+    if listed < study.pages:
+        said += f" The list is shorter than {study.pages}, so a trial went through it again."
+    return said
+
+
+def _asked_said(fetches: pd.DataFrame, study: Study) -> str:
+    address, different = html.escape(study.source), fetches["final_url"].nunique()
+    said = f"Every fetch asked <code>{address}</code> and followed where it led"
+    if different == 1:
+        return f"{said}: always the same page, so the intervals hold for this page only."
+    return f"{said}: {different} different pages, so the pages differ by mode and round."
+
+
+def clients_said(run: Run) -> str:
+    """Where Chrome stands in for the article's browser."""
+    if "chrome" in run.study.clients and "aarch64" in run.machine.system:
+        return "PhantomJS has no build for this machine; Chrome stands in for it."
+    return ""
 
 
 def instrument(fetches: pd.DataFrame, trials: pd.DataFrame, study: Study) -> pd.DataFrame:

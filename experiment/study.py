@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from annotated_types import Ge, Le
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -291,7 +290,7 @@ def _expected(field: FieldInfo) -> str:
     for item in field.metadata:
         if isinstance(item, Expected):
             return item.words
-    low = next(item.ge for item in field.metadata if isinstance(item, Ge))
-    high = next(item.le for item in field.metadata if isinstance(item, Le))
+    low = next(item.ge for item in field.metadata if hasattr(item, "ge"))
+    high = next(item.le for item in field.metadata if hasattr(item, "le"))
     kind = "whole number" if field.annotation is int else "number"
     return f"a {kind} from {low} to {high:,}"

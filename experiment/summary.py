@@ -27,12 +27,18 @@ class Estimate:
     ci90: tuple[float, float] | None
     rounds: int
 
+    @property
+    def enough(self) -> bool:
+        """Whether there are rounds enough to judge by."""
+        return self.rounds >= ENOUGH_ROUNDS
+
     def __str__(self) -> str:
-        return f"{digits(self.value)} {brackets(self.ci95)}".strip()
+        few = "" if self.enough or not self.rounds else "(too few rounds)"
+        return " ".join(filter(None, [digits(self.value), brackets(self.ci95), few]))
 
 
 def digits(value: float) -> str:
-    """A number with three significant digits, never in powers of ten."""
+    """A number with three significant digits, but at most three after the point."""
     if not np.isfinite(value):
         return "-"
     decimals = max(0, 2 - int(np.floor(np.log10(abs(value))))) if value else 0

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -34,10 +35,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     tree.adopt_orphans()
     memory = Memory()
+    trial = _start(folder)
     try:
-        reason = _watch(_start(folder), limit_s, memory)
+        reason = _watch(trial, limit_s, memory)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with suppress(ProcessLookupError):  # all there is where orphans cannot be adopted
+            os.killpg(trial.pid, signal.SIGKILL)
         tree.end()
         shutil.rmtree(folder / "tmp", ignore_errors=True)
         if _runner_is_gone():
@@ -91,7 +95,8 @@ class Memory:
         below = psutil.Process().children(recursive=True)
         browsers = [process for process in below if _program(process) != ours]
         if browsers:
-            self.most_mb = max(self.most_mb or 0.0, pss_mb(browsers) or 0.0)
+            seen_mb = pss_mb(browsers)
+            self.most_mb = seen_mb and max(self.most_mb or 0.0, seen_mb)
         cost = time.monotonic() - begun
         self._next = begun + max(SAMPLE_EVERY_S, cost / SAMPLE_SHARE)
 

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,8 +71,12 @@ def measure(plan: Plan) -> Outcome:
 def _usage() -> tuple[float, float | None]:
     """CPU (s) that this process and its children have used so far, and their memory (MB)."""
     processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    times = [process.cpu_times() for process in processes]
-    return sum(item.user + item.system for item in times), pss_mb(processes)
+    cpu_s = 0.0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            cpu_s += times.user + times.system
+    return cpu_s, pss_mb(processes)
 
 
 def main() -> None:
@@ -81,8 +86,8 @@ def main() -> None:
     plan = PLAN.validate_json((folder / "plan.json").read_bytes())
     try:
         outcome = measure(plan)
-    except WorkerDied as death:
-        outcome = Outcome(reason=str(death))
+    except (WorkerDied, OSError) as failure:  # the system may refuse so many workers
+        outcome = Outcome(reason=str(failure))
     partial = folder / "outcome.partial"
     partial.write_bytes(OUTCOME.dump_json(outcome))
     partial.replace(folder / "outcome.json")

@@ -48,7 +48,7 @@ class Copy:
         )
 
     def run(
-        self, *command: str, cwd: Path | None = None, timeout: float = 280
+        self, *command: str, cwd: Path | None = None, timeout: float = 200
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end."""
         process = self.start(*command, cwd=cwd)
@@ -64,9 +64,14 @@ class Copy:
         return [process for process in psutil.process_iter() if self._is_ours(process)]
 
     def _is_ours(self, process: psutil.Process) -> bool:
-        with suppress(psutil.Error):
-            ours = process.environ().get("TMPDIR", "").startswith(str(self.temporary))
-            return ours and process.status() != psutil.STATUS_ZOMBIE
+        """Told by its folder for temporary files, or by its parent where it hides that."""
+        with suppress(psutil.NoSuchProcess):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            try:
+                return process.environ().get("TMPDIR", "").startswith(str(self.temporary))
+            except psutil.AccessDenied:
+                return any(self._is_ours(parent) for parent in process.parents()[:1])
         return False
 
     def assert_nothing_left(self) -> None:

@@ -90,13 +90,21 @@ def test_a_study_that_is_ended_keeps_its_rounds_and_goes_on(
 
 
 @pytest.mark.parametrize("client", BROWSERS)
-@pytest.mark.parametrize("victim", ["worker", "trial", "supervisor"])
+@pytest.mark.parametrize(
+    ("victim", "mode"),
+    [
+        ("worker", "processes"),
+        ("trial", "processes"),
+        ("supervisor", "processes"),
+        ("supervisor", "threads"),
+    ],
+)
 def test_a_trial_that_is_killed_fails_within_seconds_and_the_study_goes_on(
-    copy: Copy, client: ClientName, victim: str
+    copy: Copy, client: ClientName, victim: str, mode: str
 ) -> None:
     need(client)
-    process = copy.start(*command(client, "--rounds", "1", "--modes", "processes serial"))
-    assert eventually(lambda: len(busy_tree(copy, "processes")) >= 4, 60)
+    process = copy.start(*command(client, "--rounds", "1", "--modes", f"{mode} serial"))
+    assert eventually(lambda: len(busy_tree(copy, mode)) >= 2, 60)
     trial = trial_process(copy)
     assert trial is not None
     supervisor = trial.parent()
@@ -109,13 +117,13 @@ def test_a_trial_that_is_killed_fails_within_seconds_and_the_study_goes_on(
     assert process.returncode == 0, err
     fetches, trials = load(copy.path / "data" / "cut")
     rows = trials.set_index("mode")
-    assert rows.loc["processes", "state"] == "failed"
+    assert rows.loc[mode, "state"] == "failed"
     words = {
         "worker": "a worker process ended with exit code -9",
         "trial": "it was ended by SIGKILL",
         "supervisor": "its supervisor was killed",
     }
-    assert rows.loc["processes", "reason"] == words[victim]
+    assert rows.loc[mode, "reason"] == words[victim]
     assert rows.loc["serial", "state"] == "ok"
     assert set(fetches["mode"]) == {"serial"}
     copy.assert_nothing_left()

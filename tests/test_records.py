@@ -112,10 +112,12 @@ def test_rows_that_are_gone_are_noticed(folder: Path, file: str) -> None:
         load(folder)
 
 
-def test_a_file_cut_in_mid_row_is_noticed(folder: Path) -> None:
-    path = folder / "fetches.csv"
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(UserError, match=r"fetches.csv: damaged: row 7, column"):
+@pytest.mark.parametrize("cut", [1, 2, 3, 8, 20, 40, 70, 100])
+@pytest.mark.parametrize("file", ["fetches.csv", "trials.csv"])
+def test_a_file_cut_anywhere_is_noticed(folder: Path, file: str, cut: int) -> None:
+    path = folder / file
+    path.write_bytes(path.read_bytes()[:-cut])
+    with pytest.raises(UserError, match=rf"{file}: damaged: row \d, column"):
         load(folder)
 
 

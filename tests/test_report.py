@@ -84,7 +84,7 @@ def test_make_report_measures_draws_and_tells(page: Page) -> None:
     assert page.headings[0] == "Threads or processes?"
     assert page.headings[1] == "The answer"
     assert page.headings[-1] == "Limits"
-    assert "In brackets: 95 % intervals over 3 rounds." in text
+    assert "In brackets: 95 % intervals over 3 complete rounds." in text
     assert "All 18 trials were complete: no fetch of 108 failed." in text
     assert "7.54" in text
     assert "3.93" in text

@@ -109,7 +109,7 @@ def test_bad_input_is_one_line_and_measures_nothing(copy: Copy) -> None:
     assert "wikipedia is not a source yet" in one_line(copy, "run", "--source", "wikipedia")
     assert "cannot be read" in one_line(copy, "run", "--source", "no-such-file.txt")
     nobody = one_line(copy, "run", "--source", "http://127.0.0.1:9/", "--clients", "requests")
-    assert "source: http://127.0.0.1:9/ does not answer (connection)" in nobody
+    assert "source: http://127.0.0.1:9/ does not answer requests (connection)" in nobody
 
 
 def test_a_folder_that_cannot_be_written_is_said(copy: Copy) -> None:
@@ -136,12 +136,18 @@ def test_another_study_or_a_damaged_run_is_refused_and_untouched(copy: Copy) -> 
     assert "column mode" in line
     assert fetches.read_bytes() == damaged
 
+    unfinished = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**unfinished, "finished_at": None}))
+    fetches.unlink()
+    assert "damaged: 0 rows" in one_line(copy, "run", "--run", "small")
+    assert not fetches.exists()
+
 
 def test_a_run_goes_on_only_where_it_began(copy: Copy) -> None:
     assert copy.experiment(*SMALL, "--rounds", "2", "--run", "small").returncode == 0
     folder = copy.path / "data" / "small"
     _forget_round(folder, 2)
-    run = json.loads((folder / "run.json").read_text())
+    run = {**json.loads((folder / "run.json").read_text()), "finished_at": None}
     changed = {**run, "machine": {**run["machine"], "cpu": "another"}}
     (folder / "run.json").write_text(json.dumps(changed))
     line = one_line(copy, "run", "--run", "small")

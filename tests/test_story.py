@@ -15,7 +15,6 @@ def told(folder: Path, study: Study, factors: dict[tuple[str, str], float], **mo
     made_up.write(folder, study, factors, **more)
     fetches, trials = load(folder)
     rounds = summary.per_round(summary.per_trial(fetches, trials))
-    browsers = [client for client in study.clients if client != "requests"]
     return "\n".join(
         [
             story.headline(rounds, study),
@@ -23,9 +22,9 @@ def told(folder: Path, study: Study, factors: dict[tuple[str, str], float], **mo
             story.fetch_times_read(rounds, study),
             story.totals_read(rounds, study, 2),
             story.swim_lanes_read(rounds, study),
-            story.phases_read(rounds, browsers),
+            story.phases_read(rounds, study),
             story.left_out(fetches, trials),
-            story.pages_said(fetches, study),
+            story.pages_said(fetches, study, None),
             story.instrument(fetches, trials, study).to_string(),
         ]
     )
@@ -45,7 +44,7 @@ def test_faster_and_slower_are_said_as_measured(tmp_path: Path) -> None:
     assert "threads were faster" not in text
     assert "one fetch in threads took 1.3" in text
     assert text.count(": slower.") == 1
-    assert "In brackets: 95 % intervals over 5 rounds." in text
+    assert "In brackets: 95 % intervals over 5 complete rounds." in text
 
 
 def test_threads_slower_than_serial_are_not_praised(tmp_path: Path) -> None:
@@ -64,8 +63,10 @@ def test_what_cannot_be_told_apart_is_said_to_be_so(tmp_path: Path) -> None:
 def test_one_round_is_too_few(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=1)
     text = told(tmp_path / "run", study, factors(study, threads=1.3))
-    assert "Only 1 complete round: too few to judge by; a study needs 3 (`ROUNDS=5`)." in text
-    assert "faster." not in text.replace("sooner", "")
+    assert "Only 1 complete round: too few to judge by; it takes 3 (`ROUNDS=5`)." in text
+    assert "as fast as serial (too few rounds)" in text
+    assert "were faster" not in text
+    assert ": slower" not in text
     assert "[" not in story.headline(
         pd.DataFrame(columns=["round", "client", "mode", "total_s"]), study
     )
@@ -88,7 +89,7 @@ def test_any_choice_of_modes_has_its_report(tmp_path: Path, modes: tuple[str, ..
     assert "nan" not in text.lower()
     if "serial" not in modes:
         assert "as fast as serial" not in text
-        assert "There is no serial mode to compare with." in text
+        assert story.NOTHING_TO_COMPARE in text
 
 
 def test_markup_in_a_source_stays_text(tmp_path: Path) -> None:
@@ -102,7 +103,29 @@ def test_markup_in_a_source_stays_text(tmp_path: Path) -> None:
 
 def test_pages_that_rounds_share_are_mentioned(tmp_path: Path) -> None:
     study = Study.of({"source": str(tmp_path / "urls.txt"), "clients": "requests", "pages": 4})
-    frame = pd.DataFrame({"url": ["a", "b", "c"], "final_url": ["a", "b", "c"]})
-    said = story.pages_said(frame, study)
+    said = story.pages_said(pd.DataFrame(), study, 3)
     assert "the intervals hold for these pages only" in said
-    assert "more than once" in said
+    assert "shorter than 4" in said
+    assert "only" not in story.pages_said(pd.DataFrame(), study, 20)
+
+
+def test_a_url_that_always_leads_to_the_same_page_is_said_to() -> None:
+    study = Study.of({"source": "http://127.0.0.1/", "clients": "requests"})
+    same, different = (
+        pd.DataFrame({"final_url": ["a", "a"]}),
+        pd.DataFrame({"final_url": ["a", "b"]}),
+    )
+    assert "the intervals hold for this page only" in story.pages_said(same, study, None)
+    assert "the pages differ by mode" in story.pages_said(different, study, None)
+
+
+def test_rounds_that_lack_trials_are_counted_apart(tmp_path: Path) -> None:
+    study = Study(clients=("requests",), rounds=5)
+    made_up.write(tmp_path / "run", study, factors(study))
+    fetches, trials = load(tmp_path / "run")
+    trials.loc[(trials["mode"] == "threads") & (trials["round"] > 2), "failed"] = 1
+    rounds = summary.per_round(summary.per_trial(fetches, trials))
+    text = story.headline(rounds, study)
+    assert "intervals over 2 to 5 complete rounds" in text
+    assert text.count("(too few rounds)") == 2
+    assert "were faster" not in text
