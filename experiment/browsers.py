@@ -139,7 +139,11 @@ def own_port() -> int:
     """
     first = 16 * (threading.get_native_id() % 1_200) + 12_000
     for port in random.sample(range(first, first + 16), 16):
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        # Bound, never listening: a driver that another thread starts at this moment holds a copy
+        # of the socket for an instant, and must not be taken for this one's driver.
+        with suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
             return port
     raise FetchError("browser")
 

@@ -204,7 +204,7 @@ def _phases_read(rounds: pd.DataFrame, client: str, mode: str) -> str:
     without = summary.speed_up_without_start(rounds, client, mode)
     return (
         f"- {client}, {mode}: a fetch took {_signed(longer)} than in serial{share}. Without the "
-        f"start phase the speed-up would be {without}, with it it is "
+        f"start phase the speed-up would be {without} instead of "
         f"{summary.speed_up(rounds, client, mode)}."
     )
 

@@ -47,7 +47,7 @@ def digits(value: float) -> str:
 
 def brackets(interval: tuple[float, float] | None) -> str:
     """An interval as readers know it: [low, high]."""
-    return f"[{digits(interval[0])}, {digits(interval[1])}]" if interval else ""
+    return f"[{digits(interval[0])},\u00a0{digits(interval[1])}]" if interval else ""
 
 
 def mean(values: "pd.Series[float]") -> Estimate:

@@ -20,7 +20,7 @@ def fetched(name: ClientName, url: str, timeout_s: float = 30, trust: Trust | No
     return clients.fetch(client, time.perf_counter(), Page(1, url))
 
 
-@pytest.mark.parametrize("name", ["requests", "phantomjs", "chrome", "firefox"])
+@pytest.mark.parametrize("name", ["requests", "phantomjs", "chrome"])
 def test_a_page_is_fetched_and_its_phases_add_up(name: ClientName, server: Server) -> None:
     if name != "requests":
         need(name)

@@ -159,3 +159,24 @@ def test_an_origin_that_dies_ends_the_study_with_a_line(copy: Copy) -> None:
     copy.assert_nothing_left()
     assert copy.run(*command("requests", "--rounds", "3")).returncode == 0
     assert records.rounds_done(folder) == {1, 2, 3}
+
+
+def test_a_report_that_is_interrupted_while_it_draws_leaves_nothing(copy: Copy) -> None:
+    options = ("--pages", "2", "--rounds", "1", "--clients", "requests", "--latency", "0")
+    assert copy.experiment("run", *options, "--run", "small").returncode == 0
+    process = copy.start(sys.executable, "-m", "experiment", "report", "--run", "small")
+    assert eventually(lambda: any("ipykernel" in " ".join(_words(p)) for p in copy.processes()), 30)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=15)
+    assert process.returncode == 130
+    assert "interrupted: finished rounds are kept" in err
+    assert "Traceback" not in err
+    assert not list((copy.path / "reports").glob("small*"))
+    copy.assert_nothing_left()
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []

@@ -102,6 +102,18 @@ def test_any_server_and_any_list_can_be_the_source(copy: Copy, server: Server) -
     assert list(trials["failed"]) == [1, 1, 1]
 
 
+def test_firefox_fetches_from_the_embedded_origin(copy: Copy) -> None:
+    need("firefox")
+    options = ("--pages", "2", "--pool-size", "2", "--rounds", "1", "--modes", "threads")
+    ended = copy.experiment("run", *options, "--clients", "firefox", "--run", "fox")
+    assert ended.returncode == 0, ended.stderr
+    fetches, _ = load(copy.path / "data" / "fox")
+    assert fetches["error"].isna().all()
+    assert (fetches["status"] == 200).all()
+    assert fetches["origin_ms"].notna().all()
+    copy.assert_nothing_left()
+
+
 def test_bad_input_is_one_line_and_measures_nothing(copy: Copy) -> None:
     assert "pool_size: ten is not" in one_line(copy, "run", "--pool-size", "ten")
     assert "--pol-size" in one_line(copy, "run", "--pol-size", "3")
