@@ -5,12 +5,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.pool import AsyncResult, Pool, ThreadPool
-from typing import Any, Protocol, TypeVar
+from multiprocessing.synchronize import Semaphore
+from typing import Any, TypeVar
 
 from experiment.study import Mode, StartMethod
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Ready = threading.Semaphore | Semaphore
 
 POLL_S = 0.05
 """How often a waiting pool is asked whether all its workers live."""
@@ -18,16 +20,6 @@ POLL_S = 0.05
 
 class WorkerDied(Exception):
     """A worker process ended before its work did; multiprocessing would wait for it for ever."""
-
-
-class Semaphore(Protocol):
-    """What the semaphores of `threading` and `multiprocessing` have in common."""
-
-    def acquire(self, block: bool = ..., timeout: float | None = ...) -> bool:
-        """Take one, or say within the time that there is none."""
-
-    def release(self) -> None:
-        """Give one."""
 
 
 class Serial:
@@ -80,7 +72,7 @@ class Workers:
             except multiprocessing.TimeoutError:
                 self._check()
 
-    def wait_until_ready(self, ready: Semaphore, size: int) -> None:
+    def wait_until_ready(self, ready: Ready, size: int) -> None:
         """Wait until `size` workers have released `ready`."""
         for _ in range(size):
             while not ready.acquire(True, POLL_S):
@@ -109,7 +101,7 @@ def workers(
     Raises `WorkerDied`; the broken pool is then left alone, since closing it could wait for ever.
     """
     context = multiprocessing.get_context(start_method)
-    ready: Any = context.Semaphore(0) if mode == "processes" else threading.Semaphore(0)
+    ready: Ready = context.Semaphore(0) if mode == "processes" else threading.Semaphore(0)
     pool: Serial | Pool
     match mode:
         case "serial":
@@ -124,6 +116,6 @@ def workers(
     group.close()
 
 
-def _begin(prepare: Callable[[], object], ready: Semaphore) -> None:
+def _begin(prepare: Callable[[], object], ready: Ready) -> None:
     prepare()
     ready.release()

@@ -104,10 +104,10 @@ def _answer(rounds: pd.DataFrame, client: str, mode: str) -> dict[str, str]:
         "mode": mode,
         "total (s)": digits(total.value),
         "speed-up [95 %]": "1" if serial else str(faster),
-        "2018": "1" if serial else digits(then("speedup_vs_serial")),
+        "speed-up in 2018": "1" if serial else digits(then("speedup_vs_serial")),
         "one fetch (s)": digits(fetch.value),
         "slow-down [95 %]": "1" if serial else str(slower),
-        "2018 ": "1" if serial else digits(then("fetch_mean_ratio_vs_serial")),
+        "slow-down in 2018": "1" if serial else digits(then("fetch_mean_ratio_vs_serial")),
     }
 
 
@@ -270,9 +270,9 @@ def instrument(fetches: pd.DataFrame, trials: pd.DataFrame, study: Study) -> pd.
     errors = summary.delay_error(fetches)
     names = {
         "late_median_ms": "origin late (ms): median",
-        "late_p99_ms": "99 %",
+        "late_p99_ms": "origin late (ms): 99 %",
         "above_median_ms": "fetch less origin's delay (ms): median",
-        "above_p99_ms": "99 % ",
+        "above_p99_ms": "fetch less origin's delay (ms): 99 %",
     }
     shown = table.join(errors[list(names)].map(digits).rename(columns=names)).fillna("-")
     order = [cell for cell in itertools.product(study.clients, MODES) if cell in shown.index]

@@ -174,8 +174,10 @@ def bounds(rounds: pd.DataFrame, cores: int) -> pd.DataFrame:
 def typical_round(rounds: pd.DataFrame, client: str, mode: str) -> int | None:
     """The round whose total is nearest the median of a client in a mode."""
     totals = of_cell(rounds, client, mode, "total_s")
-    away = (totals - totals.median()).abs()
-    return int(str(away.idxmin())) if len(totals) else None
+    if totals.empty:
+        return None
+    nearest = int((totals - totals.median()).abs().argmin())
+    return int(totals.index[nearest])
 
 
 def delay_error(fetches: pd.DataFrame) -> pd.DataFrame:
@@ -187,9 +189,8 @@ def delay_error(fetches: pd.DataFrame) -> pd.DataFrame:
     told = fetches.dropna(subset=["origin_ms", "planned_ms"])
     late = told["origin_ms"] - told["planned_ms"]
     above = told["fetch_s"] * 1000 - told["origin_ms"]
-    groups = told.assign(late=late, above=above).groupby(["client", "mode"], observed=True)
+    groups = told.assign(late=late, above=above).groupby(["client", "mode"])
     return groups.agg(
-        fetches=("late", "size"),
         late_median_ms=("late", "median"),
         late_p99_ms=("late", lambda values: values.quantile(0.99)),
         above_median_ms=("above", "median"),
