@@ -133,7 +133,7 @@ def test_papermill_ends_with_our_line(copy: Copy, parameter: tuple[str, str], li
     ended = copy.run("papermill", "notebooks/report.ipynb", "out.ipynb", "-p", *parameter)
     assert ended.returncode == 1
     assert ended.stderr.rstrip().splitlines()[-1].startswith(line)
-    assert [path.name for path in (copy.path / "data").iterdir() if path.is_dir()] == []
+    assert [path.name for path in (copy.path / "data").glob("*/")] == ["reference"]
 
 
 def test_make_refuses_in_one_line(copy: Copy) -> None:
@@ -191,3 +191,14 @@ def test_make_says_what_the_system_lacks(copy: Copy, lacking: str, line: str) ->
     assert first.endswith(line)
     assert all(other.startswith("make: ") for other in rest)
     assert not (copy.path / ".venv").exists()
+
+
+def test_the_committed_run_can_be_read_and_drawn_without_measuring(copy: Copy) -> None:
+    fetches, trials = load(copy.path / "data" / "reference")
+    assert len(fetches) == 3_000
+    assert (trials["state"] == "ok").all()
+    before = {path: path.read_bytes() for path in (copy.path / "data" / "reference").iterdir()}
+    status, out, err = make(copy, "report", "RUN=reference")
+    assert status == 0, err
+    assert "report:   reports/reference.html" in out
+    assert {path: path.read_bytes() for path in before} == before
