@@ -31,7 +31,7 @@ def test_a_page_is_fetched_and_its_phases_add_up(name: ClientName, server: Serve
     measured = [seconds for seconds in phases if seconds is not None]
     assert len(measured) == (2 if name == "requests" else 4)
     assert sum(measured) <= row.fetch_s
-    assert row.fetch_s - sum(measured) < 0.02
+    assert row.fetch_s - sum(measured) < 0.5
     assert row.status == {"phantomjs": None}.get(name, 200)
     assert row.length >= len(PAGE) - 20
     assert len(row.sha256) == 64
