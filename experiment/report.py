@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from experiment.records import replace_text
@@ -29,13 +30,14 @@ def write(run: str) -> Path:
 def _execute(target: Path, run: str) -> None:
     """Have papermill execute the notebook, in this environment's kernel, not another one's."""
     command = ["papermill", str(NOTEBOOK), str(target), "-p", "run", run, "--no-progress-bar"]
-    ended = subprocess.run(
-        [sys.executable, "-m", *command, "-k", "python3", "--cwd", str(PROJECT)],
-        env={**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"},
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+        ended = subprocess.run(
+            [sys.executable, "-m", *command, "-k", "python3", "--cwd", str(PROJECT)],
+            env={**os.environ, "JUPYTER_PREFER_ENV_PATH": "1", "TMPDIR": temporary},
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
     if ended.returncode:
         raise RuntimeError(f"the notebook failed:\n{ended.stderr}")
 
