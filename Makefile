@@ -6,18 +6,18 @@ PYTHON ?= python3
 #: PAGES         100                       pages that a trial fetches
 #: ROUNDS        5                         replications; a ratio needs 3 for an interval to be worth reading
 #: REPEATS       1                         trials of each parallel mode in a round (odd); their median counts
-#: CLIENTS       requests phantomjs        what fetches: requests, phantomjs, chrome, firefox; None is the article's two
-#: MODES         serial threads processes  serial, threads, processes
+#: CLIENTS       requests phantomjs        what fetches: requests, phantomjs, chrome, firefox (none: the article's two)
+#: MODES         serial threads processes  how the fetches are spread
 #: SOURCE        embedded                  where pages come from: embedded, a URL, or a text file of URLs
 #: TLS           on                        whether the embedded origin speaks HTTPS, as Wikipedia does
 #: LATENCY       1                         factor on the embedded origin's latency
-#: CHUNK_SIZE    none                      the pool's map chunk; None is the library's own choice
-#: START_METHOD  none                      how processes start; None is the platform's default
+#: CHUNK_SIZE    none                      pages handed to a worker at a time (none: the library's own choice)
+#: START_METHOD  none                      how processes start: fork, spawn, forkserver (none: the platform's default)
 #: TIMEOUT       60                        seconds that one fetch may take
 #: SEED          2018                      decides the pages and the order
 #: CONTACT       none                      whom Wikipedia may write to; for the source wikipedia only
 #: WIKI          en.wikipedia.org          which wiki; for the source wikipedia only
-#: RUN           none                      the run's folder; None names it after what is not the default
+#: RUN           none                      the run's folder (none: named after what is not the default)
 PARAMETERS := $(shell sed -n 's/^\#: \([A-Z_]*\) .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 # A value reaches the program as it was typed: neither make nor the shell reads its $, ? or &.

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from experiment import tree
 from experiment.records import replace_text
 from experiment.study import PROJECT
 
@@ -31,15 +32,19 @@ def _execute(target: Path, run: str) -> None:
     """Have papermill execute the notebook, in this environment's kernel, not another one's."""
     command = ["papermill", str(NOTEBOOK), str(target), "-p", "run", run, "--no-progress-bar"]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
-        ended = subprocess.run(
+        process = subprocess.Popen(
             [sys.executable, "-m", *command, "-k", "python3", "--cwd", str(PROJECT)],
             env={**os.environ, "JUPYTER_PREFER_ENV_PATH": "1", "TMPDIR": temporary},
             stderr=subprocess.PIPE,
             text=True,
-            check=False,
+            start_new_session=True,
         )
-    if ended.returncode:
-        raise RuntimeError(f"the notebook failed:\n{ended.stderr}")
+        try:
+            _, errors = process.communicate()
+        finally:
+            tree.end()  # the kernel would outlive a papermill that is interrupted
+    if process.returncode:
+        raise RuntimeError(f"the notebook failed:\n{errors}")
 
 
 def _page(notebook: Path) -> str:

@@ -163,6 +163,8 @@ def _try_out(study: Study, source: sources.Source) -> None:
 
 def _measure(study: Study, source: sources.Source, folder: Path, missing: Sequence[int]) -> None:
     total = len(missing) * sum(_guess_s(study, key) for key in _keys(study, 1))
+    rounds = f"{len(missing)} of {study.rounds} rounds"
+    print(f"measuring {folder.name}: {rounds}, about {total / 60:.0f} minutes", file=sys.stderr)
     form = "{desc} {percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left"
     with tqdm(total=total, bar_format=form, smoothing=0, disable=None) as bar:
         for number in missing:

@@ -14,13 +14,42 @@ from experiment.summary import Estimate, brackets, digits
 
 MODES = ("serial", "threads", "processes")
 PARALLEL = ("threads", "processes")
+BUSY, BUSY_TRIALS = 0.10, 0.10
+"""Use of the CPU by others, and the share of trials that met it, above which a run is doubtful."""
+
 NOTHING_TO_COMPARE = "There are no complete rounds of a pool and of serial to compare."
 
 
-def headline(rounds: pd.DataFrame, study: Study) -> str:
-    """The answer in a few sentences, a paragraph for each client."""
+def headline(rounds: pd.DataFrame, trials: pd.DataFrame, study: Study) -> str:
+    """The answer in a few sentences, a paragraph for each client, and what to beware of."""
     paragraphs = [_of_client(rounds, study, client) for client in study.clients]
-    return "\n\n".join([*paragraphs, _rounds_said(rounds, study)])
+    beware = [_busy_said(trials), _unlike_2018(study)]
+    return "\n\n".join(filter(None, [*paragraphs, _rounds_said(rounds, study), *beware]))
+
+
+def _busy_said(trials: pd.DataFrame) -> str:
+    """Whether something else used the machine, so that the figures are of little worth."""
+    busy = int((trials["other_cpu"] > BUSY).sum())
+    if busy <= len(trials) * BUSY_TRIALS:
+        return ""
+    return (
+        f"**The machine was busy**: before {busy} of {len(trials)} trials other programs used more "
+        f"than {BUSY:.0%} of its CPU. Measure again when nothing else runs."
+    )
+
+
+def _unlike_2018(study: Study) -> str:
+    """What of this study differs from the article's, whose figures stand beside it."""
+    unlike = [
+        f"{words} {getattr(study, name)}, not {there}"
+        for name, there, words in (("pool_size", 10, "workers:"), ("pages", 100, "pages:"))
+        if getattr(study, name) != there
+    ]
+    if study.source != "embedded":
+        unlike.append("pages of another source")
+    if not unlike:
+        return ""
+    return f"The figures of 2018 are of another experiment than this one ({'; '.join(unlike)})."
 
 
 def _of_client(rounds: pd.DataFrame, study: Study, client: str) -> str:
@@ -170,7 +199,7 @@ def chunk_size(study: Study) -> int:
 def swim_lanes_read(rounds: pd.DataFrame, study: Study) -> str:
     """What figure 4 shows: how much of the pool's time was idle."""
     lines = [
-        f"- {client}, {mode}: workers were busy {busy.value:.0%} of the time."
+        f"- {client}, {mode}: workers were busy {busy.value:.0%} of the time (mean of the rounds)."
         for client, mode in itertools.product(study.clients, PARALLEL)
         if (busy := summary.mean(summary.of_cell(rounds, client, mode, "utilisation"))).rounds
     ]

@@ -127,10 +127,11 @@ class Study(BaseModel):
     clients: Clients = Field(
         default_factory=default_clients,
         validate_default=True,
-        description="what fetches: requests, phantomjs, chrome, firefox; None is the article's two",
+        description="what fetches: requests, phantomjs, chrome, firefox (none: the article's two)",
     )
     modes: Modes = Field(
-        ("serial", "threads", "processes"), description="serial, threads, processes"
+        ("serial", "threads", "processes"),
+        description="how the fetches are spread",
     )
     source: Annotated[str, Expected("embedded, an http or https URL, or a file of URLs")] = Field(
         "embedded",
@@ -141,13 +142,16 @@ class Study(BaseModel):
     )
     latency: float = Field(1.0, ge=0, le=100, description="factor on the embedded origin's latency")
     chunk_size: ChunkSize = Field(
-        None, description="the pool's map chunk; None is the library's own choice"
+        None, description="pages handed to a worker at a time (none: the library's own choice)"
     )
     start_method: Annotated[
         StartMethod | None,
         BeforeValidator(_nothing),
         Expected("fork, spawn, forkserver or none"),
-    ] = Field(None, description="how processes start; None is the platform's default")
+    ] = Field(
+        None,
+        description="how processes start: fork, spawn, forkserver (none: the platform's default)",
+    )
     timeout: float = Field(60.0, ge=1, le=600, description="seconds that one fetch may take")
     seed: int = Field(2018, ge=0, le=2**31 - 1, description="decides the pages and the order")
     contact: Annotated[
@@ -157,7 +161,7 @@ class Study(BaseModel):
         str, Field(pattern=r"^[a-z0-9.-]+$"), Expected("a host such as de.wikipedia.org")
     ] = Field("en.wikipedia.org", description="which wiki; for the source wikipedia only")
     run: RunName = Field(
-        None, description="the run's folder; None names it after what is not the default"
+        None, description="the run's folder (none: named after what is not the default)"
     )
 
     @field_validator("clients", mode="before")

@@ -17,7 +17,7 @@ def told(folder: Path, study: Study, factors: dict[tuple[str, str], float], **mo
     rounds = summary.per_round(summary.per_trial(fetches, trials))
     return "\n".join(
         [
-            story.headline(rounds, study),
+            story.headline(rounds, trials, study),
             story.answers(rounds, study).to_string(),
             story.fetch_times_read(rounds, study),
             story.totals_read(rounds, study, 2),
@@ -67,9 +67,20 @@ def test_one_round_is_too_few(tmp_path: Path) -> None:
     assert "as fast as serial (too few rounds)" in text
     assert "were faster" not in text
     assert ": slower" not in text
-    assert "[" not in story.headline(
-        pd.DataFrame(columns=["round", "client", "mode", "total_s"]), study
-    )
+
+
+def test_a_busy_machine_and_another_experiment_are_said(tmp_path: Path) -> None:
+    study = Study(clients=("requests",), rounds=3, pages=20, pool_size=5)
+    made_up.write(tmp_path / "run", study, factors(study))
+    fetches, trials = load(tmp_path / "run")
+    rounds = summary.per_round(summary.per_trial(fetches, trials))
+    quiet = story.headline(rounds, trials, study)
+    assert "busy" not in quiet
+    assert "another experiment than this one (workers: 5, not 10; pages: 20, not 100)" in quiet
+    trials.loc[trials.index[:2], "other_cpu"] = 0.4
+    busy = story.headline(rounds, trials, study)
+    assert "**The machine was busy**: before 2 of 9 trials" in busy
+    assert "2018" not in story.headline(rounds, trials, Study(clients=("requests",)))
 
 
 def test_a_client_without_a_good_fetch_is_said_to_have_none(tmp_path: Path) -> None:
@@ -125,7 +136,7 @@ def test_rounds_that_lack_trials_are_counted_apart(tmp_path: Path) -> None:
     fetches, trials = load(tmp_path / "run")
     trials.loc[(trials["mode"] == "threads") & (trials["round"] > 2), "failed"] = 1
     rounds = summary.per_round(summary.per_trial(fetches, trials))
-    text = story.headline(rounds, study)
+    text = story.headline(rounds, trials, study)
     assert "intervals over 2 to 5 complete rounds" in text
     assert text.count("(too few rounds)") == 2
     assert "were faster" not in text
