@@ -81,6 +81,11 @@ class Workers:
     def close(self) -> None:
         """Let the workers finish and wait for their end."""
         self._pool.close()
+        while living := [process for process in self._processes if process.exitcode is None]:
+            living[0].join(POLL_S)
+            for process in self._processes:
+                if process.exitcode:
+                    raise WorkerDied(f"a worker process ended with exit code {process.exitcode}")
         self._pool.join()
 
     def _check(self) -> None:

@@ -1,6 +1,7 @@
 """Modes: one interface, the same results; a worker that dies is noticed."""
 
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import subprocess
@@ -58,18 +59,21 @@ def test_every_mode_gives_the_same_results_in_order(
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])
-@pytest.mark.parametrize(("begin", "status"), [("prepare", "-9"), ("unable", "7")])
+@pytest.mark.parametrize(
+    ("begin", "work", "status"),
+    [("prepare", "die", "-9"), ("unable", "die", "7"), ("prepare", "die_at_the_end", "9")],
+)
 def test_a_worker_that_dies_ends_the_work_within_seconds(
-    start_method: StartMethod, begin: str, status: str
+    start_method: StartMethod, begin: str, work: str, status: str
 ) -> None:
     # In a program of its own, which leaves the broken pool at once, as a trial does.
     program = f"""
 import os
 from experiment.modes import WorkerDied, workers
-from tests.test_modes import die, {begin}
+from tests.test_modes import {begin}, {work}
 try:
     with workers("processes", 2, "{start_method}", {begin}) as pool:
-        pool.map(die, range(20), None)
+        pool.map({work}, range(20), None)
 except WorkerDied as death:
     print(death, flush=True)
 os._exit(0)
@@ -88,6 +92,12 @@ os._exit(0)
         {"a worker process ended at once\n"} if begin == "unable" else set()
     )
     assert time.monotonic() - begun < 10
+
+
+def die_at_the_end(number: int) -> int:
+    """Do the work, but end the worker badly when it is told to finish."""
+    multiprocessing.util.Finalize(None, os._exit, args=(9,), exitpriority=100)
+    return number
 
 
 def unable() -> None:
