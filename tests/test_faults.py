@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
@@ -22,44 +24,43 @@ def command(client: str, *more: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "experiment", "run", *options)
 
 
+def words(process: psutil.Process) -> list[str]:
+    """The command line of a process; nothing of one that has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 def trial_process(copy: Copy) -> psutil.Process | None:
-    """The trial that runs, if one does."""
-    for process in copy.processes():
-        if "experiment.trial" in process.cmdline()[:3] and process.parent() in copy.processes():
-            return process
+    """The trial that runs, if one does: the workers that it forked have its command line too."""
+    trials = {item.pid: item for item in copy.processes() if "experiment.trial" in words(item)[:3]}
+    for process in trials.values():
+        with suppress(psutil.Error):
+            if process.ppid() not in trials:
+                return process
     return None
 
 
 def busy_tree(copy: Copy, mode: str) -> list[psutil.Process]:
     """What a trial of a mode has started, once it fetches; empty before."""
     trial = trial_process(copy)
-    try:
-        if trial is None or f'"mode":"{mode}"' not in _plan(trial):
-            return []
-        return trial.children(recursive=True)
-    except (psutil.NoSuchProcess, IndexError, OSError):  # it has just ended
-        return []
-
-
-def _plan(trial: psutil.Process) -> str:
-    from pathlib import Path
-
-    return (Path(trial.cmdline()[3]) / "plan.json").read_text()
+    with suppress(psutil.Error, IndexError, OSError):  # it has just ended
+        if trial is not None:
+            plan = (Path(words(trial)[3]) / "plan.json").read_text()
+            return trial.children(recursive=True) if f'"mode":"{mode}"' in plan else []
+    return []
 
 
 def start_second_round(copy: Copy, client: str) -> "subprocess.Popen[str]":
     """A study whose first round is finished and whose second has browsers at work."""
     process = copy.start(*command(client, "--rounds", "2", "--modes", "threads processes"))
     folder = copy.path / "data" / "cut"
-    assert eventually(lambda: _rounds(folder) == {1}, 60), process.communicate(timeout=1)
+    assert eventually(lambda: records.rounds_done(folder) == {1}, 60), process.communicate(
+        timeout=1
+    )
     assert eventually(lambda: len(busy_tree(copy, "processes")) >= 3, 60)
     return process
-
-
-def _rounds(folder: object) -> set[int]:
-    from pathlib import Path
-
-    return records.rounds_done(Path(str(folder)))
 
 
 @pytest.mark.parametrize("client", BROWSERS)
@@ -118,12 +119,12 @@ def test_a_trial_that_is_killed_fails_within_seconds_and_the_study_goes_on(
     fetches, trials = load(copy.path / "data" / "cut")
     rows = trials.set_index("mode")
     assert rows.loc[mode, "state"] == "failed"
-    words = {
+    reasons = {
         "worker": "a worker process ended with exit code -9",
         "trial": "it was ended by SIGKILL",
         "supervisor": "its supervisor was killed",
     }
-    assert rows.loc[mode, "reason"] == words[victim]
+    assert rows.loc[mode, "reason"] == reasons[victim]
     assert rows.loc["serial", "state"] == "ok"
     assert set(fetches["mode"]) == {"serial"}
     copy.assert_nothing_left()
@@ -149,8 +150,8 @@ def test_a_browser_that_dies_is_one_failed_fetch(copy: Copy, client: ClientName)
 def test_an_origin_that_dies_ends_the_study_with_a_line(copy: Copy) -> None:
     process = copy.start(*command("requests", "--rounds", "3"))
     folder = copy.path / "data" / "cut"
-    assert eventually(lambda: _rounds(folder) == {1}, 60)
-    [origin] = [item for item in copy.processes() if "experiment.origin" in item.cmdline()]
+    assert eventually(lambda: records.rounds_done(folder) == {1}, 60)
+    [origin] = [item for item in copy.processes() if "experiment.origin" in words(item)]
     origin.kill()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
@@ -165,7 +166,7 @@ def test_a_report_that_is_interrupted_while_it_draws_leaves_nothing(copy: Copy) 
     options = ("--pages", "2", "--rounds", "1", "--clients", "requests", "--latency", "0")
     assert copy.experiment("run", *options, "--run", "small").returncode == 0
     process = copy.start(sys.executable, "-m", "experiment", "report", "--run", "small")
-    assert eventually(lambda: any("ipykernel" in " ".join(_words(p)) for p in copy.processes()), 30)
+    assert eventually(lambda: any("ipykernel" in " ".join(words(p)) for p in copy.processes()), 30)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=15)
     assert process.returncode == 130
@@ -173,10 +174,3 @@ def test_a_report_that_is_interrupted_while_it_draws_leaves_nothing(copy: Copy) 
     assert "Traceback" not in err
     assert not list((copy.path / "reports").glob("small*"))
     copy.assert_nothing_left()
-
-
-def _words(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.NoSuchProcess:
-        return []
