@@ -83,17 +83,16 @@ class Workers:
         self._pool.close()
         while living := [process for process in self._processes if process.exitcode is None]:
             living[0].join(POLL_S)
-            for process in self._processes:
-                if process.exitcode:
-                    raise WorkerDied(f"a worker process ended with exit code {process.exitcode}")
+            self._check(may_end=True)
         self._pool.join()
 
-    def _check(self) -> None:
+    def _check(self, may_end: bool = False) -> None:
         """Look at the first workers only: the pool replaces a dead one, but not its work."""
+        fine = (None, 0) if may_end else (None,)
         if len(self._processes) < self._expected:
             raise WorkerDied("a worker process ended at once")
         for process in self._processes:
-            if process.exitcode is not None:
+            if process.exitcode not in fine:
                 raise WorkerDied(f"a worker process ended with exit code {process.exitcode}")
 
 

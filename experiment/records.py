@@ -159,10 +159,11 @@ def read_run(folder: Path) -> Run:
 
 def add_round(folder: Path, fetches: Sequence[FetchRow], trials: Sequence[TrialRow]) -> None:
     """Add a finished round to the run: its fetches first, since its trials make it count."""
-    done = rounds_done(folder)
-    earlier = [row for row in read_fetches(folder) if row.round in done]
-    _write_rows(folder / "fetches.csv", FetchRow, [*earlier, *fetches])
-    _write_rows(folder / "trials.csv", TrialRow, [*read_trials(folder), *trials])
+    earlier = read_trials(folder)
+    done = {row.round for row in earlier}
+    kept = [row for row in read_fetches(folder) if row.round in done]
+    _write_rows(folder / "fetches.csv", FetchRow, [*kept, *fetches])
+    _write_rows(folder / "trials.csv", TrialRow, [*earlier, *trials])
 
 
 def rounds_done(folder: Path) -> set[int]:

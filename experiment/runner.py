@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from experiment import machine, records, sources, trial
 from experiment.errors import UserError
 from experiment.records import Fetch, FetchRow, Key, Page, Run, TrialRow
-from experiment.study import PROJECT, Study
+from experiment.study import PROJECT, Study, library_chunk_size
 
 LISTEN_S = 0.5
 """How long the machine is listened to before each trial, to see what else it does."""
@@ -259,9 +259,7 @@ def _supervised(plan: trial.Plan) -> Supervised:
         (folder / "plan.json").write_bytes(trial.PLAN.dump_json(plan))
         report = json.loads(_supervise(plan, folder) or '{"reason": "its supervisor was killed"}')
         log = ""
-        with suppress(
-            FileNotFoundError
-        ):  # the trial may have removed it when it lost its supervisor
+        with suppress(FileNotFoundError):  # gone where the supervisor was killed
             log = (folder / "log.txt").read_text(errors="replace")
         if report["reason"] is None:
             outcome = trial.OUTCOME.validate_json((folder / "outcome.json").read_bytes())
@@ -274,7 +272,7 @@ def _supervised(plan: trial.Plan) -> Supervised:
 
 def _supervise(plan: trial.Plan, folder: Path) -> str:
     """What the supervisor reports; it ends with the runner, since it listens to a pipe from it."""
-    chunk = plan.chunk_size or math.ceil(len(plan.pages) / (4 * plan.pool_size))
+    chunk = plan.chunk_size or library_chunk_size(len(plan.pages), plan.pool_size)
     in_turn = math.ceil(len(plan.pages) / (plan.pool_size * chunk)) * chunk
     limit_s = 120 + plan.timeout_s * 1.2 * in_turn
     process = subprocess.Popen(

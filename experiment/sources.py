@@ -11,13 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import HttpUrl, TypeAdapter, ValidationError
-
 from experiment.clients import Trust
 from experiment.errors import UserError
 from experiment.origin import Behaviour
 from experiment.records import Page
-from experiment.study import Study
+from experiment.study import Study, web_url
 
 ORIGIN_END_S = 2.0
 
@@ -138,8 +136,8 @@ def _check_url(path: Path, number: int, line: str) -> None:
     if not line or line.startswith("#"):
         return
     try:
-        TypeAdapter(HttpUrl).validate_python(line)
-    except ValidationError:
+        web_url(line)
+    except ValueError:
         raise UserError(
             f"source: {path}, line {number}: {line[:100]} is not an http or https URL"
         ) from None

@@ -3,14 +3,13 @@
 import functools
 import html
 import itertools
-import math
 
 import pandas as pd
 
 from experiment import summary
 from experiment.records import Run
-from experiment.study import Study, as_words
-from experiment.summary import Estimate, brackets, digits
+from experiment.study import Study, as_words, library_chunk_size
+from experiment.summary import Estimate, digits
 
 MODES = ("serial", "threads", "processes")
 PARALLEL = ("threads", "processes")
@@ -58,7 +57,7 @@ def _of_client(rounds: pd.DataFrame, study: Study, client: str) -> str:
         return f"**{client}**: no round was complete, so nothing can be said of it."
     parts = [
         f"{_pool(study, mode)} {'was' if study.pool_size == 1 else 'were'} "
-        f"**{digits(ratio.value)} times** as fast as serial{_beside(ratio)}"
+        f"**{digits(ratio.value)} times** as fast as serial{ratio.beside}"
         for mode in PARALLEL
         if (ratio := summary.speed_up(rounds, client, mode)).rounds
     ]
@@ -83,18 +82,12 @@ def _threads_or_processes(rounds: pd.DataFrame, client: str) -> str:
     ratio = summary.ratio(threads, processes)
     if not ratio.rounds:
         return ""
-    said = f"Threads took {digits(ratio.value)} times as long as processes{_beside(ratio)}"
+    said = f"Threads took {digits(ratio.value)} times as long as processes{ratio.beside}"
     if not ratio.enough or ratio.ci95 is None:
         return f"{said}."
     if ratio.ci95[0] <= 1 <= ratio.ci95[1]:
         return f"{said}: these rounds cannot tell them apart."
     return f"{said}: {'processes' if ratio.value > 1 else 'threads'} were faster."
-
-
-def _beside(ratio: Estimate) -> str:
-    """What stands beside a ratio: its interval, and whether its rounds are too few."""
-    interval = f" {brackets(ratio.ci95)}" if ratio.ci95 else ""
-    return interval if ratio.enough else f"{interval} (too few rounds)"
 
 
 def _pool(study: Study, mode: str) -> str:
@@ -144,7 +137,7 @@ def fetch_times_read(rounds: pd.DataFrame, study: Study) -> str:
     """What figure 1 shows."""
     lines = [
         f"- {client}: one fetch in {mode} took {digits(ratio.value)} times as long as "
-        f"in serial{_beside(ratio)}{_against_one(ratio)}"
+        f"in serial{ratio.beside}{_against_one(ratio)}"
         for client, mode in itertools.product(study.clients, PARALLEL)
         if (ratio := summary.slow_down(rounds, client, mode)).rounds
     ]
@@ -187,13 +180,9 @@ def swim_lanes(rounds: pd.DataFrame, study: Study) -> list[tuple[str, str, int, 
             number = summary.typical_round(rounds, client, mode)
             if number is not None:
                 repeat = int(summary.of_cell(rounds, client, mode, "repeat")[number])
-                lanes.append((client, mode, number, repeat, chunk_size(study)))
+                chunk = study.chunk_size or library_chunk_size(study.pages, study.pool_size)
+                lanes.append((client, mode, number, repeat, chunk))
     return lanes
-
-
-def chunk_size(study: Study) -> int:
-    """Pages that the pool hands to a worker at a time; the library aims at four for each."""
-    return study.chunk_size or math.ceil(study.pages / (4 * study.pool_size))
 
 
 def swim_lanes_read(rounds: pd.DataFrame, study: Study) -> str:

@@ -6,6 +6,7 @@ The command line, make, the notebooks and `run.json` all take their parameters f
 import ast
 import hashlib
 import json
+import math
 import platform
 import re
 import sys
@@ -55,6 +56,11 @@ def default_clients() -> tuple[ClientName, ...]:
     return ("requests", "phantomjs" if phantomjs_is_built_here() else "chrome")
 
 
+def library_chunk_size(pages: int, workers: int) -> int:
+    """Pages that multiprocessing's `map` hands out at a time: it aims at four chunks a worker."""
+    return math.ceil(pages / (4 * workers))
+
+
 def _nothing(value: Any) -> Any:
     return None if isinstance(value, str) and value.strip().lower() in ("", "none") else value
 
@@ -74,7 +80,8 @@ def _each_once(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-def _web_url(value: str) -> str:
+def web_url(value: str) -> str:
+    """The URL as it is; raises `ValueError` for one that is not http or https."""
     TypeAdapter(HttpUrl).validate_python(value)
     return value
 
@@ -182,7 +189,7 @@ class Study(BaseModel):
         if value in ("embedded", "wikipedia"):
             return value
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value):
-            return _web_url(value)
+            return web_url(value)
         return str(Path(value).expanduser().resolve())
 
     @model_validator(mode="after")

@@ -32,9 +32,14 @@ class Estimate:
         """Whether there are rounds enough to judge by."""
         return self.rounds >= ENOUGH_ROUNDS
 
-    def __str__(self) -> str:
+    @property
+    def beside(self) -> str:
+        """What stands beside the value: its interval, and whether its rounds are too few."""
         few = "" if self.enough or not self.rounds else "(too few rounds)"
-        return " ".join(filter(None, [digits(self.value), brackets(self.ci95), few]))
+        return "".join(f" {words}" for words in (brackets(self.ci95), few) if words)
+
+    def __str__(self) -> str:
+        return f"{digits(self.value)}{self.beside}"
 
 
 def digits(value: float) -> str:
