@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from experiment.errors import UserError
-from experiment.study import ClientName, Mode, Study
+from experiment.study import Arm, ClientName, Mode, Study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,10 +61,10 @@ class Fetch:
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """Which trial a row belongs to."""
+    """Which trial a row belongs to; those of arms `cpu` and `startup` have no client."""
 
-    arm: Literal["main"]
-    client: ClientName
+    arm: Arm
+    client: ClientName | None
     mode: Mode
     pool_size: Annotated[int, Field(ge=1)]
     round: Annotated[int, Field(ge=1)]
@@ -85,6 +85,7 @@ class Trial:
     python_pss_mb: Seconds | None = None
     browser_pss_mb: Seconds | None = None
     other_cpu: Seconds
+    pickling_error: str | None = None
     failed: Count
     state: Literal["ok", "failed"]
     reason: str | None = None
@@ -126,6 +127,7 @@ class Run(BaseModel):
     kernel: str
     clock_resolution_s: float
     commit: str | None
+    interfaces: dict[str, list[str]]
     started_at: datetime
     finished_at: datetime | None = None
 
@@ -204,11 +206,12 @@ def _check_complete(folder: Path, trials: Sequence[TrialRow], fetches: Sequence[
     for fetch in fetches:
         seen[_key(fetch)] = seen.get(_key(fetch), 0) + 1
     for line, trial in enumerate(trials, start=2):
-        found, due = seen.pop(_key(trial), 0), pages if trial.state == "ok" else 0
+        due = pages if trial.client is not None and trial.state == "ok" else 0
+        found = seen.pop(_key(trial), 0)
         if found != due:
             raise UserError(
                 f"{folder / 'fetches.csv'}: damaged: {found} rows, not {due}, belong to the trial "
-                f"in row {line} of trials.csv ({trial.client}, {trial.mode}, round {trial.round})"
+                f"in row {line} of trials.csv ({_words(trial)})"
             )
     if seen:
         raise UserError(f"{folder / 'trials.csv'}: damaged: no row for {next(iter(seen))}")
@@ -216,6 +219,12 @@ def _check_complete(folder: Path, trials: Sequence[TrialRow], fetches: Sequence[
 
 def _key(row: Key) -> Key:
     return Key(**{field.name: getattr(row, field.name) for field in fields(Key)})
+
+
+def _words(trial: TrialRow) -> str:
+    """Which trial it is, in words."""
+    arm = None if trial.arm == "main" else trial.arm
+    return ", ".join(filter(None, [arm, trial.client, trial.mode, f"round {trial.round}"]))
 
 
 def _frame(kind: type, rows: Sequence[Any]) -> "pd.DataFrame":

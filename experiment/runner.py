@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,17 +18,22 @@ from pathlib import Path
 import filelock
 from tqdm.auto import tqdm
 
-from experiment import machine, records, sources, trial
+from experiment import controls, machine, records, sources, trial
+from experiment.clients import Trust
 from experiment.errors import UserError
-from experiment.records import Fetch, FetchRow, Key, Page, Run, TrialRow
-from experiment.study import PROJECT, Study, library_chunk_size
+from experiment.records import Fetch, FetchRow, Key, Run, TrialRow
+from experiment.study import PROJECT, Arm, Study, library_chunk_size
 
 LISTEN_S = 0.5
 """How long the machine is listened to before each trial, to see what else it does."""
 
 TYPICAL_FETCH_S = {"requests": 0.25, "phantomjs": 0.8, "chrome": 1.2, "firefox": 4.0}
 TYPICAL_SPEED_UP = 4
+TYPICAL_OVERHEAD_S = 1.5
 """Rough figures for the first guess of the time left; nothing else depends on them."""
+
+Sources = dict[Arm, sources.Source]
+"""Where each arm that fetches has its pages from."""
 
 UNMEASURED = Key(arm="main", client="requests", mode="serial", pool_size=1, round=1, repeat=1)
 
@@ -68,14 +73,30 @@ def _complete(study: Study, folder: Path, own: Run | None) -> None:
     if missing:
         urls = sources.urls_of(study, folder / "pages.txt")
         own = _same_machine(folder, own) if own else _new_run(study)
-        with sources.opened(study, urls) as source:
-            _try_out(study, source)
+        with _sources(study, urls) as opened:
+            _try_out(study, opened)
             with _writing(folder):
                 _begin(folder, own, urls)
-            _measure(study, source, folder, missing)
+            _measure(study, opened, folder, missing)
     assert own is not None
     with _writing(folder):
         records.write_run(folder, own.model_copy(update={"finished_at": _now()}))
+
+
+@contextmanager
+def _sources(study: Study, urls: Sequence[str]) -> Iterator[Sources]:
+    """The study's source, and the embedded origin without its latency for the control."""
+    with ExitStack() as stack:
+        opened: Sources = {"main": stack.enter_context(sources.opened(study, urls))}
+        if _has_no_latency(study):
+            quick = study.model_copy(update={"latency": 0.0})
+            opened["no_latency"] = stack.enter_context(sources.opened(quick, urls))
+        yield opened
+
+
+def _has_no_latency(study: Study) -> bool:
+    """Whether there is a latency that a control can leave out."""
+    return study.source == "embedded" and study.latency > 0 and "requests" in study.clients
 
 
 @contextmanager
@@ -100,8 +121,8 @@ def _now() -> datetime:
 @contextmanager
 def _alone() -> Iterator[None]:
     """Two studies at once on one machine would spoil both."""
-    path = Path(tempfile.gettempdir()) / f"threads-or-processes-{os.getuid()}.lock"
-    lock = filelock.FileLock(path)
+    path = Path(tempfile.gettempdir()) / "threads-or-processes.lock"
+    lock = filelock.FileLock(path, mode=0o666)  # whoever measures here
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
@@ -122,6 +143,7 @@ def _new_run(study: Study) -> Run:
         kernel=os.uname().release,
         clock_resolution_s=time.get_clock_info("perf_counter").resolution,
         commit=machine.commit(),
+        interfaces=controls.interfaces(),
         started_at=_now(),
     )
 
@@ -147,32 +169,35 @@ def _begin(folder: Path, own: Run, urls: Sequence[str]) -> None:
     records.write_run(folder, own)
 
 
-def _try_out(study: Study, source: sources.Source) -> None:
+def _try_out(study: Study, opened: Sources) -> None:
     """One page by each client: what cannot work is said before anything is measured."""
-    pages = source.pages(1, study.pages)[:1]
     for client in study.clients:
-        seen = _supervised(_plan(study, source, replace(UNMEASURED, client=client), pages))
+        plan = _plan(study, opened, replace(UNMEASURED, client=client))
+        seen = _supervised(replace(plan, pages=plan.pages[:1]))
         error = seen.outcome.reason or seen.outcome.fetches[0].error or ""
         words = " ".join(seen.log.split())[:300]
-        unable = seen.outcome.reason or error == "browser" or source.trust.embedded
+        unable = seen.outcome.reason or error == "browser" or plan.trust.embedded
         if error and unable:
             raise UserError(f"clients: {client} cannot run ({error}): {words}")
         if client == study.clients[0] and error in ("connection", "timeout", "tls"):
-            raise UserError(f"source: {pages[0].url} does not answer {client} ({error}): {words}")
+            raise UserError(
+                f"source: {plan.pages[0].url} does not answer {client} ({error}): {words}"
+            )
 
 
-def _measure(study: Study, source: sources.Source, folder: Path, missing: Sequence[int]) -> None:
+def _measure(study: Study, opened: Sources, folder: Path, missing: Sequence[int]) -> None:
     total = len(missing) * sum(_guess_s(study, key) for key in _keys(study, 1))
     rounds = f"{len(missing)} of {study.rounds} rounds"
     print(f"measuring {folder.name}: {rounds}, about {total / 60:.0f} minutes", file=sys.stderr)
     form = "{desc} {percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left"
     with tqdm(total=total, bar_format=form, smoothing=0, disable=None) as bar:
         for number in missing:
-            pages, rows = source.pages(number, study.pages), []
+            rows = []
             for position, key in enumerate(_keys(study, number), start=1):
                 bar.set_description(f"round {number} of {study.rounds}: {_words(key)}")
-                rows.append(_trial(_plan(study, source, key, pages), key, position))
-                source.check()
+                rows.append(_trial(_plan(study, opened, key), key, position))
+                for source in opened.values():
+                    source.check()
                 bar.update(_guess_s(study, key))
             fetches = list(itertools.chain.from_iterable(found for found, _ in rows))
             with _writing(folder):
@@ -180,42 +205,67 @@ def _measure(study: Study, source: sources.Source, folder: Path, missing: Sequen
 
 
 def _keys(study: Study, number: int) -> list[Key]:
-    """The trials of a round in random order: every client in every mode, the parallel repeated."""
-    keys = [
-        Key(
-            arm="main",
-            client=client,
-            mode=mode,
-            pool_size=1 if mode == "serial" else study.pool_size,
-            round=number,
-            repeat=repeat,
-        )
-        for client, mode in itertools.product(study.clients, study.modes)
-        for repeat in range(1, 1 + (1 if mode == "serial" else study.repeats))
-    ]
+    """The trials of a round in random order: every client in every mode, and the controls."""
+    keys = [*_main(study, number), *_controls(study, number)]
     random.Random(f"{study.seed}/{number}").shuffle(keys)
     return keys
 
 
+def _main(study: Study, number: int) -> Iterator[Key]:
+    """Every client in every mode, the parallel ones repeated."""
+    for client, mode in itertools.product(study.clients, study.modes):
+        size, repeats = (1, 1) if mode == "serial" else (study.pool_size, study.repeats)
+        for repeat in range(1, repeats + 1):
+            yield Key(
+                arm="main", client=client, mode=mode, pool_size=size, round=number, repeat=repeat
+            )
+
+
+def _controls(study: Study, number: int) -> Iterator[Key]:
+    """Each control once in every mode of the study; start-up is of pools alone."""
+    sizes: dict[Arm, int] = {"startup": controls.STARTUP_WORKERS}
+    if machine.cores() > 1:
+        sizes["cpu"] = machine.cores()
+    if _has_no_latency(study):
+        sizes["no_latency"] = study.pool_size
+    for (arm, size), mode in itertools.product(sizes.items(), study.modes):
+        if (arm, mode) != ("startup", "serial"):
+            yield Key(
+                arm=arm,
+                client="requests" if arm == "no_latency" else None,
+                mode=mode,
+                pool_size=1 if mode == "serial" else size,
+                round=number,
+                repeat=1,
+            )
+
+
 def _words(key: Key) -> str:
-    return f"{key.client}, {key.mode}" + (f" ({key.pool_size})" if key.pool_size > 1 else "")
+    arm = None if key.arm == "main" else key.arm.replace("_", " ")
+    size = f"{key.mode} ({key.pool_size})" if key.pool_size > 1 else key.mode
+    return ", ".join(filter(None, [arm, key.client, size]))
 
 
 def _guess_s(study: Study, key: Key) -> float:
     """Roughly how long a trial takes, for the progress bar."""
-    return 1.5 + study.pages * TYPICAL_FETCH_S[key.client] / min(key.pool_size, TYPICAL_SPEED_UP)
+    if key.arm != "main" or key.client is None:
+        return 2 * TYPICAL_OVERHEAD_S
+    fetches_s = study.pages * TYPICAL_FETCH_S[key.client]
+    return TYPICAL_OVERHEAD_S + fetches_s / min(key.pool_size, TYPICAL_SPEED_UP)
 
 
-def _plan(study: Study, source: sources.Source, key: Key, pages: Sequence[Page]) -> trial.Plan:
+def _plan(study: Study, opened: Sources, key: Key) -> trial.Plan:
+    source = opened.get(key.arm)
     return trial.Plan(
+        arm=key.arm,
         client=key.client,
         mode=key.mode,
         pool_size=key.pool_size,
         chunk_size=study.chunk_size,
         start_method=study.start_method,
         timeout_s=study.timeout,
-        trust=source.trust,
-        pages=pages,
+        trust=source.trust if source else Trust(),
+        pages=source.pages(key.round, study.pages) if source else (),
     )
 
 
@@ -225,19 +275,19 @@ def _trial(plan: trial.Plan, key: Key, position: int) -> tuple[list[FetchRow], T
     started_at = _now()
     seen = _supervised(plan)
     outcome = seen.outcome
-    ends = [(item.start_s, item.end_s) for item in outcome.fetches]
     row = TrialRow(
         **asdict(key),
         position=position,
         started_at=started_at,
         wall_s=outcome.wall_s,
-        span_s=max(end for _, end in ends) - min(start for start, _ in ends) if ends else None,
+        span_s=outcome.span_s,
         startup_s=outcome.startup_s,
         startup_cpu_s=outcome.startup_cpu_s,
         cpu_s=seen.cpu_s,
         python_pss_mb=outcome.python_pss_mb,
         browser_pss_mb=seen.browser_pss_mb,
         other_cpu=other_cpu,
+        pickling_error=outcome.pickling_error,
         failed=sum(item.error is not None for item in outcome.fetches),
         state="failed" if outcome.reason else "ok",
         reason=outcome.reason,
@@ -272,7 +322,7 @@ def _supervised(plan: trial.Plan) -> Supervised:
 
 def _supervise(plan: trial.Plan, folder: Path) -> str:
     """What the supervisor reports; it ends with the runner, since it listens to a pipe from it."""
-    chunk = plan.chunk_size or library_chunk_size(len(plan.pages), plan.pool_size)
+    chunk = plan.chunk_size or library_chunk_size(max(1, len(plan.pages)), plan.pool_size)
     in_turn = math.ceil(len(plan.pages) / (plan.pool_size * chunk)) * chunk
     limit_s = 120 + plan.timeout_s * 1.2 * in_turn
     process = subprocess.Popen(

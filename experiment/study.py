@@ -31,6 +31,7 @@ from pydantic.fields import FieldInfo
 
 from experiment.errors import UserError
 
+Arm = Literal["main", "no_latency", "cpu", "startup"]
 ClientName = Literal["requests", "phantomjs", "chrome", "firefox"]
 Mode = Literal["serial", "threads", "processes"]
 StartMethod = Literal["fork", "spawn", "forkserver"]

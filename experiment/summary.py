@@ -4,13 +4,17 @@ The unit is the round, never the fetch: fetches of one trial share its moment, s
 count as independent. Intervals of ratios are Student's t on logarithms over rounds.
 """
 
+import heapq
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from experiment.study import PROJECT
+from experiment.study import PROJECT, Arm
+
+Interval = tuple[float, float]
 
 CELL = ["client", "mode", "pool_size"]
 TRIAL = [*CELL, "round", "repeat"]
@@ -23,8 +27,9 @@ class Estimate:
     """A mean or ratio with its intervals; those are None for fewer than two rounds."""
 
     value: float
-    ci95: tuple[float, float] | None
-    ci90: tuple[float, float] | None
+    ci99: Interval | None
+    ci95: Interval | None
+    ci90: Interval | None
     rounds: int
 
     @property
@@ -50,7 +55,7 @@ def digits(value: float) -> str:
     return f"{value:,.{min(decimals, 3)}f}"
 
 
-def brackets(interval: tuple[float, float] | None) -> str:
+def brackets(interval: Interval | None) -> str:
     """An interval as readers know it: [low, high]."""
     return f"[{digits(interval[0])},\u00a0{digits(interval[1])}]" if interval else ""
 
@@ -59,9 +64,8 @@ def mean(values: "pd.Series[float]") -> Estimate:
     """The mean over rounds, with t intervals."""
     known = values.dropna().to_numpy(dtype=float)
     if len(known) == 0:
-        return Estimate(float("nan"), None, None, 0)
-    ci95, ci90 = (_interval(known, level) for level in (0.95, 0.90))
-    return Estimate(float(known.mean()), ci95, ci90, len(known))
+        return Estimate(float("nan"), None, None, None, 0)
+    return Estimate(float(known.mean()), *_intervals(known), len(known))
 
 
 def ratio(above: "pd.Series[float]", below: "pd.Series[float]") -> Estimate:
@@ -71,49 +75,83 @@ def ratio(above: "pd.Series[float]", below: "pd.Series[float]") -> Estimate:
     degrees of freedom on x, then exp.
     """
     logs = mean((above / below).transform(np.log))
-    ci95, ci90 = (_exp(interval) for interval in (logs.ci95, logs.ci90))
-    return Estimate(float(np.exp(logs.value)), ci95, ci90, logs.rounds)
+    ci99, ci95, ci90 = (_exp(interval) for interval in (logs.ci99, logs.ci95, logs.ci90))
+    return Estimate(float(np.exp(logs.value)), ci99, ci95, ci90, logs.rounds)
 
 
-def _interval(values: "np.ndarray", level: float) -> tuple[float, float] | None:
+def _intervals(values: "np.ndarray") -> tuple[Interval | None, Interval | None, Interval | None]:
+    """Student's t intervals of 99, 95 and 90 %."""
     if len(values) < 2:
-        return None
+        return None, None, None
     if np.ptp(values) == 0:
-        return float(values[0]), float(values[0])
-    low, high = stats.ttest_1samp(values, 0).confidence_interval(level)
+        same = float(values[0]), float(values[0])
+        return same, same, same
+    test = stats.ttest_1samp(values, 0)
+    return _at(test, 0.99), _at(test, 0.95), _at(test, 0.90)
+
+
+def _at(test: Any, level: float) -> Interval:
+    low, high = test.confidence_interval(level)
     return float(low), float(high)
 
 
-def _exp(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+def _exp(interval: Interval | None) -> Interval | None:
     return (float(np.exp(interval[0])), float(np.exp(interval[1]))) if interval else None
 
 
-def per_trial(fetches: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    """The main trials with what their fetches add up to, one row each.
+def per_trial(fetches: pd.DataFrame, trials: pd.DataFrame, arm: Arm = "main") -> pd.DataFrame:
+    """The trials of an arm with what their fetches add up to, one row each.
 
     Adds `total_s` (the span), means of the fetches' times and phases, `utilisation`,
-    `planned_sum_ms` and `planned_max_ms`, and `complete`: no fetch and no worker failed.
+    `planned_sum_ms` and `planned_max_ms`, and `complete`: no fetch and no worker failed, and
+    every mode had the same pages in that round. A client that there is not is "".
     """
-    main = fetches[fetches["arm"] == "main"].assign(
-        without_start_s=lambda rows: rows["fetch_s"] - rows["browser_start_s"].fillna(0)
+    own = fetches[fetches["arm"] == arm]
+    groups = own.assign(without_start_s=own["fetch_s"] - own["browser_start_s"].fillna(0)).groupby(
+        TRIAL
     )
-    sums = main.groupby(TRIAL).agg(
-        fetch_mean_s=("fetch_s", "mean"),
-        fetch_sum_s=("fetch_s", "sum"),
-        browser_start_mean_s=("browser_start_s", "mean"),
-        load_mean_s=("load_s", "mean"),
-        check_mean_s=("check_s", "mean"),
-        close_mean_s=("close_s", "mean"),
-        without_start_mean_s=("without_start_s", "mean"),
-        planned_sum_ms=("planned_ms", lambda values: values.sum(min_count=1)),
-        planned_max_ms=("planned_ms", "max"),
+    means = groups[[*_MEANS]].mean().rename(columns=_MEANS)
+    planned = groups["planned_ms"]
+    sums = means.assign(
+        fetch_sum_s=groups["fetch_s"].sum(),
+        planned_sum_ms=planned.sum(min_count=1),
+        planned_max_ms=planned.max(),
     )
-    rows = trials[trials["arm"] == "main"].join(sums, on=TRIAL)
+    rows = trials[trials["arm"] == arm].fillna({"client": ""}).join(sums, on=TRIAL)
+    refused = pd.MultiIndex.from_frame(different_pages(own)[["client", "round"]])
+    same = ~pd.MultiIndex.from_frame(rows[["client", "round"]]).isin(refused)
     return rows.assign(
         total_s=rows["span_s"],
         utilisation=rows["fetch_sum_s"] / (rows["pool_size"] * rows["span_s"]),
-        complete=(rows["state"] == "ok") & (rows["failed"] == 0),
+        complete=(rows["state"] == "ok") & (rows["failed"] == 0) & same,
     )
+
+
+_MEANS = {
+    "fetch_s": "fetch_mean_s",
+    "browser_start_s": "browser_start_mean_s",
+    "load_s": "load_mean_s",
+    "check_s": "check_mean_s",
+    "close_s": "close_mean_s",
+    "without_start_s": "without_start_mean_s",
+}
+
+
+def different_pages(fetches: pd.DataFrame) -> pd.DataFrame:
+    """The pages (`client, round, page`) that were not the same in every mode of a round.
+
+    Each trial must have asked for the same URLs; where the embedded origin planned the answer,
+    `requests` must have got the same bytes, too.
+    """
+    place = ["client", "round"]
+    known = (fetches["client"] == "requests") & fetches["planned_ms"].notna()
+    trials = fetches.drop_duplicates(TRIAL).groupby(place).size().rename("trials")
+    pages = fetches.assign(body=fetches["sha256"].where(known)).groupby([*place, "page"])
+    asked = pages.agg(
+        fetched=("url", "size"), urls=("url", "nunique"), bodies=("body", "nunique")
+    ).join(trials, on=place)
+    differ = (asked["fetched"] != asked["trials"]) | (asked["urls"] > 1) | (asked["bodies"] > 1)
+    return asked[differ].reset_index()[[*place, "page"]]
 
 
 def per_round(trials: pd.DataFrame) -> pd.DataFrame:
@@ -149,6 +187,15 @@ def slow_down(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
     )
 
 
+def start_share(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
+    """The share of a fetch's extra seconds in a mode that fall in the start of the browser."""
+    start, fetch = (
+        of_cell(rounds, client, mode, column) - of_cell(rounds, client, "serial", column)
+        for column in ("browser_start_mean_s", "fetch_mean_s")
+    )
+    return mean(start / fetch)
+
+
 def speed_up_without_start(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
     """The speed-up that would be if starting a browser took no time.
 
@@ -174,6 +221,43 @@ def bounds(rounds: pd.DataFrame, cores: int) -> pd.DataFrame:
         waiting_s=np.maximum(shared, rounds["planned_max_ms"]) / 1000,
         cpu_s=(rounds["cpu_s"] - rounds["startup_cpu_s"]) / cores,
     )
+
+
+def control(trials: pd.DataFrame, client: str) -> tuple[Estimate, Estimate]:
+    """The A/A control and what stands beside it, ratios of totals in the same round.
+
+    Threads of repeat 1 / threads of repeat 2, which are alike, so that it should be 1; threads /
+    processes of repeat 1. Both are empty where a pool was not repeated.
+    """
+    alike = _of_repeat(trials, client, "threads", 2)
+    first, other = (_of_repeat(trials, client, mode, 1) for mode in ("threads", "processes"))
+    return ratio(first, alike), ratio(first[first.index.isin(alike.index)], other)
+
+
+def _of_repeat(trials: pd.DataFrame, client: str, mode: str, repeat: int) -> "pd.Series[float]":
+    rows = trials[trials["complete"] & (trials["repeat"] == repeat)]
+    return of_cell(rows, client, mode, "total_s")
+
+
+def ceiling(fetches: pd.DataFrame, client: str, pool_size: int, chunk: int) -> Estimate:
+    """The speed-up that perfect workers would have: no fetch slower than in serial, none late.
+
+    The serial fetches of each round are handed out in their order, `chunk` at a time, to
+    whichever worker is free first.
+    """
+    place = (fetches["arm"] == "main") & (fetches["client"] == client)
+    serial = fetches[place & (fetches["mode"] == "serial")].sort_values(["round", "page"])
+    groups = serial.groupby("round")["fetch_s"]
+    chunks = serial.groupby([serial["round"], (groups.cumcount() // chunk).rename("chunk")])
+    ends = chunks["fetch_s"].sum().groupby("round").agg(_last_end, pool_size)
+    return ratio(groups.sum(), ends)
+
+
+def _last_end(chunks: "pd.Series[float]", workers: int) -> float:
+    free = [0.0] * workers
+    for seconds in chunks:
+        heapq.heapreplace(free, free[0] + seconds)
+    return max(free)
 
 
 def typical_round(rounds: pd.DataFrame, client: str, mode: str) -> int | None:

@@ -93,7 +93,7 @@ class Memory:
             return
         ours = Path(sys.executable).resolve()
         below = psutil.Process().children(recursive=True)
-        browsers = [process for process in below if _program(process) != ours]
+        browsers = [process for process in below if _program(process) not in (ours, None)]
         if browsers:
             seen_mb = pss_mb(browsers)
             self.most_mb = seen_mb and max(self.most_mb or 0.0, seen_mb)

@@ -1,4 +1,4 @@
-"""One trial: one client in one mode fetches all the pages of its round.
+"""One trial: one client in one mode fetches all the pages of its round, or a control does its work.
 
 Run as a program in a fresh interpreter, so that no trial inherits anything from another and no
 pool is forked from a process that runs threads, as a Jupyter kernel does.
@@ -8,26 +8,27 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 from pydantic import TypeAdapter
 
-from experiment import clients, tree
-from experiment.machine import pss_mb
-from experiment.modes import WorkerDied, workers
+from experiment import clients, controls, tree
+from experiment.machine import cores, pss_mb
+from experiment.modes import WorkerDied, Workers, workers
 from experiment.records import Fetch, Page
-from experiment.study import ClientName, Mode, StartMethod
+from experiment.study import Arm, ClientName, Mode, StartMethod
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a trial does."""
+    """What a trial does; arms `cpu` and `startup` have no client and no pages."""
 
-    client: ClientName
+    arm: Arm
+    client: ClientName | None
     mode: Mode
     pool_size: int
     chunk_size: int | None
@@ -42,6 +43,8 @@ class Outcome:
     """What a trial measured; one that failed says why and has no fetches."""
 
     fetches: Sequence[Fetch] = ()
+    span_s: float | None = None
+    pickling_error: str | None = None
     wall_s: float | None = None
     startup_s: float | None = None
     startup_cpu_s: float | None = None
@@ -53,19 +56,52 @@ PLAN = TypeAdapter(Plan)
 OUTCOME = TypeAdapter(Outcome)
 
 
+Work = Callable[[Workers, float], Outcome]
+"""What a trial does with its pool, given the clock when that was ready."""
+
+
 def measure(plan: Plan) -> Outcome:
-    """Make the pool, wait until it is ready, fetch the pages, end the pool."""
-    client = clients.make(plan.client, plan.timeout_s, plan.trust)
-    client.prepare()
+    """Make the pool, wait until it is ready, have it do its work, end it."""
+    prepare, work = _work(plan)
+    prepare()
     begun = time.perf_counter()
-    with workers(plan.mode, plan.pool_size, plan.start_method, client.prepare) as pool:
+    with workers(plan.mode, plan.pool_size, plan.start_method, prepare) as pool:
         startup_s = time.perf_counter() - begun
         startup_cpu_s, python_pss_mb = _usage()
         ready = time.perf_counter()
-        fetch = functools.partial(clients.fetch, client, ready)
-        fetches = pool.map(fetch, plan.pages, plan.chunk_size)
+        outcome = work(pool, ready)
     wall_s = startup_s + time.perf_counter() - ready
-    return Outcome(fetches, wall_s, startup_s, startup_cpu_s, python_pss_mb)
+    return replace(
+        outcome,
+        wall_s=wall_s,
+        startup_s=startup_s,
+        startup_cpu_s=startup_cpu_s,
+        python_pss_mb=python_pss_mb,
+    )
+
+
+def _work(plan: Plan) -> tuple[Callable[[], None], Work]:
+    """What each worker prepares, and what the pool then does."""
+    if plan.client is not None:
+        client = clients.make(plan.client, plan.timeout_s, plan.trust)
+        return client.prepare, functools.partial(_fetch_all, plan, client)
+    if plan.arm == "cpu":
+        return controls.nothing, _use_the_cpu
+    return controls.import_clients, _send
+
+
+def _fetch_all(plan: Plan, client: clients.Client, pool: Workers, ready: float) -> Outcome:
+    fetches = pool.map(functools.partial(clients.fetch, client, ready), plan.pages, plan.chunk_size)
+    first = min(fetch.start_s for fetch in fetches)
+    return Outcome(fetches, span_s=max(fetch.end_s for fetch in fetches) - first)
+
+
+def _use_the_cpu(pool: Workers, _ready: float) -> Outcome:
+    return Outcome(span_s=controls.square_all(pool, cores()))
+
+
+def _send(pool: Workers, _ready: float) -> Outcome:
+    return Outcome(pickling_error=controls.pickling_error(pool))
 
 
 def _usage() -> tuple[float, float | None]:

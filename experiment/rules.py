@@ -1,0 +1,134 @@
+"""The rules by which an estimate becomes a verdict: they look at its intervals over rounds only."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from experiment.summary import Estimate, Interval
+
+Verdict = Literal[
+    "holds",
+    "stronger",
+    "weaker",
+    "does not hold",
+    "inconclusive",
+    "mixed",
+    "too few rounds",
+    "not applicable",
+    "not measured",
+]
+NEGLIGIBLE, ALIKE = 1.05, 1.1
+"""Ratios below which a slow-down is negligible, and two modes perform the same."""
+
+INFINITE = float("inf")
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """A verdict and, where there is more to say, why."""
+
+    verdict: Verdict
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Zone:
+    """The value that is claimed, and between which the claim holds."""
+
+    claimed: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How an estimate is judged."""
+
+    zone: Zone
+    judge: Callable[[Estimate], Ruling]
+
+
+def roughly(times: float) -> Rule:
+    """Roughly so many times: within a factor of 1.2."""
+    zone = Zone(times, times / 1.2, times * 1.2)
+
+    def judge(found: Estimate) -> Ruling:
+        """By the 90 % interval inside the zone, or the 95 % interval outside."""
+        ci95, ci90 = _intervals(found)
+        if _within(ci90, zone.low, zone.high):
+            return Ruling("holds")
+        if ci95[0] > zone.high:
+            return Ruling("stronger")
+        if ci95[1] < zone.low:
+            enough = found.value >= times / 2 and ci95[0] > 1
+            return Ruling("weaker" if enough else "does not hold")
+        return Ruling("inconclusive")
+
+    return Rule(zone, judge)
+
+
+def _more_than_one(found: Estimate) -> Ruling:
+    ci95, ci90 = _intervals(found)
+    if ci95[0] > 1 and ci95[1] < NEGLIGIBLE:
+        return Ruling("weaker", "negligible: less than 5 %")
+    if ci95[0] > 1:
+        return Ruling("holds")
+    if ci95[1] < 1 or _within(ci90, 1 / NEGLIGIBLE, NEGLIGIBLE):
+        return Ruling("does not hold")
+    return Ruling("inconclusive")
+
+
+def _more_than_two(found: Estimate) -> Ruling:
+    ci95, _ = _intervals(found)
+    if ci95[0] > 2:
+        return Ruling("holds")
+    if ci95[1] < 2:
+        return Ruling("weaker" if ci95[0] > 1 else "does not hold")
+    return Ruling("inconclusive")
+
+
+def _alike(found: Estimate) -> Ruling:
+    """Two one-sided tests at 5 %, which is the 90 % interval inside the zone."""
+    ci95, ci90 = _intervals(found)
+    exists = "" if ci95[0] <= 1 <= ci95[1] else "a difference exists"
+    if _within(ci90, 1 / ALIKE, ALIKE):
+        return Ruling("holds", exists)
+    if ci95[1] < 1 / ALIKE or ci95[0] > ALIKE:
+        return Ruling("does not hold", exists)
+    return Ruling("inconclusive", exists)
+
+
+def _more_than_half(found: Estimate) -> Ruling:
+    ci95, _ = _intervals(found)
+    if ci95[0] > 0.5:
+        return Ruling("holds")
+    return Ruling("does not hold" if ci95[1] < 0.5 else "inconclusive")
+
+
+MORE_THAN_ONE = Rule(Zone(1, 1, INFINITE), _more_than_one)
+MORE_THAN_TWO = Rule(Zone(2, 2, INFINITE), _more_than_two)
+NO_DIFFERENCE = Rule(Zone(1, 1 / ALIKE, ALIKE), _alike)
+MORE_THAN_HALF = Rule(Zone(0.5, 0.5, INFINITE), _more_than_half)
+NO_GAIN, GAIN = Zone(1, 0, ALIKE), Zone(1, ALIKE, INFINITE)
+"""What the CPU-bound work must show of threads and of processes."""
+
+
+def cpu_bound(threads: Estimate, processes: Estimate) -> Ruling:
+    """Threads do not help on several cores, and processes do: from their speed-ups."""
+    (threads95, threads90), (processes95, _) = _intervals(threads), _intervals(processes)
+    if threads90[1] < ALIKE and processes95[0] > ALIKE:
+        return Ruling("holds")
+    if threads95[0] > ALIKE or processes95[1] < ALIKE:
+        return Ruling("does not hold")
+    return Ruling("inconclusive")
+
+
+def _intervals(found: Estimate) -> tuple[Interval, Interval]:
+    """The 95 and the 90 % interval, which rounds enough to judge by always have."""
+    assert found.ci95 is not None
+    assert found.ci90 is not None
+    return found.ci95, found.ci90
+
+
+def _within(interval: Interval, low: float, high: float) -> bool:
+    return low <= interval[0] and interval[1] <= high
