@@ -1,9 +1,11 @@
-"""The command line: `python -m experiment run` measures, `report` writes the report as well."""
+"""The command line: `run` measures, `report` writes the report as well, `verdicts` prints them."""
 
 import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from json import dumps
+from pathlib import Path
 from typing import Any, NoReturn
 
 from experiment.errors import UserError
@@ -28,8 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
     try:
-        study = Study.of(options)
-        {"run": _run, "report": _report}[command](study)
+        command(**options)
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         return MISTAKE
@@ -41,11 +42,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m experiment", description=__doc__, allow_abbrev=False)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _with_parameters(commands.add_parser("run", help="measure", allow_abbrev=False))
-    _with_parameters(
-        commands.add_parser("report", help="measure and write the report", allow_abbrev=False)
-    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, function, words in (
+        ("run", _run, "measure"),
+        ("report", _report, "measure and write the report"),
+        ("verdicts", _verdicts, "print what a run says of the article's claims"),
+    ):
+        command = commands.add_parser(name, help=words, description=words, allow_abbrev=False)
+        command.set_defaults(command=function)
+        if function is _verdicts:
+            command.add_argument("folder", type=Path, help="the run, such as data/default")
+            command.add_argument(
+                "--json", action="store_true", help="for programs, a list of cells"
+            )
+        else:
+            _with_parameters(command)
     return parser
 
 
@@ -61,22 +72,30 @@ def _with_parameters(command: argparse.ArgumentParser) -> None:
         )
 
 
-def _run(study: Study) -> None:
+def _run(**parameters: str) -> None:
     from experiment import runner
 
-    print(f"measured: {_shown(runner.run(study))}")
+    print(f"measured: {_shown(runner.run(Study.of(parameters)))}")
 
 
-def _report(study: Study) -> None:
+def _report(**parameters: str) -> None:
     from experiment import report, runner
 
-    folder = runner.run(study)
+    folder = runner.run(Study.of(parameters))
     print("drawing the figures and writing the report", file=sys.stderr)
     page = report.write(folder.name)
     print(f"report:   {_shown(page)}")
     print(f"notebook: {_shown(page.with_suffix('.ipynb'))}")
     print(f"figures:  {_shown(PROJECT / 'figures' / folder.name)}")
     print(f"data:     {_shown(folder)}")
+
+
+def _verdicts(folder: Path, json: bool) -> None:
+    from experiment import claims, records, verdicts
+
+    run, rows = records.read_run(folder), records.load(folder)
+    judged = claims.judge(claims.evidence(run, *rows))
+    print(dumps(claims.rows(judged), indent=2) if json else verdicts.text(judged))
 
 
 def _shown(path: Any) -> str:

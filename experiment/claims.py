@@ -4,6 +4,7 @@ Every claim is judged cell by cell (a client in a mode), each cell by one rule; 
 measured, does not apply or has too few rounds is said before a rule is asked.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,7 @@ from experiment.study import ClientName, Mode, Study
 from experiment.summary import ENOUGH_ROUNDS, Estimate
 
 PARALLEL: tuple[Mode, ...] = ("threads", "processes")
+BOTH = "threads, processes"
 WORKERS_2018 = 10
 
 
@@ -44,6 +46,18 @@ class Cell:
     estimate: Estimate | None = None
     zone: Zone | None = None
     article_2018: float | None = None
+
+    @property
+    def found(self) -> Estimate | None:
+        """The estimate, if there is any round to it."""
+        return self.estimate if self.estimate and self.estimate.rounds else None
+
+    @property
+    def words(self) -> str:
+        """Of which client and mode it is, and what was measured."""
+        mode = None if self.mode == BOTH else self.mode
+        who = ", ".join(filter(None, [self.client, mode]))
+        return ": ".join(filter(None, [who, self.quantity]))
 
 
 @dataclass(frozen=True)
@@ -113,7 +127,7 @@ def rows(judged: Sequence[Judged]) -> list[dict[str, Any]]:
 
 
 def _row(claim: Judged, cell: Cell) -> dict[str, Any]:
-    found = cell.estimate if cell.estimate and cell.estimate.rounds else None
+    found = cell.found
     return {
         "id": claim.id,
         "client": cell.client,
@@ -122,7 +136,7 @@ def _row(claim: Judged, cell: Cell) -> dict[str, Any]:
         "estimate": found and found.value,
         "ci95": found and found.ci95,
         "ci90": found and found.ci90,
-        "rounds": cell.estimate.rounds if cell.estimate else 0,
+        "rounds": found.rounds if found else 0,
         "verdict": cell.ruling.verdict,
         "reason": cell.ruling.reason,
         "article_2018": cell.article_2018,
@@ -203,7 +217,7 @@ def _selenium_twice(seen: Evidence) -> Iterator[Cell]:
 
 
 def _contention(seen: Evidence) -> Iterator[Cell]:
-    quantity = "share of the extra seconds in the start"
+    quantity = "share of the extra time in the start"
     if not seen.browsers:
         yield _none("browser", quantity)
     for client in seen.browsers:
@@ -217,54 +231,46 @@ def _contention(seen: Evidence) -> Iterator[Cell]:
 
 
 def _requests_lighter(seen: Evidence) -> Iterator[Cell]:
-    quantity = "mean fetch, browser / requests"
+    quantity, zone = "mean fetch, browser / requests", MORE_THAN_ONE.zone
     if not seen.browsers or "requests" not in seen.study.clients:
         yield _none("requests" if seen.browsers else "browser", quantity)
         return
-    for client in seen.browsers:
-        for mode in ("serial", *PARALLEL):
-            above, below = (
-                summary.of_cell(seen.main, name, mode, "fetch_mean_s")
-                for name in (client, "requests")
-            )
-            found = summary.ratio(above, below)
-            ruling = _guarded(found, MORE_THAN_ONE.judge, _lacking(seen.study, mode), "")
-            then = [summary.in_2018(name, mode, "mean_s") for name in (client, "requests")]
-            yield Cell(client, mode, quantity, ruling, found, MORE_THAN_ONE.zone, then[0] / then[1])
+    for client, mode in itertools.product(seen.browsers, ("serial", *PARALLEL)):
+        column, pair = "fetch_mean_s", [(client, mode), ("requests", mode)]
+        found = summary.ratio(*(summary.of_cell(seen.main, *cell, column) for cell in pair))
+        ruling = _guarded(found, MORE_THAN_ONE.judge, _lacking(seen.study, mode), "")
+        yield Cell(client, mode, quantity, ruling, found, zone, _ratio_2018(pair, "mean_s"))
 
 
 def _no_difference(seen: Evidence) -> Iterator[Cell]:
+    quantity, zone = "total, threads / processes", NO_DIFFERENCE.zone
     for client in seen.study.clients:
-        found = summary.ratio(
-            *(summary.of_cell(seen.main, client, mode, "total_s") for mode in PARALLEL)
-        )
+        pair = [(client, mode) for mode in PARALLEL]
+        found = summary.ratio(*(summary.of_cell(seen.main, *cell, "total_s") for cell in pair))
         ruling = _guarded(found, NO_DIFFERENCE.judge, _lacking(seen.study, *PARALLEL), "")
-        then = [summary.in_2018(client, mode, "total_s") for mode in PARALLEL]
-        yield Cell(
-            client,
-            "threads / processes",
-            "total",
-            ruling,
-            found,
-            NO_DIFFERENCE.zone,
-            then[0] / then[1],
-        )
+        then = _ratio_2018(pair, "total_s")
+        yield Cell(client, BOTH, quantity, ruling, found, zone, then)
+
+
+def _ratio_2018(pair: Sequence[tuple[str, str]], column: str) -> float:
+    above, below = (summary.in_2018(client, mode, column) for client, mode in pair)
+    return above / below
 
 
 def _cpu_bound(seen: Evidence) -> Iterator[Cell]:
     machine = seen.run.machine
     unless = "" if machine.gil else "this Python has no GIL"
     unless = "this machine has one core" if machine.cores == 1 else unless
-    found = {mode: summary.speed_up(seen.cpu, "", mode) for mode in PARALLEL}
-    fewest = min(found.values(), key=lambda estimate: estimate.rounds)
+    threads, processes = (summary.speed_up(seen.cpu, "", mode) for mode in PARALLEL)
     ruling = _guarded(
-        fewest,
-        lambda _: cpu_bound(found["threads"], found["processes"]),
+        min(threads, processes, key=lambda estimate: estimate.rounds),
+        lambda _: cpu_bound(threads, processes),
         _lacking(seen.study, "serial", *PARALLEL),
         unless,
     )
-    for mode, zone in (("threads", NO_GAIN), ("processes", GAIN)):
-        yield Cell(None, mode, f"speed-up on {machine.cores} cores", ruling, found[mode], zone)
+    quantity = f"CPU-bound speed-up, {machine.cores} cores"
+    yield Cell(None, "threads", quantity, ruling, threads, NO_GAIN)
+    yield Cell(None, "processes", quantity, ruling, processes, GAIN)
 
 
 def _latency(seen: Evidence) -> Iterator[Cell]:
@@ -294,15 +300,15 @@ def _pools(seen: Evidence, column: str, quantity: str) -> Cell:
     if len(processes) and processes.isna().all():
         lacking = "this system does not tell it"
     ruling = _guarded(found, MORE_THAN_ONE.judge, lacking, "")
-    return Cell(None, "processes / threads", quantity, ruling, found, MORE_THAN_ONE.zone)
+    return Cell(None, BOTH, quantity, ruling, found, MORE_THAN_ONE.zone)
 
 
 def _memory(seen: Evidence) -> Iterator[Cell]:
-    yield _pools(seen, "python_pss_mb", "memory of the ready pool")
+    yield _pools(seen, "python_pss_mb", "memory, processes / threads")
 
 
 def _start_up(seen: Evidence) -> Iterator[Cell]:
-    yield _pools(seen, "startup_s", "time until the pool is ready")
+    yield _pools(seen, "startup_s", "time until ready, processes / threads")
 
 
 def _pickling(seen: Evidence) -> Iterator[Cell]:
@@ -312,10 +318,10 @@ def _pickling(seen: Evidence) -> Iterator[Cell]:
         refusals = errors.dropna()
         lacking = _lacking(seen.study, mode) or ("" if len(errors) else "no trial was complete")
         shown = len(refusals) == (len(errors) if claimed == "refused" else 0)
-        words = f"refused: {refusals.iloc[0]}" if len(refusals) else "taken"
+        words = f"refused, {refusals.iloc[0].partition(':')[0]}" if len(refusals) else "taken"
         ruling = Ruling("holds" if shown else "does not hold", words)
         yield Cell(
-            None, mode, "a function without wraps is " + claimed,
+            None, mode, f"without wraps, {claimed}",
             Ruling("not measured", lacking) if lacking else ruling,
         )  # fmt: skip
 
@@ -340,7 +346,7 @@ CLAIMS: dict[str, tuple[str, Callable[[Evidence], Iterator[Cell]]]] = {
     "latency": ("threads help by using the latency", _latency),
     "memory": ("processes need more memory", _memory),
     "start-up": ("processes need more time to start", _start_up),
-    "pickling": ("a decorated function without wraps goes to threads only", _pickling),
+    "pickling": ("without functools.wraps only threads will do", _pickling),
     "same-interface": ("ThreadPool has the interface of Pool", _same_interface),
 }
 """The claims by their names, in the article's words made short, each with what judges it."""

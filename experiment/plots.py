@@ -13,17 +13,24 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from experiment import summary
+from experiment.claims import Cell, Judged
+from experiment.rules import ALIKE
+from experiment.summary import Estimate
 
 if TYPE_CHECKING:
     from IPython.display import Image
 
 COLOURS = {"serial": "#595959", "threads": "#0072B2", "processes": "#D55E00"}
 LIGHT = {"serial": "#A6A6A6", "threads": "#56B4E9", "processes": "#F0A36B"}
+LINES = {"serial": "-", "threads": "-", "processes": "--"}
 HATCHES = {"serial": "", "threads": "", "processes": "////"}
 PHASES = {"browser_start": "#E69F00", "load": "#56B4E9", "check": "#009E73", "close": "#CC79A7"}
 WAITING, CPU = "#009E73", "#CC79A7"
+IDLE, SLOWER = "#E69F00", "#CC79A7"
+ZONE = "#BFE3D3"
 
 STYLE = Path(__file__).with_name("figures.mplstyle")
 
@@ -126,6 +133,46 @@ def _note(
 _IN_2018 = {"fetch_mean_s": "mean_s", "total_s": "total_s"}
 
 
+def distribution(fetches: pd.DataFrame, client: str, *, ax: Axes) -> Axes:
+    """Figure 3: the share of fetches that were done within a time, on a log axis."""
+    own = fetches[(fetches["arm"] == "main") & (fetches["client"] == client)]
+    own = own[own["error"].isna()]
+    for mode in _modes(own, client):
+        seconds, colour = own.loc[own["mode"] == mode, "fetch_s"], COLOURS[mode]
+        ax.ecdf(seconds, color=colour, ls=LINES[mode], lw=1.6)
+        height, offset, side = _ASIDE[mode]
+        look = {"ha": side, "color": colour, "weight": "bold", "fontsize": 9}
+        _note(ax, mode, (float(seconds.quantile(height)), height), (offset, 0), **look)
+    ax.set_xscale("log")
+    _plain_ticks(ax)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.set(title=client, xlabel="seconds of a fetch (log scale)", ylabel="fetches done within")
+    ax.grid(color="#E5E5E5")
+    return ax
+
+
+_ASIDE = {
+    "serial": (0.6, -6, "right"),
+    "threads": (0.45, 14, "left"),
+    "processes": (0.2, 14, "left"),
+}
+"""Where a mode's name stands: at which height, how far from the curve, on which side."""
+
+
+def _plain_ticks(ax: Axes) -> None:
+    """Ticks of a log axis as plain numbers, as many as there is room for."""
+    low, high = ax.get_xlim()
+    if high < 3 * low:
+        ticks = list(MaxNLocator(7).tick_values(low, high))
+    else:
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        steps = (1, 1.5, 2, 3, 5, 7) if high < 20 * low else (1, 2, 5)
+        ticks = [step * 10.0**power for power in powers for step in steps]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
 def swim_lanes(
     fetches: pd.DataFrame,
     client: str,
@@ -165,6 +212,107 @@ def swim_lanes(
     ax.set(xlabel="seconds since the pool was ready", ylabel="worker", xlim=(0, end * 1.01))
     ax.set_ylim(0.4, workers + 1.2)
     return ax
+
+
+def where_it_goes(rounds: pd.DataFrame, cells: Sequence[tuple[str, str]], *, ax: Axes) -> Axes:
+    """Figure 5: from the pool size to the measured speed-up, by idle workers and slower fetches."""
+    for place, (client, mode) in enumerate(cells):
+        size, left, measured = summary.losses(rounds, client, mode)
+        for start, end, colour in ((size, left, IDLE), (left, measured, SLOWER)):
+            ax.plot([start, end], [place] * 2, color=colour, lw=8, solid_capstyle="butt")
+        ax.plot(measured, place, "o", ms=9, color=COLOURS[mode], mec="white", zorder=5)
+        words = f"{summary.digits(measured)} times"
+        _note(ax, words, (min(measured, left), place), (-9, 0), ha="right", va="center")
+        if place == 0:
+            _note(ax, "idle", ((size * left) ** 0.5, place), (0, 9), color="#8A5F00")
+            _note(ax, "slower fetches", ((left * measured) ** 0.5, place), (0, 9), color="#A34A7E")
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    ax.set_xlim(low / 1.25, high)
+    _plain_ticks(ax)
+    ax.set_yticks(range(len(cells)), [f"{client}, {mode}" for client, mode in cells])
+    ax.set_ylim(len(cells) - 0.5, -0.8)
+    ax.set(xlabel="times as fast as serial (log scale)")
+    return ax
+
+
+def against_each_other(lines: Sequence[tuple[str, Estimate, bool]], *, ax: Axes) -> Axes:
+    """Figure 7: ratios of totals on the band of 10 %; each has a label, the A/A control is grey.
+
+    Thick: 90 % interval, thin: 95 %; the control has its 99 % interval, too.
+    """
+    ax.axvspan(1 / ALIKE, ALIKE, color=ZONE, lw=0)
+    ax.axvline(1, color="black", lw=1)
+    for place, (_, found, is_control) in enumerate(lines):
+        colour = COLOURS["serial"] if is_control else "black"
+        if is_control and found.ci99:
+            ax.plot(found.ci99, [place] * 2, color=colour, lw=1, ls=":", marker="|")
+        _interval(ax, place, found, colour)
+        over = {"bbox": {"fc": ZONE, "ec": "none", "pad": 0.5}, "color": colour}
+        _note(ax, summary.digits(found.value), (found.value, place), (0, 8), **over)
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    ax.set_xlim(min(low, 0.85), max(high, 1.18))
+    _plain_ticks(ax)
+    ax.set_yticks(range(len(lines)), [label for label, _, _ in lines])
+    ax.set_ylim(len(lines) - 0.5, -0.8)
+    ax.set(xlabel="ratio of totals (log scale); shaded: less than 10 % apart")
+    return ax
+
+
+def _interval(ax: Axes, place: float, found: Estimate, colour: str, over: float = 1) -> None:
+    """An estimate with its 90 % (thick) and 95 % (thin) interval, divided by `over`."""
+    for interval, width in ((found.ci95, 1.5), (found.ci90, 4)):
+        if interval:
+            ends = [end / over for end in interval]
+            ax.plot(ends, [place] * 2, color=colour, lw=width, solid_capstyle="butt")
+    ax.plot(found.value / over, place, "o", ms=7, color=colour, mec="white", zorder=5)
+
+
+def claims(judged: Sequence[Judged], *, ax: Axes) -> Axes:
+    """Figure 8: what was measured / what is claimed, on the zone in which the claim holds."""
+    cells = [cell for claim in judged for cell in claim.cells if is_drawn(cell)]
+    for place, cell in enumerate(cells):
+        _claim(ax, place, cell)
+    ax.axvline(1, color="black", lw=1)
+    ax.set_xscale("log")
+    ax.set_xlim(*CLAIMS_SHOWN)
+    _plain_ticks(ax)
+    labels = [f"{cell.words} ({cell.zone.words})" for cell in cells if cell.zone]
+    ax.set_yticks(range(len(cells)), labels)
+    ax.set_ylim(len(cells) - 0.4, -0.6)
+    ax.set(xlabel="measured / claimed (log scale); shaded: where the claim holds; diamond: 2018")
+    return ax
+
+
+CLAIMS_SHOWN = 0.5, 5.0
+
+
+def is_drawn(cell: Cell) -> bool:
+    """Whether figure 8 has a place for a cell: it was measured, as a ratio or share."""
+    return bool(cell.zone and cell.found)
+
+
+def _claim(ax: Axes, place: int, cell: Cell) -> None:
+    assert cell.zone is not None
+    assert cell.estimate is not None
+    over, (low, high) = cell.zone.claimed, CLAIMS_SHOWN
+    start, end = max(cell.zone.low / over, low), min(cell.zone.high / over, high)
+    ax.barh(place, end - start, 0.8, left=start, color=ZONE, lw=0)
+    _interval(ax, place, cell.estimate, COLOURS.get(cell.mode or "", "black"), over)
+    measured = cell.estimate.value / over
+    if not low <= measured <= high:
+        edge = min(max(measured, low), high)
+        words = (
+            f"{summary.digits(measured)} ▶" if measured > high else f"◀ {summary.digits(measured)}"
+        )
+        look = {"ha": "right" if measured > high else "left", "va": "center", "fontsize": 9}
+        _note(ax, words, (edge, place), (0, 8), **look)
+    if cell.article_2018 is not None and low <= cell.article_2018 / over <= high:
+        then = cell.article_2018 / over
+        ax.plot(then, place - 0.25, "D", ms=5, mfc="white", mec="black", zorder=6)
+    at = (1.01, place)
+    ax.annotate(cell.ruling.verdict, at, xycoords=("axes fraction", "data"), va="center")
 
 
 def phases(rounds: pd.DataFrame, client: str, *, ax: Axes) -> Axes:

@@ -33,8 +33,9 @@ class Ruling:
 
 @dataclass(frozen=True)
 class Zone:
-    """The value that is claimed, and between which the claim holds."""
+    """What is claimed, in words and as a value, and between which values the claim holds."""
 
+    words: str
     claimed: float
     low: float
     high: float
@@ -50,7 +51,7 @@ class Rule:
 
 def roughly(times: float) -> Rule:
     """Roughly so many times: within a factor of 1.2."""
-    zone = Zone(times, times / 1.2, times * 1.2)
+    zone = Zone(f"roughly {times:g}", times, times / 1.2, times * 1.2)
 
     def judge(found: Estimate) -> Ruling:
         """By the 90 % interval inside the zone, or the 95 % interval outside."""
@@ -105,11 +106,11 @@ def _more_than_half(found: Estimate) -> Ruling:
     return Ruling("does not hold" if ci95[1] < 0.5 else "inconclusive")
 
 
-MORE_THAN_ONE = Rule(Zone(1, 1, INFINITE), _more_than_one)
-MORE_THAN_TWO = Rule(Zone(2, 2, INFINITE), _more_than_two)
-NO_DIFFERENCE = Rule(Zone(1, 1 / ALIKE, ALIKE), _alike)
-MORE_THAN_HALF = Rule(Zone(0.5, 0.5, INFINITE), _more_than_half)
-NO_GAIN, GAIN = Zone(1, 0, ALIKE), Zone(1, ALIKE, INFINITE)
+MORE_THAN_ONE = Rule(Zone("more than 1", 1, 1, INFINITE), _more_than_one)
+MORE_THAN_TWO = Rule(Zone("more than 2", 2, 2, INFINITE), _more_than_two)
+NO_DIFFERENCE = Rule(Zone("the same", 1, 1 / ALIKE, ALIKE), _alike)
+MORE_THAN_HALF = Rule(Zone("more than half", 0.5, 0.5, INFINITE), _more_than_half)
+NO_GAIN, GAIN = Zone("no more than 1", 1, 0, ALIKE), Zone("more than 1", 1, ALIKE, INFINITE)
 """What the CPU-bound work must show of threads and of processes."""
 
 

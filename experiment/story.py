@@ -1,110 +1,24 @@
-"""The report's sentences and tables, built from the numbers so that they cannot contradict them."""
+"""What the figures and the controls show, and how it was measured: sentences and tables.
+
+They are built from the numbers and the verdicts, so that they cannot contradict them.
+"""
 
 import functools
 import html
 import itertools
+from collections.abc import Sequence
 
 import pandas as pd
 
-from experiment import summary
+from experiment import summary, verdicts
+from experiment.claims import PARALLEL, Cell, Evidence, Judged
 from experiment.records import Run
+from experiment.rules import Ruling
 from experiment.study import Study, as_words, library_chunk_size
 from experiment.summary import Estimate, digits
 
-MODES = ("serial", "threads", "processes")
-PARALLEL = ("threads", "processes")
-BUSY, BUSY_TRIALS = 0.10, 0.10
-"""Use of the CPU by others, and the share of trials that met it, above which a run is doubtful."""
-
+MODES = ("serial", *PARALLEL)
 NOTHING_TO_COMPARE = "There are no complete rounds of a pool and of serial to compare."
-
-
-def headline(rounds: pd.DataFrame, trials: pd.DataFrame, study: Study) -> str:
-    """The answer in a few sentences, a paragraph for each client, and what to beware of."""
-    paragraphs = [_of_client(rounds, study, client) for client in study.clients]
-    beware = [_busy_said(trials), _unlike_2018(study)]
-    return "\n\n".join(filter(None, [*paragraphs, _rounds_said(rounds, study), *beware]))
-
-
-def _busy_said(trials: pd.DataFrame) -> str:
-    """Whether something else used the machine, so that the figures are of little worth."""
-    busy = int((trials["other_cpu"] > BUSY).sum())
-    if busy <= len(trials) * BUSY_TRIALS:
-        return ""
-    return (
-        f"**The machine was busy**: before {busy} of {len(trials)} trials other programs used more "
-        f"than {BUSY:.0%} of its CPU. Measure again when nothing else runs."
-    )
-
-
-def _unlike_2018(study: Study) -> str:
-    """What of this study differs from the article's, whose figures stand beside it."""
-    unlike = [
-        f"{words} {getattr(study, name)}, not {there}"
-        for name, there, words in (("pool_size", 10, "workers:"), ("pages", 100, "pages:"))
-        if getattr(study, name) != there
-    ]
-    if study.source != "embedded":
-        unlike.append("pages of another source")
-    if not unlike:
-        return ""
-    return f"The figures of 2018 are of another experiment than this one ({'; '.join(unlike)})."
-
-
-def _of_client(rounds: pd.DataFrame, study: Study, client: str) -> str:
-    totals = _totals(rounds, client)
-    if not totals:
-        return f"**{client}**: no round was complete, so nothing can be said of it."
-    parts = [
-        f"{_pool(study, mode)} {'was' if study.pool_size == 1 else 'were'} "
-        f"**{digits(ratio.value)} times** as fast as serial{ratio.beside}"
-        for mode in PARALLEL
-        if (ratio := summary.speed_up(rounds, client, mode)).rounds
-    ]
-    sooner = "; ".join(parts) or _list_of(totals)
-    return f"**{client}**: {sooner}. {_threads_or_processes(rounds, client)}".strip()
-
-
-def _totals(rounds: pd.DataFrame, client: str) -> dict[str, Estimate]:
-    found = {mode: summary.mean(summary.of_cell(rounds, client, mode, "total_s")) for mode in MODES}
-    return {mode: estimate for mode, estimate in found.items() if estimate.rounds}
-
-
-def _list_of(totals: dict[str, Estimate]) -> str:
-    return ", ".join(f"{mode} took {digits(total.value)} s" for mode, total in totals.items())
-
-
-def _threads_or_processes(rounds: pd.DataFrame, client: str) -> str:
-    """Which of the two was faster, and whether the rounds can tell."""
-    threads, processes = (
-        summary.of_cell(rounds, client, mode, "total_s") for mode in ("threads", "processes")
-    )
-    ratio = summary.ratio(threads, processes)
-    if not ratio.rounds:
-        return ""
-    said = f"Threads took {digits(ratio.value)} times as long as processes{ratio.beside}"
-    if not ratio.enough or ratio.ci95 is None:
-        return f"{said}."
-    if ratio.ci95[0] <= 1 <= ratio.ci95[1]:
-        return f"{said}: these rounds cannot tell them apart."
-    return f"{said}: {'processes' if ratio.value > 1 else 'threads'} were faster."
-
-
-def _pool(study: Study, mode: str) -> str:
-    names = {"threads": "thread", "processes": "process"}
-    return f"{study.pool_size} {mode}" if study.pool_size > 1 else f"1 {names[mode]}"
-
-
-def _rounds_said(rounds: pd.DataFrame, study: Study) -> str:
-    """Over how many rounds the intervals are."""
-    cells = rounds.groupby(["client", "mode"]).size()
-    least, most = (int(cells.min()), int(cells.max())) if len(cells) else (0, 0)
-    count = f"{most} complete round{'s' if most != 1 else ''}"
-    if most >= summary.ENOUGH_ROUNDS:
-        few = f"{least} to {count}, fewer where trials were not complete" if least < most else count
-        return f"In brackets: 95 % intervals over {few}."
-    more = " (`ROUNDS=5`)" if study.rounds < summary.ENOUGH_ROUNDS else ""
-    return f"Only {count}: too few to judge by; it takes {summary.ENOUGH_ROUNDS}{more}."
 
 
 def answers(rounds: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -133,23 +47,44 @@ def _answer(rounds: pd.DataFrame, client: str, mode: str) -> dict[str, str]:
     }
 
 
-def fetch_times_read(rounds: pd.DataFrame, study: Study) -> str:
+def fetch_times_read(judged: Sequence[Judged]) -> str:
     """What figure 1 shows."""
     lines = [
-        f"- {client}: one fetch in {mode} took {digits(ratio.value)} times as long as "
-        f"in serial{ratio.beside}{_against_one(ratio)}"
-        for client, mode in itertools.product(study.clients, PARALLEL)
-        if (ratio := summary.slow_down(rounds, client, mode)).rounds
+        f"- {cell.client}: one fetch in {cell.mode} took {digits(cell.found.value)} times as "
+        f"long as in serial{cell.found.beside}{_slower(cell.ruling)}."
+        for cell in _cells(judged, "fetch-slower")
+        if cell.found
     ]
     return "\n".join(lines) or NOTHING_TO_COMPARE
 
 
-def _against_one(ratio: Estimate) -> str:
-    if ratio.ci95 is None or not ratio.enough:
-        return "."
-    if ratio.ci95[0] > 1:
-        return ": slower."
-    return ": faster." if ratio.ci95[1] < 1 else ": no clear difference."
+def _slower(ruling: Ruling) -> str:
+    words = {
+        "holds": ": slower",
+        "weaker": f": slower, but {ruling.reason}",
+        "does not hold": ": not slower",
+        "inconclusive": ": no clear difference",
+    }
+    return words.get(ruling.verdict, "")
+
+
+def _cells(judged: Sequence[Judged], name: str) -> Sequence[Cell]:
+    return next(claim.cells for claim in judged if claim.id == name)
+
+
+def distribution_read(fetches: pd.DataFrame, study: Study) -> str:
+    """What figure 3 shows: the median and the slowest twentieth of the fetches."""
+    good = fetches[(fetches["arm"] == "main") & fetches["error"].isna()]
+    seconds = {cell: rows["fetch_s"] for cell, rows in good.groupby(["client", "mode"])}
+    lines = []
+    for client in study.clients:
+        parts = [
+            f"{digits(own.median())} and {digits(float(own.quantile(0.95)))} s in {mode}"
+            for mode in study.modes
+            if (own := seconds.get((client, mode))) is not None
+        ]
+        lines += [f"- {client}: {', '.join(parts)}."] if parts else []
+    return "Half of the fetches, and 95 % of them, were done within\n\n" + "\n".join(lines)
 
 
 def totals_read(rounds: pd.DataFrame, study: Study, cores: int) -> str:
@@ -157,8 +92,9 @@ def totals_read(rounds: pd.DataFrame, study: Study, cores: int) -> str:
     limits = summary.bounds(rounds, cores)
     lines = []
     for client in study.clients:
-        for mode, total in _totals(rounds, client).items():
-            if mode == "serial":
+        for mode in PARALLEL:
+            total = summary.mean(summary.of_cell(rounds, client, mode, "total_s"))
+            if not total.rounds:
                 continue
             cell = limits[(limits["client"] == client) & (limits["mode"] == mode)]
             waiting, cpu = cell["waiting_s"].mean(), cell["cpu_s"].mean()
@@ -195,40 +131,151 @@ def swim_lanes_read(rounds: pd.DataFrame, study: Study) -> str:
     return "\n".join(lines) or "No parallel trial was complete."
 
 
-def phases_read(rounds: pd.DataFrame, study: Study) -> str:
+def losses(rounds: pd.DataFrame, study: Study) -> list[tuple[str, str]]:
+    """The clients and modes of figure 5: those that have a speed-up."""
+    return [
+        cell
+        for cell in itertools.product(study.clients, PARALLEL)
+        if summary.speed_up(rounds, *cell).rounds
+    ]
+
+
+def losses_read(rounds: pd.DataFrame, study: Study) -> str:
+    """What figure 5 shows: the factors by which the ideal shrinks."""
+    lines = []
+    for client, mode in losses(rounds, study):
+        size, left, measured = summary.losses(rounds, client, mode)
+        slower = left / measured
+        lines.append(
+            f"- {client}, {mode}: of {digits(size)} times, idle workers leave {digits(left)}; "
+            f"fetches that are {digits(slower)} times as long leave {digits(measured)}."
+        )
+    return "\n".join(lines) or NOTHING_TO_COMPARE
+
+
+def against_each_other(
+    rounds: pd.DataFrame, per_trial: pd.DataFrame, study: Study
+) -> list[tuple[str, Estimate, bool]]:
+    """The lines of figure 7: label, ratio, and whether it is the A/A control."""
+    lines: list[tuple[str, Estimate, bool]] = []
+    for client in study.clients:
+        totals = (summary.of_cell(rounds, client, mode, "total_s") for mode in PARALLEL)
+        alike, first = summary.control(per_trial, client)
+        middle = ", median repeats" if alike.rounds else ""
+        lines += [
+            (f"{client}: threads / processes{middle}", summary.ratio(*totals), False),
+            (f"{client}: threads / processes, repeat 1", first, False),
+            (f"{client}: threads / threads, repeats 1 / 2", alike, True),
+        ]
+    return [line for line in lines if line[1].rounds]
+
+
+def against_each_other_read(
+    lines: Sequence[tuple[str, Estimate, bool]], judged: Sequence[Judged], study: Study
+) -> str:
+    """What figure 7 shows, and whether its control is what it should be."""
+    said = [
+        f"- {client}: {words}"
+        for client in study.clients
+        if (words := verdicts.threads_or_processes(judged, client))
+    ]
+    controls = [(label, found) for label, found, is_control in lines if is_control]
+    for label, found in controls:
+        said.append(
+            f"- {label}: {digits(found.value)} {summary.brackets(found.ci99)} (99 %)"
+            f"{_as_it_should(found)}."
+        )
+    if said and not controls:
+        said.append("- No A/A control: a pool ran once a round; `REPEATS=3` repeats it.")
+    return "\n".join(said) or "There are no complete rounds of both pools to compare."
+
+
+def _as_it_should(control: Estimate) -> str:
+    if not control.enough or control.ci99 is None:
+        return ", too few rounds"
+    if control.ci99[0] <= 1 <= control.ci99[1]:
+        return ", which holds 1, as it should"
+    return ", which should hold 1 and does not: something disturbed the measurement"
+
+
+def phases_read(rounds: pd.DataFrame, judged: Sequence[Judged], study: Study) -> str:
     """What figure 6 shows: how much of a fetch's extra time falls in the start of the browser."""
-    browsers = [client for client in study.clients if client != "requests"]
-    if not browsers:
+    if not any(client != "requests" for client in study.clients):
         return "This study has no browser."
     lines = [
-        _phases_read(rounds, client, mode)
-        for client, mode in itertools.product(browsers, PARALLEL)
-        if summary.slow_down(rounds, client, mode).rounds
+        _phases_read(rounds, cell)
+        for cell in _cells(judged, "contention")
+        if cell.client and summary.slow_down(rounds, cell.client, "threads").rounds
     ]
     return "\n".join(lines) or NOTHING_TO_COMPARE
 
 
-def _phases_read(rounds: pd.DataFrame, client: str, mode: str) -> str:
-    longer, start = (
-        summary.mean(
-            summary.of_cell(rounds, client, mode, column)
-            - summary.of_cell(rounds, client, "serial", column)
-        ).value
-        for column in ("fetch_mean_s", "browser_start_mean_s")
-    )
-    ratio = summary.slow_down(rounds, client, mode)
-    slower = ratio.enough and ratio.ci95 is not None and ratio.ci95[0] > 1
-    share = f", {start / longer:.0%} of it in the start of the browser" if slower else ""
-    without = summary.speed_up_without_start(rounds, client, mode)
-    return (
-        f"- {client}, {mode}: a fetch took {_signed(longer)} than in serial{share}. Without the "
-        f"start phase the speed-up would be {without} instead of "
-        f"{summary.speed_up(rounds, client, mode)}."
-    )
+def _phases_read(rounds: pd.DataFrame, cell: Cell) -> str:
+    assert cell.client is not None
+    longer = summary.mean(
+        summary.of_cell(rounds, cell.client, "threads", "fetch_mean_s")
+        - summary.of_cell(rounds, cell.client, "serial", "fetch_mean_s")
+    ).value
+    said = f"- {cell.client}: in threads a fetch took {_signed(longer)} than in serial"
+    ends = {
+        "holds": ": most of the extra time, as the article guessed",
+        "does not hold": ": less than half of the extra time, unlike the article's guess",
+        "inconclusive": ": whether that is most of the extra time is open",
+        "not applicable": "",
+    }
+    if cell.ruling.verdict not in ends or cell.estimate is None:
+        return f"{said} ({cell.ruling.verdict})."
+    if cell.ruling.verdict == "not applicable":
+        return f"{said}, so there is nothing to explain: {cell.ruling.reason}."
+    share = f"{cell.estimate.value:.0%}{_percent(cell.estimate.ci95)}"
+    return f"{said}, {share} of it in the start of the browser{ends[cell.ruling.verdict]}."
+
+
+def _percent(interval: summary.Interval | None) -> str:
+    return f" [{interval[0]:.0%}, {interval[1]:.0%}]" if interval else ""
 
 
 def _signed(seconds: float) -> str:
     return f"{digits(abs(seconds))} s {'longer' if seconds > 0 else 'less'}"
+
+
+def controls(seen: Evidence) -> pd.DataFrame:
+    """What the controls measured, means of the rounds, by mode."""
+    rows = {
+        f"CPU-bound work on {seen.run.machine.cores} cores (s)": (seen.cpu, "", "total_s", 1),
+        "all pages, without latency (s)": (seen.no_latency, "requests", "total_s", 1),
+        "pool of 10 ready after (ms)": (seen.startup, "", "startup_s", 1000),
+        "memory of the ready pool of 10 (MB)": (seen.startup, "", "python_pss_mb", 1),
+    }
+    cells = {
+        name: [
+            digits(summary.mean(summary.of_cell(rounds, client, mode, column)).value * factor)
+            for mode in MODES
+        ]
+        for name, (rounds, client, column, factor) in rows.items()
+    }
+    return pd.DataFrame.from_dict(cells, orient="index", columns=list(MODES))
+
+
+def controls_read(seen: Evidence, judged: Sequence[Judged]) -> str:
+    """What the controls say: the verdicts of the claims that need them."""
+    lines = [
+        f"- *{claim.words}*: {_control_read(cell)}."
+        for claim in judged
+        if claim.id in CONTROLLED
+        for cell in claim.cells
+    ]
+    started = f"Processes were started by *{seen.run.machine.start_method}*."
+    return "\n".join([*lines, "", started])
+
+
+def _control_read(cell: Cell) -> str:
+    reason = f" ({html.escape(cell.ruling.reason)})" if cell.ruling.reason else ""
+    return f"{cell.words} {cell.found or ''}".rstrip() + f": {cell.ruling.verdict}{reason}"
+
+
+CONTROLLED = ("latency", "cpu-bound", "memory", "start-up", "pickling", "same-interface")
+"""The claims that the controls are for."""
 
 
 def left_out(fetches: pd.DataFrame, trials: pd.DataFrame) -> str:

@@ -210,6 +210,20 @@ def speed_up_without_start(rounds: pd.DataFrame, client: str, mode: str) -> Esti
     return ratio(parallel, serial)
 
 
+def losses(rounds: pd.DataFrame, client: str, mode: str) -> tuple[float, float, float]:
+    """Where the ideal speed-up goes: the pool size, what idle workers leave, what is measured.
+
+    Speed-up = pool size x (utilisation / serial utilisation) / slow-down, exactly; means over
+    rounds are geometric, so that they multiply, too.
+    """
+    busy, busy_serial = (
+        of_cell(rounds, client, which, "utilisation") for which in (mode, "serial")
+    )
+    size = of_cell(rounds, client, mode, "pool_size")
+    left = ratio(size * busy, busy_serial)
+    return float(size.max()), left.value, speed_up(rounds, client, mode).value
+
+
 def bounds(rounds: pd.DataFrame, cores: int) -> pd.DataFrame:
     """Two lower bounds (s) of each total: `waiting_s` for the delays, `cpu_s` for the cores.
 

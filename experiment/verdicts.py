@@ -1,0 +1,249 @@
+"""The first screen: what a run answers, in sentences and a table built from its verdicts."""
+
+import html
+from collections import Counter
+from collections.abc import Sequence
+
+import pandas as pd
+
+from experiment import summary
+from experiment.claims import PARALLEL, Cell, Evidence, Judged
+from experiment.rules import Verdict
+from experiment.study import Study, library_chunk_size
+from experiment.summary import Estimate, digits
+
+BUSY, BUSY_TRIALS = 0.10, 0.10
+"""Use of the CPU by others, and the share of trials that met it, above which a run is doubtful."""
+
+TALLY: dict[Verdict, tuple[str, str]] = {
+    "holds": ("holds", "hold"),
+    "stronger": ("is stronger than claimed", "are stronger than claimed"),
+    "weaker": ("is weaker than claimed", "are weaker than claimed"),
+    "does not hold": ("does not hold", "do not hold"),
+    "mixed": ("holds in part", "hold in part"),
+    "inconclusive": ("is inconclusive", "are inconclusive"),
+    "too few rounds": ("has too few rounds", "have too few rounds"),
+    "not applicable": ("is not applicable", "are not applicable"),
+    "not measured": ("was not measured", "were not measured"),
+}
+
+
+def headline(seen: Evidence, judged: Sequence[Judged]) -> str:
+    """The answer in a few sentences: the claims counted, then a paragraph for each client."""
+    lines = [f"- {_of_client(seen, judged, client)}" for client in seen.study.clients]
+    return "\n".join([f"{tally(judged)} {_rounds_said(seen)}", "", *lines])
+
+
+def tally(judged: Sequence[Judged]) -> str:
+    """How many claims came to which verdict."""
+    counts = Counter(claim.ruling.verdict for claim in judged)
+    parts = [f"{counts[name]} {words[counts[name] > 1]}" for name, words in TALLY.items()]
+    known = [part for part in parts if not part.startswith("0 ")]
+    return f"Of the article's {len(judged)} claims, on this machine, {_and(known)}."
+
+
+def _and(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+
+
+def _of_client(seen: Evidence, judged: Sequence[Judged], client: str) -> str:
+    totals = {mode: summary.mean(_totals(seen, client, mode)) for mode in seen.study.modes}
+    totals = {mode: total for mode, total in totals.items() if total.rounds}
+    if not totals:
+        return f"**{client}**: no round was complete, so nothing can be said of it."
+    parts = [
+        f"{_pool(seen.study, mode)} {'was' if seen.study.pool_size == 1 else 'were'} "
+        f"**{digits(ratio.value)} times** as fast as serial{ratio.beside}"
+        for mode in PARALLEL
+        if (ratio := summary.speed_up(seen.main, client, mode)).rounds
+    ]
+    took = (f"{mode} took {digits(total.value)} s" for mode, total in totals.items())
+    sooner = "; ".join(parts) or ", ".join(took)
+    return f"**{client}**: {sooner}. {threads_or_processes(judged, client)}".strip()
+
+
+def _totals(seen: Evidence, client: str, mode: str) -> "pd.Series[float]":
+    return summary.of_cell(seen.main, client, mode, "total_s")
+
+
+def _pool(study: Study, mode: str) -> str:
+    names = {"threads": "thread", "processes": "process"}
+    return f"{study.pool_size} {mode}" if study.pool_size > 1 else f"1 {names[mode]}"
+
+
+def threads_or_processes(judged: Sequence[Judged], client: str) -> str:
+    """What a client's totals say of threads against processes."""
+    cells = next(claim.cells for claim in judged if claim.id == "no-difference")
+    cell = next(cell for cell in cells if cell.client == client)
+    ratio = cell.estimate
+    if ratio is None or not ratio.rounds:
+        return ""
+    took = f"threads took {digits(ratio.value)} times as long as processes{ratio.beside}"
+    faster = "processes" if ratio.value > 1 else "threads"
+    differ = bool(cell.ruling.reason)
+    match cell.ruling.verdict:
+        case "holds" if differ:
+            return f"The two are less than 10 % apart, with {faster} a little faster: {took}."
+        case "holds":
+            return f"The two perform the same, less than 10 % apart: {took}."
+        case "does not hold":
+            return f"The two differ, {faster} were faster: {took}."
+        case "inconclusive" if differ:
+            return f"Here {faster} were faster, by how much is open: {took}."
+        case "inconclusive":
+            return f"Whether the two perform the same is open: {took}."
+    return f"{took.capitalize()}."
+
+
+def _rounds_said(seen: Evidence) -> str:
+    """Over how many rounds the intervals are."""
+    cells = seen.main.groupby(["client", "mode"]).size()
+    least, most = (int(cells.min()), int(cells.max())) if len(cells) else (0, 0)
+    count = f"{most} complete round{'s' if most != 1 else ''}"
+    if most >= summary.ENOUGH_ROUNDS:
+        few = f"{least} to {count}, fewer where trials were not complete" if least < most else count
+        return f"In brackets: 95 % intervals over {few}."
+    more = " (`ROUNDS=5`)" if seen.study.rounds < summary.ENOUGH_ROUNDS else ""
+    return f"Only {count}: too few to judge by; it takes {summary.ENOUGH_ROUNDS}{more}."
+
+
+def beware(seen: Evidence, fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
+    """What makes the figures doubtful, or is unlike the article: a paragraph each."""
+    controls = [_control_said(fetches, trials, client) for client in seen.study.clients]
+    said = [_busy_said(trials), *controls, _refused_said(fetches), _unlike_2018(seen.study)]
+    return "\n\n".join(filter(None, said))
+
+
+def _busy_said(trials: pd.DataFrame) -> str:
+    """Whether something else used the machine, so that the figures are of little worth."""
+    busy = int((trials["other_cpu"] > BUSY).sum())
+    if busy <= len(trials) * BUSY_TRIALS:
+        return ""
+    return (
+        f"**The machine was busy**: before {busy} of {len(trials)} trials other programs used more "
+        f"than {BUSY:.0%} of its CPU. Measure again when nothing else runs."
+    )
+
+
+def _control_said(fetches: pd.DataFrame, trials: pd.DataFrame, client: str) -> str:
+    """Whether threads differ from threads, which only a disturbance can make them."""
+    alike, _ = summary.control(summary.per_trial(fetches, trials), client)
+    if not alike.enough or alike.ci99 is None or alike.ci99[0] <= 1 <= alike.ci99[1]:
+        return ""
+    return (
+        f"**The A/A control fails**: {client} in threads took {digits(alike.value)} times as long "
+        f"as {client} in threads ({summary.brackets(alike.ci99)}, 99 %). Something disturbed the "
+        "measurement, so differences of that size mean nothing here."
+    )
+
+
+def _refused_said(fetches: pd.DataFrame) -> str:
+    """Which rounds are not compared, since the modes did not do the same work."""
+    differ = summary.different_pages(fetches[fetches["arm"] == "main"])
+    parts = [
+        f"{client}, round {number}: page{'s' if len(pages) > 1 else ''} {_few(pages['page'])}"
+        for (client, number), pages in differ.groupby(["client", "round"])
+    ]
+    if not parts:
+        return ""
+    return (
+        f"**The modes did not fetch the same pages** ({'; '.join(parts)}). These rounds are "
+        "refused: they are not compared, and count nowhere."
+    )
+
+
+def _few(pages: "pd.Series[int]") -> str:
+    shown = ", ".join(map(str, pages[:10]))
+    return f"{shown} and {len(pages) - 10} more" if len(pages) > 10 else shown
+
+
+def _unlike_2018(study: Study) -> str:
+    """What of this study differs from the article's, whose figures stand beside it."""
+    unlike = [
+        f"{words} {getattr(study, name)}, not {there}"
+        for name, there, words in (("pool_size", 10, "workers:"), ("pages", 100, "pages:"))
+        if getattr(study, name) != there
+    ]
+    if study.source != "embedded":
+        unlike.append("pages of another source")
+    if not unlike:
+        return ""
+    return f"The figures of 2018 are of another experiment than this one ({'; '.join(unlike)})."
+
+
+def table(judged: Sequence[Judged]) -> pd.DataFrame:
+    """A row for each cell that a claim was judged by; the claim itself stands in its first row."""
+    return pd.DataFrame(
+        [
+            {
+                "the article says": claim.words if first else "",
+                "verdict": claim.ruling.verdict if first else "",
+                "measured": cell.words,
+                "value [95 %]": _value(cell.found),
+                "2018": _then(claim, cell),
+                "in detail": _detail(claim, cell),
+            }
+            for claim in judged
+            for first, cell in ((cell is claim.cells[0], cell) for cell in claim.cells)
+        ]
+    )
+
+
+def _detail(claim: Judged, cell: Cell) -> str:
+    own = "" if cell.ruling.verdict == claim.ruling.verdict else cell.ruling.verdict
+    return ": ".join(filter(None, [own, cell.ruling.reason]))
+
+
+def _value(found: Estimate | None) -> str:
+    return f"{digits(found.value)} {summary.brackets(found.ci95)}" if found else ""
+
+
+def _then(claim: Judged, cell: Cell) -> str:
+    if cell.article_2018 is not None:
+        return digits(cell.article_2018)
+    return "a guess" if claim.id == "contention" else "-"
+
+
+def text(judged: Sequence[Judged]) -> str:
+    """The same for a terminal: a line a cell, columns aligned."""
+    lines = [("claim", "measured", "value", "95 %", "2018", "verdict")]
+    for claim in judged:
+        for cell in claim.cells:
+            found = cell.estimate if cell.estimate and cell.estimate.rounds else None
+            value, interval = (
+                (digits(found.value), summary.brackets(found.ci95)) if found else ("", "")
+            )
+            verdict = ": ".join(filter(None, [cell.ruling.verdict, cell.ruling.reason]))
+            lines.append((claim.id, cell.words, value, interval, _then(claim, cell), verdict))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rows = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    return "\n".join([*rows, "", tally(judged)])
+
+
+def beside_2018(seen: Evidence, fetches: pd.DataFrame) -> str:
+    """Two facts that belong beside the figures of 2018, with what this run says of them."""
+    study, lines = seen.study, []
+    own = study.chunk_size or library_chunk_size(study.pages, study.pool_size)
+    ceilings = {
+        chunk: summary.ceiling(fetches, "requests", study.pool_size, chunk) for chunk in (own, 1)
+    }
+    if ceilings[1].rounds:
+        parts = [f"{digits(most.value)} with chunks of {chunk}" for chunk, most in ceilings.items()]
+        lines.append(
+            "- A pool hands out pages in chunks, and its last worker ends late. For the `requests` "
+            f"fetches of this run the speed-up can be at most {', '.join(parts)}."
+        )
+    for client in seen.browsers:
+        without = summary.speed_up_without_start(seen.main, client, "threads")
+        if without.rounds:
+            lines.append(
+                "- In 2018 Selenium slept a whole second while its driver started, which a pool "
+                f"shares out at no cost. Without the start of the browser the speed-up of {client} "
+                f"in threads would be {without}."
+            )
+    return "\n".join(lines)
+
+
+def not_judged(statements: dict[str, str]) -> str:
+    """What the article says and nothing here can judge."""
+    return "\n".join(f"- “{html.escape(said)}”: {why}." for said, why in statements.items())
