@@ -318,12 +318,10 @@ def _pickling(seen: Evidence) -> Iterator[Cell]:
         refusals = errors.dropna()
         lacking = _lacking(seen.study, mode) or ("" if len(errors) else "no trial was complete")
         shown = len(refusals) == (len(errors) if claimed == "refused" else 0)
-        words = f"refused, {refusals.iloc[0].partition(':')[0]}" if len(refusals) else "taken"
+        words = f"refused: {refusals.iloc[0].partition(':')[0]}" if len(refusals) else "taken"
         ruling = Ruling("holds" if shown else "does not hold", words)
-        yield Cell(
-            None, mode, f"without wraps, {claimed}",
-            Ruling("not measured", lacking) if lacking else ruling,
-        )  # fmt: skip
+        ruling = Ruling("not measured", lacking) if lacking else ruling
+        yield Cell(None, mode, "a function without wraps", ruling)
 
 
 def _same_interface(seen: Evidence) -> Iterator[Cell]:

@@ -185,6 +185,7 @@ def swim_lanes(
 ) -> Axes:
     """Figure 4: what each worker did when; shades change with each chunk, idle tails hatched."""
     place = {"client": client, "mode": mode, "round": round_number, "repeat": repeat}
+    place = {"arm": "main", **place}
     rows = fetches[(fetches[list(place)] == pd.Series(place)).all(axis=1)]
     end, workers = rows["end_s"].max(), rows["pool_size"].max()
     bound = rows["fetch_s"].sum() / workers

@@ -15,7 +15,7 @@ from experiment.claims import PARALLEL, Cell, Evidence, Judged
 from experiment.records import Run
 from experiment.rules import Ruling
 from experiment.study import Study, as_words, library_chunk_size
-from experiment.summary import Estimate, digits
+from experiment.summary import Estimate, digits, percent
 
 MODES = ("serial", *PARALLEL)
 NOTHING_TO_COMPARE = "There are no complete rounds of a pool and of serial to compare."
@@ -124,7 +124,7 @@ def swim_lanes(rounds: pd.DataFrame, study: Study) -> list[tuple[str, str, int, 
 def swim_lanes_read(rounds: pd.DataFrame, study: Study) -> str:
     """What figure 4 shows: how much of the pool's time was idle."""
     lines = [
-        f"- {client}, {mode}: workers were busy {busy.value:.0%} of the time (mean of the rounds)."
+        f"- {client}, {mode}: workers were busy {percent(busy.value)} of the time."
         for client, mode in itertools.product(study.clients, PARALLEL)
         if (busy := summary.mean(summary.of_cell(rounds, client, mode, "utilisation"))).rounds
     ]
@@ -227,12 +227,12 @@ def _phases_read(rounds: pd.DataFrame, cell: Cell) -> str:
         return f"{said} ({cell.ruling.verdict})."
     if cell.ruling.verdict == "not applicable":
         return f"{said}, so there is nothing to explain: {cell.ruling.reason}."
-    share = f"{cell.estimate.value:.0%}{_percent(cell.estimate.ci95)}"
+    share = f"{percent(cell.estimate.value)}{_percents(cell.estimate.ci95)}"
     return f"{said}, {share} of it in the start of the browser{ends[cell.ruling.verdict]}."
 
 
-def _percent(interval: summary.Interval | None) -> str:
-    return f" [{interval[0]:.0%}, {interval[1]:.0%}]" if interval else ""
+def _percents(interval: summary.Interval | None) -> str:
+    return f" [{percent(interval[0])}, {percent(interval[1])}]" if interval else ""
 
 
 def _signed(seconds: float) -> str:
@@ -330,7 +330,8 @@ def clients_said(run: Run) -> str:
 
 def instrument(fetches: pd.DataFrame, trials: pd.DataFrame, study: Study) -> pd.DataFrame:
     """The instrument's own error, by client and mode."""
-    busy = trials.groupby(["client", "mode"])["other_cpu"].max().map("{:.0%}".format)
+    main = trials[trials["arm"] == "main"]
+    busy = main.groupby(["client", "mode"])["other_cpu"].max().map(percent)
     table = pd.DataFrame({"other use of the CPU before a trial, at most": busy})
     errors = summary.delay_error(fetches)
     names = {
@@ -342,6 +343,18 @@ def instrument(fetches: pd.DataFrame, trials: pd.DataFrame, study: Study) -> pd.
     shown = table.join(errors[list(names)].map(digits).rename(columns=names)).fillna("-")
     order = [cell for cell in itertools.product(study.clients, MODES) if cell in shown.index]
     return shown.loc[order].rename_axis([None, None])
+
+
+def instrument_read(trials: pd.DataFrame, run: Run) -> str:
+    """How fine the clock is, and how quiet the machine was."""
+    busy = trials["other_cpu"]
+    above = int((busy > verdicts.BUSY).sum())
+    return (
+        f"The clock resolves {run.clock_resolution_s * 1e9:g} ns. In the half second before a "
+        f"trial other programs used {percent(busy.median())} of the CPU (median) and "
+        f"{percent(busy.max())} at most, more than {percent(verdicts.BUSY)} before {above} of "
+        f"{len(trials)} trials."
+    )
 
 
 def on_what(run: Run) -> pd.DataFrame:

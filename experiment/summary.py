@@ -55,6 +55,11 @@ def digits(value: float) -> str:
     return f"{value:,.{min(decimals, 3)}f}"
 
 
+def percent(share: float) -> str:
+    """A share as readers know it: 75 %."""
+    return f"{100 * share:.0f} %" if np.isfinite(share) else "-"
+
+
 def brackets(interval: Interval | None) -> str:
     """An interval as readers know it: [low, high]."""
     return f"[{digits(interval[0])},\u00a0{digits(interval[1])}]" if interval else ""
@@ -138,14 +143,14 @@ _MEANS = {
 
 
 def different_pages(fetches: pd.DataFrame) -> pd.DataFrame:
-    """The pages (`client, round, page`) that were not the same in every mode of a round.
+    """The pages (`arm, client, round, page`) that were not the same in every mode of a round.
 
     Each trial must have asked for the same URLs; where the embedded origin planned the answer,
     `requests` must have got the same bytes, too.
     """
-    place = ["client", "round"]
+    place = ["arm", "client", "round"]
     known = (fetches["client"] == "requests") & fetches["planned_ms"].notna()
-    trials = fetches.drop_duplicates(TRIAL).groupby(place).size().rename("trials")
+    trials = fetches.drop_duplicates(["arm", *TRIAL]).groupby(place).size().rename("trials")
     pages = fetches.assign(body=fetches["sha256"].where(known)).groupby([*place, "page"])
     asked = pages.agg(
         fetched=("url", "size"), urls=("url", "nunique"), bodies=("body", "nunique")
@@ -289,7 +294,7 @@ def delay_error(fetches: pd.DataFrame) -> pd.DataFrame:
     `origin_ms` less `planned_ms` is how late the origin was; the fetch less `origin_ms` is what
     client and harness took.
     """
-    told = fetches.dropna(subset=["origin_ms", "planned_ms"])
+    told = fetches[fetches["arm"] == "main"].dropna(subset=["origin_ms", "planned_ms"])
     late = told["origin_ms"] - told["planned_ms"]
     above = told["fetch_s"] * 1000 - told["origin_ms"]
     groups = told.assign(late=late, above=above).groupby(["client", "mode"])

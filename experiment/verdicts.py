@@ -10,7 +10,7 @@ from experiment import summary
 from experiment.claims import PARALLEL, Cell, Evidence, Judged
 from experiment.rules import Verdict
 from experiment.study import Study, library_chunk_size
-from experiment.summary import Estimate, digits
+from experiment.summary import Estimate, digits, percent
 
 BUSY, BUSY_TRIALS = 0.10, 0.10
 """Use of the CPU by others, and the share of trials that met it, above which a run is doubtful."""
@@ -121,7 +121,7 @@ def _busy_said(trials: pd.DataFrame) -> str:
         return ""
     return (
         f"**The machine was busy**: before {busy} of {len(trials)} trials other programs used more "
-        f"than {BUSY:.0%} of its CPU. Measure again when nothing else runs."
+        f"than {percent(BUSY)} of its CPU. Measure again when nothing else runs."
     )
 
 
@@ -139,10 +139,12 @@ def _control_said(fetches: pd.DataFrame, trials: pd.DataFrame, client: str) -> s
 
 def _refused_said(fetches: pd.DataFrame) -> str:
     """Which rounds are not compared, since the modes did not do the same work."""
-    differ = summary.different_pages(fetches[fetches["arm"] == "main"])
     parts = [
-        f"{client}, round {number}: page{'s' if len(pages) > 1 else ''} {_few(pages['page'])}"
-        for (client, number), pages in differ.groupby(["client", "round"])
+        f"{client}{'' if arm == 'main' else ' (control)'}, round {number}: "
+        f"page{'s' if len(pages) > 1 else ''} {_few(pages['page'])}"
+        for (arm, client, number), pages in summary.different_pages(fetches).groupby(
+            ["arm", "client", "round"]
+        )
     ]
     if not parts:
         return ""

@@ -1,13 +1,15 @@
 """Made-up runs: rows as a study would have written them, with known truths."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from experiment import records
-from experiment.records import FetchRow, Machine, Run, TrialRow
+from experiment import claims, controls, load, records
+from experiment.claims import Evidence, Judged
+from experiment.records import FetchRow, Key, Machine, Run, TrialRow
 from experiment.study import Study
 
 MACHINE = Machine(
@@ -21,91 +23,139 @@ MACHINE = Machine(
     packages={"requests": "0"},
     browsers={},
 )
+MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
+FETCH_S = {"requests": 0.2, "phantomjs": 1.0, "chrome": 1.0, "firefox": 1.0}
 
 
-def write(folder: Path, study: Study, factors: dict[tuple[str, str], float], **more: Any) -> Path:
-    """A run whose fetches take 0.2 s (browsers 1 s) times the factor of their client and mode."""
-    moment = datetime(2026, 1, 2, tzinfo=UTC)
-    folder.mkdir(parents=True)
-    run = Run(
+@dataclass(frozen=True)
+class World:
+    """What is true of a made-up run: factors of fetch times by client and mode, and failures."""
+
+    factors: dict[tuple[str, str], float]
+    noise: float = 0.02
+    failing: str | None = None
+    cpu_s: tuple[tuple[str, float], ...] = (("serial", 1.0), ("threads", 1.0), ("processes", 0.5))
+    startup_s: tuple[tuple[str, float], ...] = (("threads", 0.005), ("processes", 0.03))
+    refusing: tuple[str, ...] = ("processes",)
+    controls: bool = True
+
+
+def even(study: Study, **special: float) -> dict[tuple[str, str], float]:
+    """A factor for each client and mode, 1 unless a mode has its own."""
+    return {
+        (client, mode): special.get(mode, 1.0) for client in study.clients for mode in study.modes
+    }
+
+
+def run_of(study: Study, machine: Machine = MACHINE) -> Run:
+    """The `run.json` of a made-up run."""
+    return Run(
         study=study,
-        machine=MACHINE,
+        machine=machine,
         kernel="none",
         clock_resolution_s=1e-9,
         commit=None,
-        started_at=moment,
+        interfaces=controls.interfaces(),
+        started_at=MOMENT,
+        finished_at=MOMENT,
     )
-    records.write_run(folder, run)
+
+
+def write(folder: Path, study: Study, world: World) -> Path:
+    """Write a run whose fetches take 0.2 s (browsers 1 s) times their factor, and its controls."""
+    folder.mkdir(parents=True)
+    records.write_run(folder, run_of(study))
     chance = random.Random(1)
     for number in range(1, study.rounds + 1):
         fetches: list[FetchRow] = []
         trials: list[TrialRow] = []
-        for client, mode in ((c, m) for c in study.clients for m in study.modes):
-            noise = chance.lognormvariate(0, 0.02)
-            rows = list(
-                _fetches(study, client, mode, number, factors[(client, mode)] * noise, **more)
-            )
+        for key in _keys(study, world, number):
+            noise = chance.lognormvariate(0, world.noise)
+            rows = list(_fetches(study, key, world, noise)) if key.client else []
             fetches += rows
-            trials.append(_trial(rows, len(trials) + 1, moment))
+            trials.append(_trial(key, rows, world, noise, len(trials) + 1))
         records.add_round(folder, fetches, trials)
     return folder
 
 
-def _fetches(
-    study: Study, client: Any, mode: Any, number: int, factor: float, failing: str | None = None
-) -> Iterable[FetchRow]:
-    size = 1 if mode == "serial" else study.pool_size
-    chance = random.Random(f"{number}")
-    free = [0.0] * size
+def judged(folder: Path) -> tuple[Evidence, dict[str, Judged]]:
+    """What the claims come to, by their names."""
+    seen = claims.evidence(records.read_run(folder), *load(folder))
+    return seen, {claim.id: claim for claim in claims.judge(seen)}
+
+
+def _keys(study: Study, world: World, number: int) -> Iterator[Key]:
+    main = Key(arm="main", client=None, mode="serial", pool_size=1, round=number, repeat=1)
+    for client in study.clients:
+        for mode in study.modes:
+            size, repeats = (1, 1) if mode == "serial" else (study.pool_size, study.repeats)
+            for repeat in range(1, repeats + 1):
+                yield replace(main, client=client, mode=mode, pool_size=size, repeat=repeat)
+    for mode in study.modes if world.controls else ():
+        yield replace(main, arm="cpu", mode=mode, pool_size=1 if mode == "serial" else 2)
+        if mode != "serial":
+            yield replace(main, arm="startup", mode=mode, pool_size=10)
+        if "requests" in study.clients:
+            size = 1 if mode == "serial" else study.pool_size
+            yield replace(main, arm="no_latency", client="requests", mode=mode, pool_size=size)
+
+
+def _fetches(study: Study, key: Key, world: World, noise: float) -> Iterator[FetchRow]:
+    chance = random.Random(f"{key.round}")
+    free = [0.0] * key.pool_size
     for page in range(1, study.pages + 1):
-        seconds = factor * (0.2 if client == "requests" else 1.0) * chance.lognormvariate(0, 0.15)
-        worker = min(range(size), key=free.__getitem__)
+        seconds = noise * _fetch_s(key, world) * chance.lognormvariate(0, 0.15)
+        worker = min(range(key.pool_size), key=free.__getitem__)
         start = free[worker]
         free[worker] += seconds
-        start_s = seconds * 0.4 * (2 if mode != "serial" else 1) / 2
-        phases: dict[str, Any] = {
-            "browser_start_s": start_s,
-            "load_s": seconds - start_s,
-            "close_s": 0.0,
-        }
-        plain: dict[str, Any] = {"load_s": seconds, "planned_ms": 100.0, "origin_ms": 101.0}
         yield FetchRow(
-            arm="main",
-            client=client,
-            mode=mode,
-            pool_size=size,
-            round=number,
-            repeat=1,
+            **asdict(key),
             page=page,
-            url=f"http://127.0.0.1/{number}/{page}",
+            url=f"http://127.0.0.1/{key.round}/{page}",
             worker=worker + 1,
             start_s=start,
             end_s=free[worker],
             fetch_s=seconds,
             check_s=0.0,
-            error="browser" if client == failing else None,
-            **(phases if client != "requests" else plain),
+            error="browser" if key.client == world.failing else None,
+            **_phases(key, seconds),
         )
 
 
-def _trial(rows: list[FetchRow], position: int, moment: datetime) -> TrialRow:
-    span = max(row.end_s for row in rows) - min(row.start_s for row in rows)
-    first = rows[0]
+def _fetch_s(key: Key, world: World) -> float:
+    """Without latency a pool gains nothing: each fetch takes as many times longer."""
+    assert key.client is not None
+    if key.arm == "no_latency":
+        return 0.02 * key.pool_size
+    return world.factors[(key.client, key.mode)] * FETCH_S[key.client]
+
+
+def _phases(key: Key, seconds: float) -> dict[str, Any]:
+    if key.client == "requests":
+        return {"load_s": seconds, "planned_ms": 100.0, "origin_ms": 101.0, "sha256": "0" * 64}
+    start_s = 0.2 if key.mode == "serial" else 0.2 + 0.8 * (seconds - 1)
+    start_s = min(max(start_s, 0.0), seconds)
+    return {"browser_start_s": start_s, "load_s": seconds - start_s, "close_s": 0.0}
+
+
+def _trial(key: Key, rows: list[FetchRow], world: World, noise: float, position: int) -> TrialRow:
+    span = max(row.end_s for row in rows) - min(row.start_s for row in rows) if rows else None
+    if key.arm == "cpu":
+        span = dict(world.cpu_s)[key.mode] * noise
+    startup_s = dict(world.startup_s)[key.mode] * noise if key.arm == "startup" else 0.01
+    refused = key.arm == "startup" and key.mode in world.refusing
     return TrialRow(
-        arm="main",
-        client=first.client,
-        mode=first.mode,
-        pool_size=first.pool_size,
-        round=first.round,
-        repeat=1,
+        **asdict(key),
         position=position,
-        started_at=moment,
-        wall_s=span + 0.1,
+        started_at=MOMENT,
+        wall_s=(span or 0) + 0.1,
         span_s=span,
-        startup_s=0.01,
+        startup_s=startup_s,
         startup_cpu_s=0.3,
-        cpu_s=0.3 + span / 10,
+        cpu_s=0.3 + (span or 0) / 10,
+        python_pss_mb={"serial": 30.0, "threads": 31.0, "processes": 53.0}[key.mode] * noise,
         other_cpu=0.0,
+        pickling_error="AttributeError: Can't pickle it" if refused else None,
         failed=sum(row.error is not None for row in rows),
         state="ok",
     )

@@ -1,14 +1,18 @@
 """Figures are drawn from the data, and saved as PNG and SVG with a text that says the same."""
 
 from pathlib import Path
+from typing import get_args
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 
 from experiment import load, plots, story, summary
+from experiment.rules import Verdict
 from experiment.study import Study
 from tests import made_up
+from tests.made_up import World, even
 
 STUDY = Study(clients=("requests", "phantomjs"), rounds=3, pages=30)
 
@@ -16,10 +20,7 @@ STUDY = Study(clients=("requests", "phantomjs"), rounds=3, pages=30)
 @pytest.fixture
 def data(tmp_path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fetches and rounds of a made-up run."""
-    factors: dict[tuple[str, str], float] = {
-        (client, mode): 1.0 for client in STUDY.clients for mode in STUDY.modes
-    }
-    made_up.write(tmp_path / "run", STUDY, factors)
+    made_up.write(tmp_path / "run", STUDY, World(even(STUDY)))
     fetches, trials = load(tmp_path / "run")
     return fetches, summary.per_round(summary.per_trial(fetches, trials))
 
@@ -42,6 +43,65 @@ def test_lanes_hold_every_fetch_of_their_trial(data: tuple[pd.DataFrame, pd.Data
     ax = plots.swim_lanes(fetches, *lane, ax=plt.figure().add_subplot())
     blocks = sum(len(item.get_paths()) for item in ax.collections)
     assert blocks == STUDY.pages
+
+
+def test_a_distribution_rises_to_all_fetches(data: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    fetches = data[0]
+    ax = plots.distribution(fetches, "requests", ax=plt.figure().add_subplot())
+    main = fetches[(fetches["arm"] == "main") & (fetches["client"] == "requests")]
+    assert len(ax.lines) == 3
+    for line, mode in zip(ax.lines, STUDY.modes, strict=True):
+        seconds, shares = np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
+        own = main.loc[main["mode"] == mode, "fetch_s"]
+        assert shares.max() == 1
+        assert seconds.max() == pytest.approx(own.max())
+        assert len(seconds) >= len(own)
+    assert ax.get_xscale() == "log"
+
+
+def test_the_losses_lead_from_the_pool_size_to_the_speed_up(
+    data: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
+    rounds = data[1]
+    ax = plots.where_it_goes(rounds, [("requests", "threads")], ax=plt.figure().add_subplot())
+    idle, slower, measured = ax.lines
+    assert idle.get_xdata()[0] == STUDY.pool_size  # type: ignore[index]
+    assert idle.get_xdata()[1] == slower.get_xdata()[0]  # type: ignore[index]
+    speed_up = summary.speed_up(rounds, "requests", "threads").value
+    assert slower.get_xdata()[1] == measured.get_xdata()[0] == pytest.approx(speed_up)  # type: ignore[index]
+
+
+def test_the_claims_stand_where_they_were_measured(tmp_path: Path) -> None:
+    made_up.write(tmp_path / "run", STUDY, World(even(STUDY, threads=1.3)))
+    judged = list(made_up.judged(tmp_path / "run")[1].values())
+    cells = [cell for claim in judged for cell in claim.cells if plots.is_drawn(cell)]
+    assert len(cells) == 18
+    ax = plots.claims(judged, ax=plt.figure().add_subplot())
+    dots = [line.get_xdata()[0] for line in ax.lines if line.get_markersize() == 7]  # type: ignore[index]
+    expected = [
+        cell.estimate.value / cell.zone.claimed for cell in cells if cell.estimate and cell.zone
+    ]
+    assert dots == pytest.approx(expected)
+    said = [text.get_text() for text in ax.texts]
+    assert [words for words in said if words in get_args(Verdict)] == [
+        cell.ruling.verdict for cell in cells
+    ]
+    beyond = [value for value in expected if not 0.5 <= value <= 5]
+    assert sum("▶" in words or "◀" in words for words in said) == len(beyond) > 0
+
+
+def test_the_band_and_the_control_are_drawn(tmp_path: Path) -> None:
+    study = STUDY.model_copy(update={"repeats": 3})
+    made_up.write(tmp_path / "run", study, World(even(study)))
+    fetches, trials = load(tmp_path / "run")
+    rows = summary.per_trial(fetches, trials)
+    lines = story.against_each_other(summary.per_round(rows), rows, study)
+    assert [is_control for _, _, is_control in lines] == [False, False, True] * 2
+    ax = plots.against_each_other(lines, ax=plt.figure().add_subplot())
+    assert len(ax.get_yticklabels()) == 6
+    controls = [found for _, found, is_control in lines if is_control]
+    dotted = [tuple(line.get_xdata()) for line in ax.lines if line.get_linestyle() == ":"]  # type: ignore[arg-type]
+    assert dotted == [found.ci99 for found in controls]
 
 
 def test_a_figure_is_saved_twice_with_its_text(

@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
         tmp_path,
         Run(
             study=Study(pages=PAGES), machine=machine, kernel="z", clock_resolution_s=1e-9,
-            commit=None, started_at=datetime(2026, 1, 2, tzinfo=UTC),
+            commit=None, interfaces={}, started_at=datetime(2026, 1, 2, tzinfo=UTC),
         ),
     )  # fmt: skip
     for number in (1, 2):
@@ -130,6 +130,15 @@ def test_bytes_that_are_no_text_are_noticed(folder: Path) -> None:
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no run is here"):
         records.read_run(tmp_path)
+
+
+def test_a_control_has_no_client_and_no_fetches(folder: Path) -> None:
+    control = trial_row(3, arm="cpu", client=None, position=2)
+    records.add_round(folder, fetch_rows(3), [trial_row(3), control])
+    assert records.read_trials(folder)[-1] == control
+    fetches, trials = load(folder)
+    assert len(fetches) == 3 * PAGES
+    assert trials["client"].isna().sum() == 1
 
 
 def test_every_column_is_described() -> None:

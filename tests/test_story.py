@@ -1,46 +1,52 @@
-"""The report's sentences on made-up runs: they say what the numbers say."""
+"""The report's sentences on made-up runs: they say what the numbers and the verdicts say."""
 
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from experiment import load, story, summary
+from experiment import claims, load, story, summary, verdicts
 from experiment.study import Study
 from tests import made_up
+from tests.made_up import World, even
 
 
-def told(folder: Path, study: Study, factors: dict[tuple[str, str], float], **more: str) -> str:
+def told(folder: Path, study: Study, world: World) -> str:
     """All that the report says of a made-up run."""
-    made_up.write(folder, study, factors, **more)
+    seen, by_name = made_up.judged(made_up.write(folder, study, world))
     fetches, trials = load(folder)
-    rounds = summary.per_round(summary.per_trial(fetches, trials))
+    judged, rounds = list(by_name.values()), seen.main
+    rows = summary.per_trial(fetches, trials)
+    lines = story.against_each_other(rounds, rows, study)
     return "\n".join(
         [
-            story.headline(rounds, trials, study),
+            verdicts.headline(seen, judged),
+            verdicts.beware(seen, fetches, trials),
+            verdicts.table(judged).to_string(),
+            verdicts.text(judged),
+            verdicts.beside_2018(seen, fetches),
             story.answers(rounds, study).to_string(),
-            story.fetch_times_read(rounds, study),
+            story.fetch_times_read(judged),
+            story.distribution_read(fetches, study),
             story.totals_read(rounds, study, 2),
+            story.losses_read(rounds, study),
             story.swim_lanes_read(rounds, study),
-            story.phases_read(rounds, study),
+            story.against_each_other_read(lines, judged, study),
+            story.phases_read(rounds, judged, study),
+            story.controls(seen).to_string(),
+            story.controls_read(seen, judged),
             story.left_out(fetches, trials),
             story.pages_said(fetches, study, None),
             story.instrument(fetches, trials, study).to_string(),
+            story.instrument_read(trials, seen.run),
         ]
     )
 
 
-def factors(study: Study, **special: float) -> dict[tuple[str, str], float]:
-    """A factor for each client and mode."""
-    return {
-        (client, mode): special.get(mode, 1.0) for client in study.clients for mode in study.modes
-    }
-
-
 def test_faster_and_slower_are_said_as_measured(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=5)
-    text = told(tmp_path / "run", study, factors(study, threads=1.3, processes=1.0))
-    assert "processes were faster" in text
+    text = told(tmp_path / "run", study, World(even(study, threads=1.3), noise=0.001))
+    assert "The two differ, processes were faster: threads took 1.30 times as long" in text
     assert "threads were faster" not in text
     assert "one fetch in threads took 1.3" in text
     assert text.count(": slower.") == 1
@@ -49,45 +55,83 @@ def test_faster_and_slower_are_said_as_measured(tmp_path: Path) -> None:
 
 def test_threads_slower_than_serial_are_not_praised(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=5, pages=30)
-    text = told(tmp_path / "run", study, factors(study, threads=20.0))
+    text = told(tmp_path / "run", study, World(even(study, threads=20.0)))
     assert "10 threads were **0.4" in text
 
 
-def test_what_cannot_be_told_apart_is_said_to_be_so(tmp_path: Path) -> None:
+def test_the_same_is_said_only_of_what_is_shown_to_be_the_same(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=5)
-    text = told(tmp_path / "run", study, factors(study))
-    assert "these rounds cannot tell them apart" in text
-    assert "were faster" not in text
+    text = told(tmp_path / "same", study, World(even(study)))
+    assert "The two perform the same, less than 10 % apart: threads took" in text
+    assert "faster" not in text.replace("one fetch is faster in serial", "")
+    text = told(tmp_path / "little", study, World(even(study, threads=1.05), noise=0.004))
+    assert "The two are less than 10 % apart, with processes a little faster: threads took" in text
+    assert "a difference exists" in text
+    text = told(tmp_path / "open", study, World(even(study), noise=0.2))
+    assert "Whether the two perform the same is open: threads took" in text
+    assert "perform the same, less" not in text
 
 
 def test_one_round_is_too_few(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=1)
-    text = told(tmp_path / "run", study, factors(study, threads=1.3))
+    text = told(tmp_path / "run", study, World(even(study, threads=1.3)))
     assert "Only 1 complete round: too few to judge by; it takes 3 (`ROUNDS=5`)." in text
     assert "as fast as serial (too few rounds)" in text
     assert "were faster" not in text
     assert ": slower" not in text
+    assert "perform the same, less" not in text
+    table = [line for line in text.splitlines() if line.startswith("requests-8x")]
+    assert table[0].endswith("too few rounds: 1 complete round; it takes 3")
 
 
 def test_a_busy_machine_and_another_experiment_are_said(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=3, pages=20, pool_size=5)
-    made_up.write(tmp_path / "run", study, factors(study))
+    seen, _ = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
     fetches, trials = load(tmp_path / "run")
-    rounds = summary.per_round(summary.per_trial(fetches, trials))
-    quiet = story.headline(rounds, trials, study)
+    quiet = verdicts.beware(seen, fetches, trials)
     assert "busy" not in quiet
     assert "another experiment than this one (workers: 5, not 10; pages: 20, not 100)" in quiet
-    trials.loc[trials.index[:2], "other_cpu"] = 0.4
-    busy = story.headline(rounds, trials, study)
-    assert "**The machine was busy**: before 2 of 9 trials" in busy
-    assert "2018" not in story.headline(rounds, trials, Study(clients=("requests",)))
+    assert "0 % at most" in story.instrument_read(trials, seen.run)
+    trials.loc[trials.index[:4], "other_cpu"] = 0.4
+    busy = verdicts.beware(seen, fetches, trials)
+    assert "**The machine was busy**: before 4 of 33 trials" in busy
+    assert "40 % at most, more than 10 % before 4 of 33" in story.instrument_read(trials, seen.run)
+
+
+def test_a_control_that_fails_is_on_the_first_screen(tmp_path: Path) -> None:
+    study = Study(clients=("requests",), rounds=5, pages=100, repeats=3)
+    seen, judged = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
+    fetches, trials = load(tmp_path / "run")
+    assert verdicts.beware(seen, fetches, trials) == ""
+    first = (trials["mode"] == "threads") & (trials["repeat"] == 1) & (trials["arm"] == "main")
+    trials.loc[first, "span_s"] *= 1.5
+    said = verdicts.beware(seen, fetches, trials)
+    assert "**The A/A control fails**: requests in threads took 1.5" in said
+    lines = story.against_each_other(seen.main, summary.per_trial(fetches, trials), study)
+    read = story.against_each_other_read(lines, list(judged.values()), study)
+    assert "which should hold 1 and does not" in read
+
+
+def test_pages_that_differ_are_named_and_not_compared(tmp_path: Path) -> None:
+    study = Study(clients=("requests",), rounds=3, pages=20, pool_size=10)
+    seen, _ = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
+    fetches, trials = load(tmp_path / "run")
+    assert "same pages" not in verdicts.beware(seen, fetches, trials)
+    place = (fetches["mode"] == "threads") & (fetches["round"] == 2) & (fetches["arm"] == "main")
+    fetches.loc[place & (fetches["page"] < 13), "url"] = "http://127.0.0.1/other"
+    said = verdicts.beware(seen, fetches, trials)
+    assert "**The modes did not fetch the same pages** (requests, round 2: pages 1, 2, 3," in said
+    assert "10 and 2 more)" in said
+    again = claims.evidence(seen.run, fetches, trials)
+    assert summary.speed_up(again.main, "requests", "threads").rounds == 2
+    assert claims.judge(again)[0].ruling.verdict == "too few rounds"
 
 
 def test_a_client_without_a_good_fetch_is_said_to_have_none(tmp_path: Path) -> None:
     study = Study(clients=("requests", "phantomjs"), rounds=3)
-    text = told(tmp_path / "run", study, factors(study), failing="phantomjs")
+    text = told(tmp_path / "run", study, World(even(study), failing="phantomjs"))
     assert "**phantomjs**: no round was complete, so nothing can be said of it." in text
-    assert "9 of 18 trials were not complete" in text
+    assert "9 of 42 trials were not complete" in text
     assert "browser 900" in text
 
 
@@ -96,7 +140,7 @@ def test_a_client_without_a_good_fetch_is_said_to_have_none(tmp_path: Path) -> N
 )
 def test_any_choice_of_modes_has_its_report(tmp_path: Path, modes: tuple[str, ...]) -> None:
     study = Study.of({"clients": "requests phantomjs", "modes": modes, "rounds": 3, "pages": 9})
-    text = told(tmp_path / "run", study, factors(study))
+    text = told(tmp_path / "run", study, World(even(study)))
     assert "nan" not in text.lower()
     if "serial" not in modes:
         assert "as fast as serial" not in text
@@ -107,7 +151,7 @@ def test_markup_in_a_source_stays_text(tmp_path: Path) -> None:
     study = Study.of(
         {"source": "http://127.0.0.1/?<script>alert(1)</script>", "clients": "requests"}
     )
-    text = told(tmp_path / "run", study, factors(study))
+    text = told(tmp_path / "run", study, World(even(study)))
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
 
@@ -132,11 +176,26 @@ def test_a_url_that_always_leads_to_the_same_page_is_said_to() -> None:
 
 def test_rounds_that_lack_trials_are_counted_apart(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=5)
-    made_up.write(tmp_path / "run", study, factors(study))
-    fetches, trials = load(tmp_path / "run")
+    folder = made_up.write(tmp_path / "run", study, World(even(study)))
+    fetches, trials = load(folder)
     trials.loc[(trials["mode"] == "threads") & (trials["round"] > 2), "failed"] = 1
-    rounds = summary.per_round(summary.per_trial(fetches, trials))
-    text = story.headline(rounds, trials, study)
+    seen = claims.evidence(made_up.run_of(study), fetches, trials)
+    text = verdicts.headline(seen, claims.judge(seen))
     assert "intervals over 2 to 5 complete rounds" in text
     assert text.count("(too few rounds)") == 2
     assert "were faster" not in text
+
+
+def test_the_table_names_each_claim_once_and_every_cell(tmp_path: Path) -> None:
+    study = Study(clients=("requests", "phantomjs"), rounds=3)
+    folder = made_up.write(tmp_path / "run", study, World(even(study, threads=1.3)))
+    judged = list(made_up.judged(folder)[1].values())
+    table = verdicts.table(judged)
+    assert len(table) == sum(len(claim.cells) for claim in judged)
+    assert [words for words in table["the article says"] if words] == [c.words for c in judged]
+    assert [words for words in table["verdict"] if words] == [c.ruling.verdict for c in judged]
+    lines = verdicts.text(judged).splitlines()
+    assert len(lines) == 1 + len(table) + 2
+    assert all(claim.id in "\n".join(lines) for claim in judged)
+    assert [claim.ruling.verdict for claim in judged].count("mixed") == 1
+    assert "1 holds in part" in lines[-1]

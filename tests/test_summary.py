@@ -1,5 +1,6 @@
 """Statistics: the unit is the round, the interval is Student's t on logarithms."""
 
+import itertools
 import math
 from pathlib import Path
 
@@ -9,19 +10,22 @@ import pytest
 from scipy import stats
 
 from experiment import load, summary
-from experiment.study import Study
+from experiment.study import PROJECT, Study
 from tests import made_up
+from tests.made_up import World, even
 
-FACTORS = {
-    ("requests", "serial"): 1.0,
-    ("requests", "threads"): 1.25,
-    ("requests", "processes"): 1.05,
-}
+WORLD = World(
+    {
+        ("requests", "serial"): 1.0,
+        ("requests", "threads"): 1.25,
+        ("requests", "processes"): 1.05,
+    }
+)
 
 
 def rounds_of(folder: Path, study: Study) -> pd.DataFrame:
     """The rounds of a made-up run."""
-    made_up.write(folder, study, FACTORS)
+    made_up.write(folder, study, WORLD)
     return summary.per_round(summary.per_trial(*load(folder)))
 
 
@@ -84,10 +88,7 @@ def test_the_repeat_with_the_median_total_stands_for_its_round() -> None:
 
 def test_a_trial_with_a_failed_fetch_does_not_count(tmp_path: Path) -> None:
     study = Study(clients=("requests", "phantomjs"), modes=("serial", "threads"), rounds=2, pages=5)
-    factors: dict[tuple[str, str], float] = {
-        (client, mode): 1.0 for client in study.clients for mode in study.modes
-    }
-    made_up.write(tmp_path / "run", study, factors, failing="phantomjs")
+    made_up.write(tmp_path / "run", study, World(even(study), failing="phantomjs"))
     rounds = summary.per_round(summary.per_trial(*load(tmp_path / "run")))
     assert set(rounds["client"]) == {"requests"}
 
@@ -99,6 +100,113 @@ def test_the_lower_bounds_are_those_of_waiting_and_of_the_cores(tmp_path: Path) 
     assert limits.loc["threads", "waiting_s"].iloc[0] == pytest.approx(1.0)  # type: ignore[union-attr]
     used = rounds.set_index("mode").loc["threads", "cpu_s"].iloc[0] - 0.3  # type: ignore[union-attr]
     assert limits.loc["threads", "cpu_s"].iloc[0] == pytest.approx(used / 2)  # type: ignore[union-attr]
+
+
+def test_the_identity_holds_on_what_was_measured() -> None:
+    fetches, trials = load(PROJECT / "data" / "reference")
+    rounds = summary.per_round(summary.per_trial(fetches, trials))
+    for client, mode in itertools.product(("requests", "phantomjs"), ("threads", "processes")):
+        size, left, measured = summary.losses(rounds, client, mode)
+        assert size == 10
+        slower = summary.slow_down(rounds, client, mode).value
+        assert left / slower == pytest.approx(measured, rel=1e-3)
+        both = [
+            rounds[(rounds["client"] == client) & (rounds["mode"] == one)].set_index("round")
+            for one in (mode, "serial")
+        ]
+        assert len(both[0]) >= 5
+        busy, mean, total = (
+            both[0][name] / both[1][name] for name in ("utilisation", "fetch_mean_s", "span_s")
+        )
+        assert np.allclose(size * busy / mean, 1 / total, rtol=1e-3)
+
+
+def test_controls_are_kept_apart_from_the_articles_figures(tmp_path: Path) -> None:
+    study = Study(clients=("requests",), rounds=3, pages=20)
+    made_up.write(tmp_path / "run", study, WORLD)
+    fetches, trials = load(tmp_path / "run")
+    main = fetches["arm"] == "main"
+    only = summary.per_trial(fetches[main], trials[trials["arm"] == "main"])
+    pd.testing.assert_frame_equal(
+        summary.per_trial(fetches, trials).reset_index(drop=True), only.reset_index(drop=True)
+    )
+    cpu = summary.per_round(summary.per_trial(fetches, trials, "cpu"))
+    assert summary.speed_up(cpu, "", "processes").value == pytest.approx(2, rel=0.1)
+    assert len(summary.per_round(summary.per_trial(fetches, trials, "startup"))) == 2 * 3
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("url", "http://127.0.0.1/other"), ("sha256", "1" * 64)]
+)
+def test_a_round_whose_modes_had_other_pages_is_refused(
+    tmp_path: Path, column: str, value: str
+) -> None:
+    study = Study(clients=("requests", "phantomjs"), rounds=4, pages=20)
+    made_up.write(tmp_path / "run", study, World(even(study)))
+    fetches, trials = load(tmp_path / "run")
+    assert summary.different_pages(fetches).empty
+    place = {"arm": "main", "client": "requests", "mode": "threads", "round": 2, "page": 7}
+    row = (fetches[list(place)] == pd.Series(place)).all(axis=1)
+    assert row.sum() == 1
+    fetches.loc[row, column] = value
+    assert summary.different_pages(fetches).to_numpy().tolist() == [["main", "requests", 2, 7]]
+    rounds = summary.per_round(summary.per_trial(fetches, trials))
+    assert summary.speed_up(rounds, "requests", "processes").rounds == 3
+    assert summary.speed_up(rounds, "phantomjs", "threads").rounds == 4
+
+
+def test_a_page_that_one_mode_lacks_is_noticed(tmp_path: Path) -> None:
+    study = Study(clients=("requests",), rounds=1, pages=5)
+    made_up.write(tmp_path / "run", study, WORLD)
+    fetches, _ = load(tmp_path / "run")
+    main = fetches[fetches["arm"] == "main"]
+    less = main.drop(main.index[(main["mode"] == "serial") & (main["page"] == 3)])
+    assert summary.different_pages(less)["page"].tolist() == [3]
+
+
+def test_pages_that_lead_elsewhere_each_time_are_no_difference(tmp_path: Path) -> None:
+    study = Study(clients=("requests",), rounds=1, pages=5)
+    made_up.write(tmp_path / "run", study, WORLD)
+    fetches, _ = load(tmp_path / "run")
+    asked = fetches.assign(
+        url="http://127.0.0.1/random",
+        planned_ms=float("nan"),
+        sha256=[f"{number:064d}" for number in range(len(fetches))],
+    )
+    assert summary.different_pages(asked[asked["arm"] == "main"]).empty
+
+
+def test_the_control_compares_threads_with_threads_of_the_same_round(tmp_path: Path) -> None:
+    study = Study(clients=("requests",), rounds=5, pages=30, repeats=3)
+    made_up.write(tmp_path / "run", study, WORLD)
+    fetches, trials = load(tmp_path / "run")
+    rows = summary.per_trial(fetches, trials)
+    alike, first = summary.control(rows, "requests")
+    assert alike.rounds == first.rounds == 5
+    assert alike.ci99 is not None
+    assert alike.ci95 is not None
+    assert alike.ci99[0] < alike.ci95[0] < alike.ci95[1] < alike.ci99[1]
+    threads = rows[rows["mode"] == "threads"].pivot(
+        index="round", columns="repeat", values="total_s"
+    )
+    expected = np.exp(np.log(threads[1] / threads[2]).mean())
+    assert alike.value == pytest.approx(expected)
+    assert summary.control(rows[rows["repeat"] == 1], "requests")[0].rounds == 0
+
+
+def test_the_ceiling_is_what_perfect_workers_would_do() -> None:
+    seconds = [1.0, 1.0, 1.0, 3.0]
+    fetches = pd.DataFrame(
+        {
+            "arm": "main", "client": "requests", "mode": "serial", "round": 1,
+            "page": range(1, 5), "fetch_s": seconds,
+        }
+    )  # fmt: skip
+    assert summary.ceiling(fetches, "requests", 2, 1).value == pytest.approx(6 / 4)
+    assert summary.ceiling(fetches, "requests", 2, 2).value == pytest.approx(6 / 4)
+    assert summary.ceiling(fetches, "requests", 2, 4).value == pytest.approx(1)
+    assert summary.ceiling(fetches, "requests", 9, 1).value == pytest.approx(6 / 3)
+    assert summary.ceiling(fetches, "chrome", 2, 1).rounds == 0
 
 
 def test_2018_stands_beside_every_browser() -> None:
