@@ -50,6 +50,7 @@ def timed(function: Callable[[Item], Result]) -> Callable[[Item], tuple[float, R
     """The article's decorator as it warns of: the wrapper does not say whom it wraps."""
 
     def wrapper(item: Item) -> tuple[float, Result]:
+        """The function, timed."""
         start = time.perf_counter()
         result = function(item)
         return time.perf_counter() - start, result

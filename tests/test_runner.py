@@ -3,12 +3,14 @@
 import json
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from experiment import load, records
+from experiment.machine import cores
 from tests.conftest import Copy, need
 from tests.servers import Server
 
@@ -33,10 +35,12 @@ def test_a_study_is_measured_once(copy: Copy) -> None:
     assert first.returncode == 0, first.stderr
     folder = copy.path / "data" / "small"
     fetches, trials = load(folder)
-    assert len(trials) == 2 * (1 + 3 + 3)
-    assert len(fetches) == 6 * len(trials)
     assert fetches["error"].isna().all()
     assert (trials["state"] == "ok").all()
+    _check_controls(fetches, trials)
+    fetches, trials = fetches[fetches["arm"] == "main"], trials[trials["arm"] == "main"]
+    assert len(trials) == 2 * (1 + 3 + 3)
+    assert len(fetches) == 6 * len(trials)
     _check_times(fetches, trials)
     _check_same_work(fetches)
     texts = {path: path.read_bytes() for path in folder.glob("*.csv")}
@@ -44,6 +48,25 @@ def test_a_study_is_measured_once(copy: Copy) -> None:
     assert again.returncode == 0
     assert {path: path.read_bytes() for path in folder.glob("*.csv")} == texts
     copy.assert_nothing_left()
+
+
+def _check_controls(fetches: pd.DataFrame, trials: pd.DataFrame) -> None:
+    """Every control once a round in each mode, beside the others in one random order."""
+    rows = trials.set_index(["arm", "mode"]).sort_index()
+    assert rows.groupby("arm").size().to_dict() == {
+        "main": 14, "no_latency": 6, "startup": 4, **({"cpu": 6} if cores() > 1 else {})
+    }  # fmt: skip
+    assert set(rows.loc["startup"].index) == {"threads", "processes"}
+    assert (rows.loc["startup", "pool_size"] == 10).all()
+    refused = rows.loc["startup", "pickling_error"].notna()
+    assert refused["processes"].all()
+    assert not refused["threads"].any()
+    assert trials.groupby("round")["position"].apply(sorted).map(len).eq(len(trials) / 2).all()
+    assert set(fetches["arm"]) == {"main", "no_latency"}
+    mean_s = fetches.groupby(["arm", "mode"])["fetch_s"].mean()
+    assert mean_s["no_latency", "serial"] < mean_s["main", "serial"]
+    assert rows.loc["startup", "python_pss_mb"].gt(1).all() or sys.platform != "linux"
+    assert rows.loc["startup", "span_s"].isna().all()
 
 
 def _check_times(fetches: pd.DataFrame, trials: pd.DataFrame) -> None:
@@ -71,8 +94,11 @@ def test_the_order_is_random_but_the_seed_decides_it() -> None:
     from experiment.study import Study
 
     study = Study(rounds=9, repeats=3)
-    orders = [[(k.client, k.mode, k.repeat) for k in _keys(study, n)] for n in range(1, 10)]
-    assert orders == [[(k.client, k.mode, k.repeat) for k in _keys(study, n)] for n in range(1, 10)]
+    orders, again = (
+        [[(k.arm, str(k.client), k.mode, k.repeat) for k in _keys(study, n)] for n in range(1, 10)]
+        for _ in range(2)
+    )
+    assert orders == again
     assert len({tuple(order) for order in orders}) > 7
     assert all(sorted(order) == sorted(orders[0]) for order in orders)
 
@@ -85,7 +111,7 @@ def test_any_server_and_any_list_can_be_the_source(copy: Copy, server: Server) -
     assert ended.returncode == 0, ended.stderr
     fetches, trials = load(copy.path / "data" / "asked")
     assert fetches["error"].isna().all()
-    assert set(trials["client"]) == {"requests", "phantomjs"}
+    assert set(trials["client"].dropna()) == {"requests", "phantomjs"}
     assert (fetches["url"] == url).all()
     assert fetches["final_url"].nunique() == len(fetches)
     assert server.asked.count("/random?a=$HOME&b=c") >= len(fetches)
@@ -99,7 +125,8 @@ def test_any_server_and_any_list_can_be_the_source(copy: Copy, server: Server) -
     fetches, trials = load(copy.path / "data" / "listed")
     assert list(fetches["url"][:4]) == [*pages, pages[0]]
     assert set(fetches["error"].dropna()) == {"http 404"}
-    assert list(trials["failed"]) == [1, 1, 1]
+    assert list(trials.loc[trials["arm"] == "main", "failed"]) == [1, 1, 1]
+    assert "no_latency" not in set(trials["arm"])
 
 
 def test_firefox_fetches_from_the_embedded_origin(copy: Copy) -> None:
@@ -180,7 +207,7 @@ def _forget_round(folder: Path, number: int) -> None:
 
 def test_two_studies_at_once_are_refused(copy: Copy) -> None:
     first = copy.start("python", "-m", "experiment", *SMALL, "--rounds", "20", "--run", "first")
-    lock = copy.temporary / f"threads-or-processes-{os.getuid()}.lock"
+    lock = copy.temporary / "threads-or-processes.lock"
     from tests.conftest import eventually
 
     assert eventually(lambda: (copy.path / "data" / "first" / "run.json").exists(), 30)
