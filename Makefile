@@ -34,13 +34,13 @@ RUN_PYTHON := $(ENVIRONMENT)/bin/python
 READY := $(ENVIRONMENT)/.threads-or-processes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report quick test lock clean
+.PHONY: help setup report quick test test-calibration lock clean
 
 help: ## say what can be done
 	@echo "usage: make TARGET [VARIABLE=value ...]"
 	@echo
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1 \2/' \
-	  | while read -r name words; do printf '  %-8s %s\n' "$$name" "$$words"; done
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1 \2/' \
+	  | while read -r name words; do printf '  %-17s %s\n' "$$name" "$$words"; done
 	@echo
 	@echo "variables of report and quick, with their defaults:"
 	@echo
@@ -60,6 +60,9 @@ test: $(READY) ## run every check and test
 	@$(ENVIRONMENT)/bin/ruff format --check
 	@$(ENVIRONMENT)/bin/mypy
 	@$(RUN_PYTHON) -m pytest
+
+test-calibration: $(READY) ## simulate every case of the verdict rules (a quarter of an hour)
+	@$(RUN_PYTHON) -m pytest -m calibration -q
 
 lock: ## pin the newest packages that fit pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --group development \

@@ -94,8 +94,11 @@ def _verdicts(folder: Path, json: bool) -> None:
     from experiment import claims, records, verdicts
 
     run, rows = records.read_run(folder), records.load(folder)
-    judged = claims.judge(claims.evidence(run, *rows))
+    seen = claims.evidence(run, *rows)
+    judged, beware = claims.judge(seen), verdicts.beware(seen, *rows).replace("**", "")
     print(dumps(claims.rows(judged), indent=2) if json else verdicts.text(judged))
+    if beware:
+        print(f"\n{beware}", file=sys.stderr if json else sys.stdout)
 
 
 def _shown(path: Any) -> str:

@@ -31,7 +31,6 @@ from experiment.study import ClientName, Mode, Study
 from experiment.summary import ENOUGH_ROUNDS, Estimate
 
 PARALLEL: tuple[Mode, ...] = ("threads", "processes")
-BOTH = "threads, processes"
 WORKERS_2018 = 10
 
 
@@ -55,8 +54,7 @@ class Cell:
     @property
     def words(self) -> str:
         """Of which client and mode it is, and what was measured."""
-        mode = None if self.mode == BOTH else self.mode
-        who = ", ".join(filter(None, [self.client, mode]))
+        who = ", ".join(filter(None, [self.client, self.mode]))
         return ": ".join(filter(None, [who, self.quantity]))
 
 
@@ -88,9 +86,14 @@ def _listed(cells: Sequence[Cell]) -> str:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a run has to say: its rounds by arm, and what measured them."""
+    """What a run has to say: its main fetches and trials, its rounds by arm, what measured it.
+
+    `fetches` are those that count; `trials` are all of the main arm.
+    """
 
     run: Run
+    fetches: pd.DataFrame
+    trials: pd.DataFrame
     main: pd.DataFrame
     no_latency: pd.DataFrame
     cpu: pd.DataFrame
@@ -108,12 +111,12 @@ class Evidence:
 
 
 def evidence(run: Run, fetches: pd.DataFrame, trials: pd.DataFrame) -> Evidence:
-    """The rounds of each arm."""
-    main, no_latency, cpu, startup = (
-        summary.per_round(summary.per_trial(fetches, trials, arm))
-        for arm in ("main", "no_latency", "cpu", "startup")
+    """The main trials with their fetches, and the rounds of each arm."""
+    main, *controls = (
+        summary.per_trial(fetches, trials, arm) for arm in ("main", "no_latency", "cpu", "startup")
     )
-    return Evidence(run, main, no_latency, cpu, startup)
+    counting, rounds = summary.that_count(fetches, main), summary.per_round(main)
+    return Evidence(run, counting, main, rounds, *map(summary.per_round, controls))
 
 
 def judge(seen: Evidence) -> list[Judged]:
@@ -145,7 +148,7 @@ def _row(claim: Judged, cell: Cell) -> dict[str, Any]:
 
 
 def _guarded(
-    found: Estimate, judged: Callable[[Estimate], Ruling], lacking: str, unless: str
+    found: Estimate, rule: Callable[[Estimate], Ruling], lacking: str, unless: str
 ) -> Ruling:
     """The ruling, unless something was not measured, does not apply, or has too few rounds."""
     if lacking:
@@ -155,7 +158,7 @@ def _guarded(
     if not found.enough:
         count = f"{found.rounds} complete round{'' if found.rounds == 1 else 's'}"
         return Ruling("too few rounds", f"{count}; it takes {ENOUGH_ROUNDS}")
-    return judged(found)
+    return rule(found)
 
 
 def _lacking(study: Study, *modes: Mode) -> str:
@@ -174,15 +177,26 @@ def _not_ten(study: Study) -> str:
     return f"the claim is about {WORKERS_2018} workers, and this study has {study.pool_size}"
 
 
+def _alone(study: Study) -> str:
+    """The premise of claims about fetches that run at the same time."""
+    return "a pool of one worker fetches nothing in parallel" if study.pool_size == 1 else ""
+
+
+def _no_wait(study: Study) -> str:
+    """The premise of claims about what a pool gains while others wait."""
+    return "" if study.latency else "this study has no latency"
+
+
 def _sooner(seen: Evidence, client: ClientName, times: float) -> Cell:
     found, rule = summary.speed_up(seen.main, client, "threads"), roughly(times)
     lacking = _lacking(seen.study, "serial", "threads")
-    ruling = _guarded(found, rule.judge, lacking, _not_ten(seen.study))
+    unless = _not_ten(seen.study) or _no_wait(seen.study)
+    ruling = _guarded(found, rule.judge, lacking, unless)
     then = summary.in_2018(client, "threads", "speedup_vs_serial")
     return Cell(client, "threads", "speed-up", ruling, found, rule.zone, then)
 
 
-def _slower(seen: Evidence, client: ClientName, mode: Mode, rule: Rule, unless: str = "") -> Cell:
+def _slower(seen: Evidence, client: ClientName, mode: Mode, rule: Rule, unless: str) -> Cell:
     found = summary.slow_down(seen.main, client, mode)
     ruling = _guarded(found, rule.judge, _lacking(seen.study, "serial", mode), unless)
     then = summary.in_2018(client, mode, "fetch_mean_ratio_vs_serial")
@@ -206,7 +220,7 @@ def _selenium_4x(seen: Evidence) -> Iterator[Cell]:
 def _fetch_slower(seen: Evidence) -> Iterator[Cell]:
     for client in seen.study.clients:
         for mode in PARALLEL:
-            yield _slower(seen, client, mode, MORE_THAN_ONE)
+            yield _slower(seen, client, mode, MORE_THAN_ONE, _alone(seen.study))
 
 
 def _selenium_twice(seen: Evidence) -> Iterator[Cell]:
@@ -225,6 +239,7 @@ def _contention(seen: Evidence) -> Iterator[Cell]:
         found = summary.start_share(seen.main, client, "threads")
         clear = slower.ci95 is not None and slower.ci95[0] > 1
         unless = "" if clear or not slower.enough else "its fetches are not clearly slower"
+        unless = _alone(seen.study) or unless
         lacking = _lacking(seen.study, "serial", "threads")
         ruling = _guarded(found, MORE_THAN_HALF.judge, lacking, unless)
         yield Cell(client, "threads", quantity, ruling, found, MORE_THAN_HALF.zone)
@@ -247,9 +262,10 @@ def _no_difference(seen: Evidence) -> Iterator[Cell]:
     for client in seen.study.clients:
         pair = [(client, mode) for mode in PARALLEL]
         found = summary.ratio(*(summary.of_cell(seen.main, *cell, "total_s") for cell in pair))
-        ruling = _guarded(found, NO_DIFFERENCE.judge, _lacking(seen.study, *PARALLEL), "")
+        lacking = _lacking(seen.study, *PARALLEL)
+        ruling = _guarded(found, NO_DIFFERENCE.judge, lacking, _alone(seen.study))
         then = _ratio_2018(pair, "total_s")
-        yield Cell(client, BOTH, quantity, ruling, found, zone, then)
+        yield Cell(client, None, quantity, ruling, found, zone, then)
 
 
 def _ratio_2018(pair: Sequence[tuple[str, str]], column: str) -> float:
@@ -281,17 +297,18 @@ def _latency(seen: Evidence) -> Iterator[Cell]:
         for rounds in (seen.main, seen.no_latency)
     )
     found = summary.ratio(faster, control)
-    lacking = _lacking(study, "serial", "threads")
-    if study.source != "embedded":
-        lacking = "its control needs the embedded origin"
     if "requests" not in study.clients:
         lacking = "the study has no requests"
-    unless = "" if study.latency else "this study has no latency"
-    ruling = _guarded(found, MORE_THAN_ONE.judge, lacking, unless)
+    elif study.source != "embedded":
+        lacking = "its control needs the embedded origin"
+    else:
+        lacking = _lacking(study, "serial", "threads")
+    ruling = _guarded(found, MORE_THAN_ONE.judge, lacking, _no_wait(study) or _alone(study))
     yield Cell("requests", "threads", quantity, ruling, found, MORE_THAN_ONE.zone)
 
 
-def _pools(seen: Evidence, column: str, quantity: str) -> Cell:
+def _pools(seen: Evidence, column: str, what: str) -> Cell:
+    quantity = f"{what}, processes ({seen.run.machine.start_method}) / threads"
     processes, threads = (
         summary.of_cell(seen.startup, "", mode, column) for mode in ("processes", "threads")
     )
@@ -300,15 +317,15 @@ def _pools(seen: Evidence, column: str, quantity: str) -> Cell:
     if len(processes) and processes.isna().all():
         lacking = "this system does not tell it"
     ruling = _guarded(found, MORE_THAN_ONE.judge, lacking, "")
-    return Cell(None, BOTH, quantity, ruling, found, MORE_THAN_ONE.zone)
+    return Cell(None, None, quantity, ruling, found, MORE_THAN_ONE.zone)
 
 
 def _memory(seen: Evidence) -> Iterator[Cell]:
-    yield _pools(seen, "python_pss_mb", "memory, processes / threads")
+    yield _pools(seen, "python_pss_mb", "memory")
 
 
 def _start_up(seen: Evidence) -> Iterator[Cell]:
-    yield _pools(seen, "startup_s", "time until ready, processes / threads")
+    yield _pools(seen, "startup_s", "time until ready")
 
 
 def _pickling(seen: Evidence) -> Iterator[Cell]:
@@ -350,16 +367,16 @@ CLAIMS: dict[str, tuple[str, Callable[[Evidence], Iterator[Cell]]]] = {
 """The claims by their names, in the article's words made short, each with what judges it."""
 
 NOT_JUDGED = {
-    "all this is done without any overhead": (
+    "this is all done without any overhead": (
         "no amount of overhead is named that could be judged; fetch times, start-up and memory are"
     ),
-    "ThreadPool is really easy, at least as easy as Pool": (
-        "ease is no measurement; that the interfaces are the same is judged"
+    "is really easy, or at least as easy as using the multiprocessing.pool.Pool interface": (
+        "said of ThreadPool; ease is no measurement, but that the interfaces are the same is judged"
     ),
-    "the GIL makes Python simpler to implement and single-threaded programs faster": (
-        "it would take another Python to compare with"
+    "can increase the execution speed of single-threaded programs": (
+        "said of the GIL; it would take another Python to compare with"
     ),
-    "performance details depend on your application": (
+    "the exact performance details are likely to depend on your specific application": (
         "true of any measurement; other pools, clients and pages can be tried"
     ),
 }

@@ -29,7 +29,7 @@ def nothing() -> None:
 def import_clients() -> None:
     """Import the article's two packages, as a worker does that fetches pages."""
     import requests  # noqa: F401
-    import selenium.webdriver  # noqa: F401
+    from selenium.webdriver.remote.webdriver import WebDriver  # noqa: F401, put off by webdriver
 
 
 def square(count: int) -> tuple[float, float]:

@@ -37,8 +37,14 @@ def describe(study: Study) -> Machine:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    """The cores that this process may use, a container's limit included."""
+    if sys.platform != "linux":
+        return os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0))
+    with suppress(OSError, ValueError):  # no such file, or no limit: "max 100000"
+        quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
+        return max(1, min(allowed, quota // period))
+    return allowed
 
 
 def commit() -> str | None:
@@ -62,16 +68,15 @@ def busy_share(seconds: float) -> float:
 
 
 def pss_mb(processes: Iterable[psutil.Process]) -> float | None:
-    """Memory (MB) of processes, what they share counted once; None where Linux does not tell."""
-    if sys.platform != "linux":
-        return None
-    return sum(_pss_kb(process.pid) for process in processes) * 1024 / 1e6
+    """Memory (MB) of processes, what they share counted once; None where it is not told."""
+    seen = [_pss_kb(process.pid) for process in processes]
+    return sum(seen) * 1024 / 1e6 if any(seen) else None
 
 
 def _pss_kb(pid: int) -> int:
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:  # it has ended meanwhile
+    except OSError:  # it has ended meanwhile, or this is no Linux
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 

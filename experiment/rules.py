@@ -110,7 +110,7 @@ MORE_THAN_ONE = Rule(Zone("more than 1", 1, 1, INFINITE), _more_than_one)
 MORE_THAN_TWO = Rule(Zone("more than 2", 2, 2, INFINITE), _more_than_two)
 NO_DIFFERENCE = Rule(Zone("the same", 1, 1 / ALIKE, ALIKE), _alike)
 MORE_THAN_HALF = Rule(Zone("more than half", 0.5, 0.5, INFINITE), _more_than_half)
-NO_GAIN, GAIN = Zone("no more than 1", 1, 0, ALIKE), Zone("more than 1", 1, ALIKE, INFINITE)
+NO_GAIN, GAIN = Zone("less than 1.1", 1, 0, ALIKE), Zone("more than 1.1", 1, ALIKE, INFINITE)
 """What the CPU-bound work must show of threads and of processes."""
 
 

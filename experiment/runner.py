@@ -29,7 +29,7 @@ LISTEN_S = 0.5
 
 TYPICAL_FETCH_S = {"requests": 0.25, "phantomjs": 0.8, "chrome": 1.2, "firefox": 4.0}
 TYPICAL_SPEED_UP = 4
-TYPICAL_OVERHEAD_S = 1.5
+TYPICAL_OVERHEAD_S, TYPICAL_CONNECTION_S = 1.5, 0.02
 """Rough figures for the first guess of the time left; nothing else depends on them."""
 
 Sources = dict[Arm, sources.Source]
@@ -130,6 +130,8 @@ def _alone() -> Iterator[None]:
             "run: another study is being measured on this machine, and two would spoil each other; "
             "wait until it has ended"
         ) from None
+    except OSError as error:
+        raise UserError(f"run: the lock {path} cannot be used: {error.strerror}") from None
     try:
         yield
     finally:
@@ -248,8 +250,10 @@ def _words(key: Key) -> str:
 
 def _guess_s(study: Study, key: Key) -> float:
     """Roughly how long a trial takes, for the progress bar."""
-    if key.arm != "main" or key.client is None:
+    if key.client is None:
         return 2 * TYPICAL_OVERHEAD_S
+    if key.arm == "no_latency":
+        return TYPICAL_OVERHEAD_S + study.pages * TYPICAL_CONNECTION_S
     fetches_s = study.pages * TYPICAL_FETCH_S[key.client]
     return TYPICAL_OVERHEAD_S + fetches_s / min(key.pool_size, TYPICAL_SPEED_UP)
 

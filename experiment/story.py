@@ -63,7 +63,7 @@ def _slower(ruling: Ruling) -> str:
         "holds": ": slower",
         "weaker": f": slower, but {ruling.reason}",
         "does not hold": ": not slower",
-        "inconclusive": ": no clear difference",
+        "inconclusive": ": whether that is slower is open",
     }
     return words.get(ruling.verdict, "")
 
@@ -74,8 +74,7 @@ def _cells(judged: Sequence[Judged], name: str) -> Sequence[Cell]:
 
 def distribution_read(fetches: pd.DataFrame, study: Study) -> str:
     """What figure 3 shows: the median and the slowest twentieth of the fetches."""
-    good = fetches[(fetches["arm"] == "main") & fetches["error"].isna()]
-    seconds = {cell: rows["fetch_s"] for cell, rows in good.groupby(["client", "mode"])}
+    seconds = {cell: rows["fetch_s"] for cell, rows in fetches.groupby(["client", "mode"])}
     lines = []
     for client in study.clients:
         parts = [
@@ -84,6 +83,8 @@ def distribution_read(fetches: pd.DataFrame, study: Study) -> str:
             if (own := seconds.get((client, mode))) is not None
         ]
         lines += [f"- {client}: {', '.join(parts)}."] if parts else []
+    if not lines:
+        return "No trial was complete."
     return "Half of the fetches, and 95 % of them, were done within\n\n" + "\n".join(lines)
 
 
@@ -131,7 +132,7 @@ def swim_lanes_read(rounds: pd.DataFrame, study: Study) -> str:
     return "\n".join(lines) or "No parallel trial was complete."
 
 
-def losses(rounds: pd.DataFrame, study: Study) -> list[tuple[str, str]]:
+def compared(rounds: pd.DataFrame, study: Study) -> list[tuple[str, str]]:
     """The clients and modes of figure 5: those that have a speed-up."""
     return [
         cell
@@ -143,24 +144,22 @@ def losses(rounds: pd.DataFrame, study: Study) -> list[tuple[str, str]]:
 def losses_read(rounds: pd.DataFrame, study: Study) -> str:
     """What figure 5 shows: the factors by which the ideal shrinks."""
     lines = []
-    for client, mode in losses(rounds, study):
+    for client, mode in compared(rounds, study):
         size, left, measured = summary.losses(rounds, client, mode)
         slower = left / measured
         lines.append(
             f"- {client}, {mode}: of {digits(size)} times, idle workers leave {digits(left)}; "
-            f"fetches that are {digits(slower)} times as long leave {digits(measured)}."
+            f"fetches that take {digits(slower)} times as long leave {digits(measured)}."
         )
     return "\n".join(lines) or NOTHING_TO_COMPARE
 
 
-def against_each_other(
-    rounds: pd.DataFrame, per_trial: pd.DataFrame, study: Study
-) -> list[tuple[str, Estimate, bool]]:
+def against_each_other(seen: Evidence) -> list[tuple[str, Estimate, bool]]:
     """The lines of figure 7: label, ratio, and whether it is the A/A control."""
     lines: list[tuple[str, Estimate, bool]] = []
-    for client in study.clients:
-        totals = (summary.of_cell(rounds, client, mode, "total_s") for mode in PARALLEL)
-        alike, first = summary.control(per_trial, client)
+    for client in seen.study.clients:
+        totals = (summary.of_cell(seen.main, client, mode, "total_s") for mode in PARALLEL)
+        alike, first = summary.control(seen.trials, client)
         middle = ", median repeats" if alike.rounds else ""
         lines += [
             (f"{client}: threads / processes{middle}", summary.ratio(*totals), False),
@@ -226,7 +225,7 @@ def _phases_read(rounds: pd.DataFrame, cell: Cell) -> str:
     if cell.ruling.verdict not in ends or cell.estimate is None:
         return f"{said} ({cell.ruling.verdict})."
     if cell.ruling.verdict == "not applicable":
-        return f"{said}, so there is nothing to explain: {cell.ruling.reason}."
+        return f"{said}. How much of it is the start is not judged: {cell.ruling.reason}."
     share = f"{percent(cell.estimate.value)}{_percents(cell.estimate.ci95)}"
     return f"{said}, {share} of it in the start of the browser{ends[cell.ruling.verdict]}."
 
@@ -241,11 +240,12 @@ def _signed(seconds: float) -> str:
 
 def controls(seen: Evidence) -> pd.DataFrame:
     """What the controls measured, means of the rounds, by mode."""
+    pool = "-" if seen.startup.empty else seen.startup["pool_size"].max()
     rows = {
         f"CPU-bound work on {seen.run.machine.cores} cores (s)": (seen.cpu, "", "total_s", 1),
         "all pages, without latency (s)": (seen.no_latency, "requests", "total_s", 1),
-        "pool of 10 ready after (ms)": (seen.startup, "", "startup_s", 1000),
-        "memory of the ready pool of 10 (MB)": (seen.startup, "", "python_pss_mb", 1),
+        f"pool of {pool} ready after (ms)": (seen.startup, "", "startup_s", 1000),
+        f"memory of the ready pool of {pool} (MB)": (seen.startup, "", "python_pss_mb", 1),
     }
     cells = {
         name: [
@@ -257,16 +257,14 @@ def controls(seen: Evidence) -> pd.DataFrame:
     return pd.DataFrame.from_dict(cells, orient="index", columns=list(MODES))
 
 
-def controls_read(seen: Evidence, judged: Sequence[Judged]) -> str:
+def controls_read(judged: Sequence[Judged]) -> str:
     """What the controls say: the verdicts of the claims that need them."""
-    lines = [
+    return "\n".join(
         f"- *{claim.words}*: {_control_read(cell)}."
         for claim in judged
         if claim.id in CONTROLLED
         for cell in claim.cells
-    ]
-    started = f"Processes were started by *{seen.run.machine.start_method}*."
-    return "\n".join([*lines, "", started])
+    )
 
 
 def _control_read(cell: Cell) -> str:
@@ -282,14 +280,17 @@ def left_out(fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
     """What went wrong and does not count."""
     failed = fetches["error"].dropna().value_counts()
     died = trials.loc[trials["state"] == "failed", "reason"].value_counts()
+    refused = len(summary.different_pages(fetches).drop_duplicates(["arm", "client", "round"]))
+    also = f" Rounds refused, since their pages differ by mode: {refused}." if refused else ""
     if failed.empty and died.empty:
-        return f"All {len(trials)} trials were complete: no fetch of {len(fetches):,} failed."
+        return f"All {len(trials)} trials were complete: no fetch of {len(fetches):,} failed.{also}"
     touched = trials[(trials["state"] == "failed") | (trials["failed"] > 0)]
     causes = [f"{html.escape(str(name))} {count}" for name, count in failed.items()]
     ends = [f"{html.escape(str(name))} {count}" for name, count in died.items()]
     return (
         f"{len(touched)} of {len(trials)} trials were not complete and do not count. "
         f"Failed fetches: {', '.join(causes) or 'none'}. Ended trials: {', '.join(ends) or 'none'}."
+        f"{also}"
     )
 
 
@@ -316,6 +317,8 @@ def pages_said(fetches: pd.DataFrame, study: Study, listed: int | None) -> str:
 def _asked_said(fetches: pd.DataFrame, study: Study) -> str:
     address, different = html.escape(study.source), fetches["final_url"].nunique()
     said = f"Every fetch asked <code>{address}</code> and followed where it led"
+    if different == 0:
+        return f"{said}; none arrived."
     if different == 1:
         return f"{said}: always the same page, so the intervals hold for this page only."
     return f"{said}: {different} different pages, so the pages differ by mode and round."

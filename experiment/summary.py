@@ -258,14 +258,21 @@ def _of_repeat(trials: pd.DataFrame, client: str, mode: str, repeat: int) -> "pd
     return of_cell(rows, client, mode, "total_s")
 
 
+def that_count(fetches: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """The fetches of the trials that are complete; `trials` are those of `per_trial`."""
+    key = ["arm", *TRIAL]
+    complete = pd.MultiIndex.from_frame(trials.loc[trials["complete"], key])
+    return fetches[pd.MultiIndex.from_frame(fetches[key]).isin(complete)]
+
+
 def ceiling(fetches: pd.DataFrame, client: str, pool_size: int, chunk: int) -> Estimate:
-    """The speed-up that perfect workers would have: no fetch slower than in serial, none late.
+    """The speed-up that workers would have whose fetches took just as long as in serial.
 
     The serial fetches of each round are handed out in their order, `chunk` at a time, to
     whichever worker is free first.
     """
-    place = (fetches["arm"] == "main") & (fetches["client"] == client)
-    serial = fetches[place & (fetches["mode"] == "serial")].sort_values(["round", "page"])
+    place = (fetches["client"] == client) & (fetches["mode"] == "serial")
+    serial = fetches[place].sort_values(["round", "page"])
     groups = serial.groupby("round")["fetch_s"]
     chunks = serial.groupby([serial["round"], (groups.cumcount() // chunk).rename("chunk")])
     ends = chunks["fetch_s"].sum().groupby("round").agg(_last_end, pool_size)
@@ -294,7 +301,7 @@ def delay_error(fetches: pd.DataFrame) -> pd.DataFrame:
     `origin_ms` less `planned_ms` is how late the origin was; the fetch less `origin_ms` is what
     client and harness took.
     """
-    told = fetches[fetches["arm"] == "main"].dropna(subset=["origin_ms", "planned_ms"])
+    told = fetches.dropna(subset=["origin_ms", "planned_ms"])
     late = told["origin_ms"] - told["planned_ms"]
     above = told["fetch_s"] * 1000 - told["origin_ms"]
     groups = told.assign(late=late, above=above).groupby(["client", "mode"])

@@ -9,8 +9,8 @@ import pandas as pd
 from experiment import summary
 from experiment.claims import PARALLEL, Cell, Evidence, Judged
 from experiment.rules import Verdict
-from experiment.study import Study, library_chunk_size
-from experiment.summary import Estimate, digits, percent
+from experiment.study import Study, as_words, library_chunk_size
+from experiment.summary import digits, percent
 
 BUSY, BUSY_TRIALS = 0.10, 0.10
 """Use of the CPU by others, and the share of trials that met it, above which a run is doubtful."""
@@ -20,7 +20,7 @@ TALLY: dict[Verdict, tuple[str, str]] = {
     "stronger": ("is stronger than claimed", "are stronger than claimed"),
     "weaker": ("is weaker than claimed", "are weaker than claimed"),
     "does not hold": ("does not hold", "do not hold"),
-    "mixed": ("holds in part", "hold in part"),
+    "mixed": ("is mixed", "are mixed"),
     "inconclusive": ("is inconclusive", "are inconclusive"),
     "too few rounds": ("has too few rounds", "have too few rounds"),
     "not applicable": ("is not applicable", "are not applicable"),
@@ -101,7 +101,7 @@ def _rounds_said(seen: Evidence) -> str:
     least, most = (int(cells.min()), int(cells.max())) if len(cells) else (0, 0)
     count = f"{most} complete round{'s' if most != 1 else ''}"
     if most >= summary.ENOUGH_ROUNDS:
-        few = f"{least} to {count}, fewer where trials were not complete" if least < most else count
+        few = f"{least} to {count}, fewer where trials do not count" if least < most else count
         return f"In brackets: 95 % intervals over {few}."
     more = " (`ROUNDS=5`)" if seen.study.rounds < summary.ENOUGH_ROUNDS else ""
     return f"Only {count}: too few to judge by; it takes {summary.ENOUGH_ROUNDS}{more}."
@@ -109,7 +109,7 @@ def _rounds_said(seen: Evidence) -> str:
 
 def beware(seen: Evidence, fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
     """What makes the figures doubtful, or is unlike the article: a paragraph each."""
-    controls = [_control_said(fetches, trials, client) for client in seen.study.clients]
+    controls = [_control_said(seen, client) for client in seen.study.clients]
     said = [_busy_said(trials), *controls, _refused_said(fetches), _unlike_2018(seen.study)]
     return "\n\n".join(filter(None, said))
 
@@ -125,9 +125,9 @@ def _busy_said(trials: pd.DataFrame) -> str:
     )
 
 
-def _control_said(fetches: pd.DataFrame, trials: pd.DataFrame, client: str) -> str:
+def _control_said(seen: Evidence, client: str) -> str:
     """Whether threads differ from threads, which only a disturbance can make them."""
-    alike, _ = summary.control(summary.per_trial(fetches, trials), client)
+    alike, _ = summary.control(seen.trials, client)
     if not alike.enough or alike.ci99 is None or alike.ci99[0] <= 1 <= alike.ci99[1]:
         return ""
     return (
@@ -161,13 +161,15 @@ def _few(pages: "pd.Series[int]") -> str:
 
 def _unlike_2018(study: Study) -> str:
     """What of this study differs from the article's, whose figures stand beside it."""
+    article = Study(clients=("requests", "phantomjs"))
     unlike = [
-        f"{words} {getattr(study, name)}, not {there}"
-        for name, there, words in (("pool_size", 10, "workers:"), ("pages", 100, "pages:"))
-        if getattr(study, name) != there
+        f"{name} {as_words(getattr(study, name))}, not {as_words(getattr(article, name))}"
+        for name in ("pool_size", "pages", "latency", "tls", "chunk_size")
+        if getattr(study, name) != getattr(article, name)
     ]
-    if study.source != "embedded":
-        unlike.append("pages of another source")
+    unlike += ["pages of another source"] if study.source != "embedded" else []
+    others = [client for client in study.clients if client not in article.clients]
+    unlike += [f"{' and '.join(others)}, not phantomjs"] if others else []
     if not unlike:
         return ""
     return f"The figures of 2018 are of another experiment than this one ({'; '.join(unlike)})."
@@ -175,29 +177,29 @@ def _unlike_2018(study: Study) -> str:
 
 def table(judged: Sequence[Judged]) -> pd.DataFrame:
     """A row for each cell that a claim was judged by; the claim itself stands in its first row."""
-    return pd.DataFrame(
-        [
-            {
-                "the article says": claim.words if first else "",
-                "verdict": claim.ruling.verdict if first else "",
-                "measured": cell.words,
-                "value [95 %]": _value(cell.found),
-                "2018": _then(claim, cell),
-                "in detail": _detail(claim, cell),
-            }
-            for claim in judged
-            for first, cell in ((cell is claim.cells[0], cell) for cell in claim.cells)
-        ]
-    )
+    return pd.DataFrame([row for claim in judged for row in _rows(claim)])
 
 
-def _detail(claim: Judged, cell: Cell) -> str:
-    own = "" if cell.ruling.verdict == claim.ruling.verdict else cell.ruling.verdict
-    return ": ".join(filter(None, [own, cell.ruling.reason]))
+def _rows(claim: Judged) -> list[dict[str, str]]:
+    verdict = claim.ruling.verdict
+    rows = [
+        {
+            "the article says": "",
+            "verdict": "",
+            "measured": cell.words,
+            "value [95 %]": _value(cell),
+            "2018": _then(claim, cell),
+            "in detail": _detail(cell, verdict),
+        }
+        for cell in claim.cells
+    ]
+    rows[0] |= {"the article says": claim.words, "verdict": verdict}
+    return rows
 
 
-def _value(found: Estimate | None) -> str:
-    return f"{digits(found.value)} {summary.brackets(found.ci95)}" if found else ""
+def _value(cell: Cell) -> str:
+    found = cell.found
+    return f"{digits(found.value)} {summary.brackets(found.ci95)}".strip() if found else ""
 
 
 def _then(claim: Judged, cell: Cell) -> str:
@@ -206,44 +208,50 @@ def _then(claim: Judged, cell: Cell) -> str:
     return "a guess" if claim.id == "contention" else "-"
 
 
+def _detail(cell: Cell, verdict: Verdict) -> str:
+    """The cell's own verdict where it is not the claim's, and why."""
+    own = "" if cell.ruling.verdict == verdict else cell.ruling.verdict
+    return ": ".join(filter(None, [own, cell.ruling.reason]))
+
+
 def text(judged: Sequence[Judged]) -> str:
-    """The same for a terminal: a line a cell, columns aligned."""
-    lines = [("claim", "measured", "value", "95 %", "2018", "verdict")]
-    for claim in judged:
-        for cell in claim.cells:
-            found = cell.estimate if cell.estimate and cell.estimate.rounds else None
-            value, interval = (
-                (digits(found.value), summary.brackets(found.ci95)) if found else ("", "")
-            )
-            verdict = ": ".join(filter(None, [cell.ruling.verdict, cell.ruling.reason]))
-            lines.append((claim.id, cell.words, value, interval, _then(claim, cell), verdict))
+    """The same for a terminal: a line a cell, columns aligned, the claim by its name."""
+    rows = table(judged)
+    names = [claim.id for claim in judged for _ in claim.cells]
+    shown = rows.assign(**{"the article says": names}).rename(columns={"the article says": "claim"})
+    lines = [list(shown.columns), *shown.to_numpy().tolist()]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rows = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-    return "\n".join([*rows, "", tally(judged)])
+    aligned = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    return "\n".join([*aligned, "", tally(judged)])
 
 
-def beside_2018(seen: Evidence, fetches: pd.DataFrame) -> str:
-    """Two facts that belong beside the figures of 2018, with what this run says of them."""
-    study, lines = seen.study, []
+def beside_2018(seen: Evidence) -> str:
+    """What belongs beside the figures of 2018, with what this run says of it."""
+    study, lines = seen.study, ["Beside the figures of 2018 belongs:", ""]
     own = study.chunk_size or library_chunk_size(study.pages, study.pool_size)
     ceilings = {
-        chunk: summary.ceiling(fetches, "requests", study.pool_size, chunk) for chunk in (own, 1)
+        chunk: summary.ceiling(seen.fetches, "requests", study.pool_size, chunk)
+        for chunk in (own, 1)
     }
     if ceilings[1].rounds:
-        parts = [f"{digits(most.value)} with chunks of {chunk}" for chunk, most in ceilings.items()]
+        parts = [f"{digits(most.value)} (chunks of {chunk})" for chunk, most in ceilings.items()]
         lines.append(
-            "- A pool hands out pages in chunks, and its last worker ends late. For the `requests` "
-            f"fetches of this run the speed-up can be at most {', '.join(parts)}."
+            "- A pool hands out pages in chunks, and some workers end before the last one. If the "
+            f"`requests` fetches of this run took just as long in a pool as in serial, it would be "
+            f"{' and '.join(parts)} times as fast."
         )
-    for client in seen.browsers:
-        without = summary.speed_up_without_start(seen.main, client, "threads")
-        if without.rounds:
-            lines.append(
-                "- In 2018 Selenium slept a whole second while its driver started, which a pool "
-                f"shares out at no cost. Without the start of the browser the speed-up of {client} "
-                f"in threads would be {without}."
-            )
-    return "\n".join(lines)
+    parts = [
+        f"{without} for {client}"
+        for client in seen.browsers
+        if (without := summary.speed_up_without_start(seen.main, client, "threads")).rounds
+    ]
+    if parts:
+        lines.append(
+            "- In 2018 Selenium slept a whole second while its driver started, which a pool shares "
+            "out at no cost. Without the start of the browser the speed-up in threads would be "
+            f"{' and '.join(parts)}."
+        )
+    return "\n".join(lines) if len(lines) > 2 else ""
 
 
 def not_judged(statements: dict[str, str]) -> str:

@@ -1,12 +1,14 @@
 """The controls, done for real in real pools."""
 
 import multiprocessing
+import subprocess
+import sys
 
 import pytest
 
 from experiment import controls
 from experiment.modes import workers
-from experiment.study import Mode, StartMethod
+from experiment.study import PROJECT, Mode, StartMethod
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])
@@ -36,6 +38,29 @@ def test_the_same_work_is_done_in_every_mode(
         below = len(multiprocessing.active_children())
     assert 0.02 < span_s < 20
     assert below == (size if mode == "processes" else 0)
+
+
+def test_all_squares_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+
+    def note(count: int) -> tuple[float, float]:
+        """Take down how much was asked for."""
+        done.append(count)
+        return float(len(done)), len(done) + 0.5
+
+    monkeypatch.setattr(controls, "square", note)
+    with workers("serial", 1, None, controls.nothing) as pool:
+        assert controls.square_all(pool, 3) == pytest.approx(11.5)
+    assert len(done) == 12
+    assert sum(done) == controls.SQUARES
+
+
+def test_a_starting_worker_imports_what_a_fetch_needs() -> None:
+    program = "import sys; from experiment.controls import *; import_clients(); print(*sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert {"requests", "selenium.webdriver.remote.webdriver"} <= set(ended.stdout.split())
 
 
 def test_both_pools_have_public_methods_to_compare() -> None:

@@ -22,8 +22,9 @@ MEASURING = {
     "origin",
     "supervisor",
     "tree",
+    "controls",
 }
-READING = {"summary", "story", "plots"}
+READING = {"summary", "rules", "claims", "verdicts", "story", "plots"}
 
 
 def imports(room: str) -> set[str]:
@@ -45,6 +46,8 @@ def test_the_wings_meet_in_the_records_only() -> None:
     for room in MEASURING | {"records", "study", "machine", "programs"}:
         assert not imports(room) & READING
     assert imports("records") & (MEASURING | READING) == set()
+    assert not imports("summary") & (READING - {"summary"})
+    assert not imports("claims") & {"verdicts", "story", "plots"}
     assert imports("modes") & {"clients", "browsers", "runner", "origin"} == set()
 
 
@@ -61,7 +64,7 @@ def test_nothing_heavy_is_loaded_where_it_is_not_needed() -> None:
     assert not loaded("import experiment") & {"selenium", "pandas", "requests", "aiohttp"}
     trial = loaded("import experiment.trial")
     assert not trial & {"selenium", "pandas", "matplotlib", "aiohttp", "scipy", "requests"}
-    reading = loaded("from experiment import records, story, plots")
+    reading = loaded("from experiment import records, verdicts, story, plots")
     assert not reading & {"selenium", "requests", "aiohttp"}
 
 

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from experiment import load
+from experiment.study import Study
+from tests import made_up
 from tests.conftest import Copy, need
+from tests.made_up import World, even
 
 SMALL = ("PAGES=6", "POOL_SIZE=3", "ROUNDS=3", "LATENCY=0.3")
 
@@ -59,11 +62,14 @@ def page(copy: Copy) -> Page:
     assert status == 0, err
     name = "pool_size-3_pages-6_rounds-3_latency-0.3"
     assert f"report:   reports/{name}.html" in out
-    for figure in ("1-fetch-times", "2-total-times", "4-swim-lanes", "6-browser-phases"):
+    for figure in (
+        "1-fetch-times", "2-total-times", "3-distribution", "4-swim-lanes", "5-where-it-goes",
+        "6-browser-phases", "7-threads-against-processes", "8-claims",
+    ):  # fmt: skip
         assert (copy.path / "figures" / name / f"{figure}.png").stat().st_size > 10_000
         assert "<svg" in (copy.path / "figures" / name / f"{figure}.svg").read_text()
     _, trials = load(copy.path / "data" / name)
-    assert len(trials) == 18
+    assert (trials["arm"] == "main").sum() == 18
     assert not list((copy.path / "reports").glob("*partial*"))
     rows = (copy.path / "data" / name / "fetches.csv").read_bytes()
     begun = time.monotonic()
@@ -85,10 +91,11 @@ def test_make_report_measures_draws_and_tells(page: Page) -> None:
     assert page.headings[1] == "The answer"
     assert page.headings[-1] == "Limits"
     assert "In brackets: 95 % intervals over 3 complete rounds." in text
-    assert "All 18 trials were complete: no fetch of 108 failed." in text
+    assert re.search(r"All 4\d trials were complete: no fetch of 162 failed.", text)
+    assert text.index("ThreadPool has the interface of Pool") < text.index("What was measured")
     assert "7.54" in text
     assert "3.93" in text
-    assert len(page.images) == 4
+    assert len(page.images) == 8
     assert all(str(image["alt"]).startswith("Figure ") for image in page.images)
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
     assert "nan" not in text.lower().split()
@@ -108,8 +115,8 @@ def test_papermill_alone_measures_from_any_folder(copy: Copy, tmp_path: Path) ->
     assert ended.returncode == 0, ended.stderr
     name = "pool_size-2_pages-5_rounds-1_clients-requests_tls-off_latency-0.1"
     fetches, trials = load(copy.path / "data" / name)
-    assert len(trials) == 3
-    assert len(fetches) == 15
+    assert (trials["arm"] == "main").sum() == 3
+    assert (fetches["arm"] == "main").sum() == 15
     notebook = json.loads((elsewhere / "out.ipynb").read_text())
     said = [
         "".join(output["data"]["text/markdown"])
@@ -118,6 +125,7 @@ def test_papermill_alone_measures_from_any_folder(copy: Copy, tmp_path: Path) ->
         if "text/markdown" in output.get("data", {})
     ]
     assert "2 threads were" in said[0]
+    assert "Of the article's 13 claims" in said[0]
     assert "Only 1 complete round" in said[0]
 
 
@@ -195,10 +203,86 @@ def test_make_says_what_the_system_lacks(copy: Copy, lacking: str, line: str) ->
 
 def test_the_committed_run_can_be_read_and_drawn_without_measuring(copy: Copy) -> None:
     fetches, trials = load(copy.path / "data" / "reference")
-    assert len(fetches) == 3_000
+    assert len(fetches) == 8_500
     assert (trials["state"] == "ok").all()
     before = {path: path.read_bytes() for path in (copy.path / "data" / "reference").iterdir()}
     status, out, err = make(copy, "report", "RUN=reference")
     assert status == 0, err
     assert "report:   reports/reference.html" in out
     assert {path: path.read_bytes() for path in before} == before
+
+
+STUDY = Study(clients=("requests", "phantomjs"), rounds=3, pages=20)
+ONE_CLIENT = Study(clients=("requests",), rounds=3, pages=20)
+ONE_ROUND = STUDY.model_copy(update={"rounds": 1, "repeats": 3})
+NO_PROCESSES = Study(
+    clients=("requests", "phantomjs"), modes=("serial", "threads"), rounds=3, pages=20
+)
+
+
+@pytest.mark.parametrize(
+    ("study", "world", "said", "unsaid"),
+    [
+        pytest.param(
+            STUDY, World(even(STUDY, threads=20.0)),
+            ["10 threads were 0.", "does not hold", "The two differ, processes were faster"],
+            ["The two perform the same"], id="threads slower than serial",
+        ),
+        pytest.param(
+            STUDY, World(even(STUDY), failing="phantomjs"),
+            ["phantomjs: no round was complete", "0 complete rounds; it takes 3", "browser 180"],
+            ["phantomjs: one fetch in"], id="no selenium",
+        ),
+        pytest.param(
+            ONE_ROUND, World(even(ONE_ROUND)),
+            ["Only 1 complete round: too few to judge by", "1 complete round; it takes 3"],
+            ["perform the same, less", "were faster", ": slower"], id="a single round",
+        ),
+        pytest.param(
+            ONE_CLIENT, World(even(ONE_CLIENT)),
+            ["the study has no browser", "This study has no browser."], ["phantomjs:"],
+            id="one client",
+        ),
+        pytest.param(
+            NO_PROCESSES, World(even(NO_PROCESSES)),
+            ["the study has no processes", "no complete rounds of both pools"],
+            ["10 processes were"], id="no processes",
+        ),
+    ],
+)  # fmt: skip
+def test_the_report_of_any_data_says_what_the_data_say(
+    copy: Copy, study: Study, world: World, said: list[str], unsaid: list[str]
+) -> None:
+    made_up.write(copy.path / "data" / "made-up", study, world)
+    before = (copy.path / "data" / "made-up" / "fetches.csv").read_bytes()
+    ended = copy.experiment("report", "--run", "made-up")
+    assert ended.returncode == 0, ended.stderr
+    assert (copy.path / "data" / "made-up" / "fetches.csv").read_bytes() == before
+    html = (copy.path / "reports" / "made-up.html").read_text()
+    page = Page(html)
+    text = re.sub(r"\s+", " ", "".join(page.words))
+    assert page.headings[:2] == ["Threads or processes?", "The answer"]
+    for words in said:
+        assert words in text, words
+    for words in unsaid:
+        assert words not in text, words
+    assert not {"nan", "nan,", "nan]", "None"} & set(text.split())
+    printed = copy.experiment("verdicts", "data/made-up")
+    assert printed.returncode == 0, printed.stderr
+    judged = json.loads(copy.experiment("verdicts", "data/made-up", "--json").stdout)
+    lines = printed.stdout.splitlines()[1 : 1 + len(judged)]
+    for row, line in zip(judged, lines, strict=True):
+        assert line.startswith(row["id"])
+        assert row["reason"] in line
+    shown = re.findall(r"<tr>\s*<td>([^<]+)</td>\s*<td>([^<]+)</td>", html)
+    claims = {row["id"]: row["claim_verdict"] for row in judged}
+    assert [verdict for _, verdict in shown] == list(claims.values())
+
+
+def test_the_verdicts_of_a_folder_without_a_run_are_refused(copy: Copy) -> None:
+    for arguments in (("no-such-run",), ("data",), ("data/reference", "--jason")):
+        ended = copy.experiment("verdicts", *arguments)
+        assert ended.returncode == 2
+        assert ended.stdout == ""
+        [line] = ended.stderr.splitlines()
+        assert line.startswith("error: ")

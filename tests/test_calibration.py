@@ -1,0 +1,268 @@
+"""The verdict rules are calibrated: simulated studies go through the report's own functions.
+
+Fetch times are log-normal with a scatter of their own, one for their trial and one for their
+round. `make test` simulates one case, `make test-calibration` all of them and prints the table.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiment import claims, records, summary
+from experiment.claims import Evidence, Judged
+from experiment.records import FetchRow, TrialRow
+from experiment.study import Study
+from tests import made_up
+
+PAGES, WORKERS, STUDIES, FETCH_SD = 100, 10, 2_000, 0.15
+Numbers = np.ndarray
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """How much rounds and trials scatter (standard deviations of logarithms)."""
+
+    name: str
+    round_sd: float
+    trial_sd: float
+
+
+QUIET = Scenario("quiet", 0.02, 0.01)
+MODERATE = Scenario("moderate", 0.05, 0.03)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The true speed-up of threads, and the true ratio of totals, threads / processes."""
+
+    speed_up: float
+    threads_to_processes: float
+
+
+EDGES = (Truth(8 * 1.2, 1.10), Truth(8 / 1.2, 1.20))
+"""Speed-ups at the two edges of "roughly 8", with the two ratios that are not "the same"."""
+
+
+def _spans(seconds: Numbers) -> Numbers:
+    """Spans of trials on 10 workers, one after another page each; seconds: (trials, pages)."""
+    lanes: Numbers = seconds.reshape(-1, PAGES // WORKERS, WORKERS).sum(axis=1)
+    return np.asarray(lanes.max(axis=1))
+
+
+@cache
+def _typical_speed_up() -> float:
+    """The speed-up of ten workers whose fetches take as long as serial ones (geometric mean)."""
+    seconds = np.exp(np.random.default_rng(1).normal(0, FETCH_SD, (2, 40_000, PAGES)))
+    return math.exp(float(np.mean(np.log(seconds[0].sum(axis=1) / _spans(seconds[1])))))
+
+
+def _seconds(
+    chance: np.random.Generator, scenario: Scenario, truth: Truth, rounds: int
+) -> dict[str, Numbers]:
+    """Fetch times of one study by mode: (rounds, pages)."""
+    slower = _typical_speed_up() / truth.speed_up
+    factors = {
+        "serial": 1.0,
+        "threads": slower,
+        "processes": slower / truth.threads_to_processes,
+    }
+    round_noise = chance.normal(0, scenario.round_sd, (rounds, 1))
+    return {
+        mode: 0.2 * factor * np.exp(
+            round_noise
+            + chance.normal(0, scenario.trial_sd, (rounds, 1))
+            + chance.normal(0, FETCH_SD, (rounds, PAGES))
+        )
+        for mode, factor in factors.items()
+    }  # fmt: skip
+
+
+def _frames(seconds: dict[str, Numbers]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The fetches and trials of a study, as `records.load` gives them."""
+    fetches = pd.concat([_fetches(mode, times) for mode, times in seconds.items()])
+    fetches = fetches.reset_index(drop=True)
+    key = ["arm", "client", "mode", "pool_size", "round", "repeat"]
+    ends = fetches.groupby(key, as_index=False).agg(end=("end_s", "max"), start=("start_s", "min"))
+    trials = ends[key].assign(span_s=ends["end"] - ends["start"], failed=0, state="ok")
+    return fetches, trials
+
+
+def _fetches(mode: str, seconds: Numbers) -> pd.DataFrame:
+    rounds, size = len(seconds), 1 if mode == "serial" else WORKERS
+    lanes = seconds.reshape(rounds, PAGES // size, size)
+    end = lanes.cumsum(axis=1).reshape(-1)
+    return pd.DataFrame(
+        {
+            "arm": "main", "client": "requests", "mode": mode, "pool_size": size,
+            "round": np.repeat(np.arange(1, rounds + 1), PAGES), "repeat": 1,
+            "page": np.tile(np.arange(1, PAGES + 1), rounds), "url": "http://127.0.0.1/",
+            "worker": np.tile(np.arange(PAGES) % size + 1, rounds),
+            "start_s": end - seconds.reshape(-1), "end_s": end, "fetch_s": seconds.reshape(-1),
+            "browser_start_s": np.nan, "load_s": seconds.reshape(-1), "check_s": 0.0,
+            "close_s": np.nan, "planned_ms": np.nan, "sha256": None, "error": None,
+        }
+    )  # fmt: skip
+
+
+def _judged(seconds: dict[str, Numbers], rounds: int) -> dict[str, Judged]:
+    """The claims of one study, through the report's own functions."""
+    study = Study(clients=("requests",), rounds=rounds)
+    trials = summary.per_trial(*_frames(seconds))
+    main = summary.per_round(trials)
+    none = main[:0].assign(pickling_error=None, startup_s=None, python_pss_mb=None)
+    seen = Evidence(made_up.run_of(study), none, trials, main, none, none, none)
+    return {claim.id: claim for claim in claims.judge(seen)}
+
+
+@dataclass
+class Tally:
+    """How often each interval covered the truth, and how often a claim was granted."""
+
+    studies: int
+    covered: Counter[str]
+    granted: Counter[str]
+
+    def add(self, judged: dict[str, Judged], truth: Truth) -> None:
+        """Count one study."""
+        slower = _typical_speed_up() / truth.speed_up
+        truths = {
+            ("requests-8x", 0): truth.speed_up,
+            ("no-difference", 0): truth.threads_to_processes,
+            ("fetch-slower", 0): slower,
+            ("fetch-slower", 1): slower / truth.threads_to_processes,
+        }
+        for (name, place), true in truths.items():
+            found = judged[name].cells[place].found
+            assert found is not None
+            assert found.ci95 is not None
+            self.covered[f"{name} {place}"] += found.ci95[0] <= true <= found.ci95[1]
+        for name, claim in judged.items():
+            self.granted[name] += claim.ruling.verdict == "holds"
+
+    def coverage(self) -> list[float]:
+        """The share of the studies in which each interval covers the truth."""
+        return [count / self.studies for count in self.covered.values()]
+
+    def share(self, name: str) -> float:
+        """The share of the studies in which a claim was granted."""
+        return self.granted[name] / self.studies
+
+
+def _simulated(scenario: Scenario, truth: Truth, rounds: int, studies: int = STUDIES) -> Tally:
+    chance = np.random.default_rng([2018, rounds, round(1000 * truth.threads_to_processes)])
+    tally = Tally(studies, Counter(), Counter())
+    for _ in range(studies):
+        tally.add(_judged(_seconds(chance, scenario, truth, rounds), rounds), truth)
+    return tally
+
+
+def _check(tally: Tally, scenario: Scenario, truth: Truth, rounds: int) -> None:
+    assert len(tally.coverage()) == 4
+    assert all(0.93 <= share <= 0.97 for share in tally.coverage())
+    assert tally.share("requests-8x") <= 0.07
+    if truth.threads_to_processes == 1.10:
+        assert tally.share("no-difference") <= 0.07
+    elif scenario is QUIET and rounds == 5:
+        assert tally.granted["no-difference"] == 0
+
+
+@pytest.mark.timeout(600)
+def test_intervals_and_verdicts_are_right_as_often_as_they_say() -> None:
+    truth = EDGES[0]
+    _check(_simulated(MODERATE, truth, 5), MODERATE, truth, 5)
+
+
+def _cases() -> Iterator[tuple[Scenario, Truth, int]]:
+    for scenario in (QUIET, MODERATE):
+        for truth in EDGES:
+            for rounds in (3, 5, 10):
+                yield scenario, truth, rounds
+
+
+@pytest.mark.calibration
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("scenario", "truth", "rounds"), list(_cases()))
+def test_every_case_is_calibrated(
+    scenario: Scenario, truth: Truth, rounds: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tally = _simulated(scenario, truth, rounds)
+    with capsys.disabled():
+        print(
+            f"\n{scenario.name:8}  R = {rounds:2}  coverage "
+            f"{min(tally.coverage()):.1%} to {max(tally.coverage()):.1%}  "
+            f"no difference at {truth.threads_to_processes:.2f}: {tally.share('no-difference'):.1%}"
+            f"  roughly 8 at {truth.speed_up:.2f}: {tally.share('requests-8x'):.1%}"
+        )
+    _check(tally, scenario, truth, rounds)
+
+
+def _bootstrap(values: Numbers, level: float) -> tuple[float, float]:
+    """The percentile bootstrap, which is too narrow for few rounds."""
+    chance = np.random.default_rng(len(values))
+    means = values[chance.integers(0, len(values), (1_000, len(values)))].mean(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def test_a_bootstrap_instead_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        summary,
+        "_intervals",
+        lambda values: tuple(_bootstrap(values, level) for level in (0.99, 0.95, 0.90)),
+    )
+    assert max(_simulated(MODERATE, EDGES[0], 5, 200).coverage()) < 0.93
+
+
+def test_the_fetch_as_the_unit_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    per_fetch = math.sqrt(PAGES)  # standard errors from 100 times as many values
+    original = summary._intervals
+
+    def narrower(values: Numbers) -> tuple[tuple[float, float] | None, ...]:
+        """As if every fetch counted as a round."""
+        middle = float(values.mean())
+        return tuple(
+            (middle + (low - middle) / per_fetch, middle + (high - middle) / per_fetch)
+            for low, high in filter(None, original(values))
+        )
+
+    monkeypatch.setattr(summary, "_intervals", narrower)
+    assert max(_simulated(MODERATE, EDGES[0], 5, 100).coverage()) < 0.93
+
+
+def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame, nothing in place of what is not there."""
+    return [
+        {str(name): None if pd.isna(value) else value for name, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
+
+
+def test_a_study_through_files_is_judged_like_one_in_memory(tmp_path: Path) -> None:
+    seconds = _seconds(np.random.default_rng(7), MODERATE, EDGES[0], 5)
+    in_memory = _judged(seconds, 5)
+    fetches, trials = _frames(seconds)
+    study = Study(clients=("requests",), rounds=5)
+    records.write_run(tmp_path, made_up.run_of(study))
+    ended = trials.assign(position=1, started_at=made_up.MOMENT, other_cpu=0.0)
+    for number in range(1, 6):
+        records.add_round(
+            tmp_path,
+            [FetchRow(**row) for row in _plain(fetches[fetches["round"] == number])],
+            [TrialRow(**row) for row in _plain(ended[ended["round"] == number])],
+        )
+    _, from_files = made_up.judged(tmp_path)
+    for name in ("requests-8x", "fetch-slower", "no-difference"):
+        for one, other in zip(in_memory[name].cells, from_files[name].cells, strict=True):
+            assert one.ruling == other.ruling
+            assert one.found is not None
+            assert other.found is not None
+            assert other.found.value == pytest.approx(one.found.value, rel=1e-4)
+            assert other.found.ci95 == pytest.approx(one.found.ci95, rel=1e-3)
