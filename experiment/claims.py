@@ -231,7 +231,7 @@ def _selenium_twice(seen: Evidence) -> Iterator[Cell]:
 
 
 def _contention(seen: Evidence) -> Iterator[Cell]:
-    quantity = "share of the extra time in the start"
+    quantity = "share of extra time in the start"
     if not seen.browsers:
         yield _none("browser", quantity)
     for client in seen.browsers:

@@ -162,7 +162,7 @@ def _plain_ticks(ax: Axes) -> None:
     """Ticks of a log axis as plain numbers, as many as there is room for."""
     low, high = ax.get_xlim()
     if high < 3 * low:
-        ticks = list(MaxNLocator(7).tick_values(low, high))
+        ticks = list(MaxNLocator(7, steps=[1, 2, 5, 10]).tick_values(low, high))
     else:
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         steps = (1, 1.5, 2, 3, 5, 7) if high < 20 * low else (1, 2, 5)
@@ -282,7 +282,7 @@ def claims(judged: Sequence[Judged], *, ax: Axes) -> Axes:
     labels = [f"{cell.words} ({cell.zone.words})" for cell in cells if cell.zone]
     ax.set_yticks(range(len(cells)), labels)
     ax.set_ylim(len(cells) - 0.4, -0.6)
-    ax.set(xlabel="measured / claimed (log scale); shaded: where the claim holds; diamond: 2018")
+    ax.set(xlabel="measured / claimed (log scale)")
     return ax
 
 
@@ -312,7 +312,7 @@ def _claim(ax: Axes, place: int, cell: Cell) -> None:
     if cell.article_2018 is not None:
         then = cell.article_2018 / over
         if then > high:
-            _note(ax, f"2018: {summary.digits(then)} ▶", (high, place), (0, -9), ha="right", size=8)
+            _note(ax, f"2018: {summary.digits(then)} ▶", (high, place), (0, -7), ha="right", size=8)
         ax.plot(then, place - 0.25, "D", ms=5, mfc="white", mec="black", zorder=6)
     at = (1.01, place)
     ax.annotate(cell.ruling.verdict, at, xycoords=("axes fraction", "data"), va="center")

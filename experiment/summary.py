@@ -61,8 +61,11 @@ def percent(share: float) -> str:
 
 
 def brackets(interval: Interval | None) -> str:
-    """An interval as readers know it: [low, high]."""
-    return f"[{digits(interval[0])},\u00a0{digits(interval[1])}]" if interval else ""
+    """An interval as readers know it: [low, high]; an end near 1 shows on which side it lies."""
+    if interval is None:
+        return ""
+    low, high = (digits(end) if digits(end) != "1.00" else f"{end:.3f}" for end in interval)
+    return f"[{low},\u00a0{high}]"
 
 
 def mean(values: "pd.Series[float]") -> Estimate:

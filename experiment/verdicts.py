@@ -133,7 +133,8 @@ def _control_said(seen: Evidence, client: str) -> str:
     return (
         f"**The A/A control fails**: {client} in threads took {digits(alike.value)} times as long "
         f"as {client} in threads ({summary.brackets(alike.ci99)}, 99 %). Something disturbed the "
-        "measurement, so differences of that size mean nothing here."
+        "measurement, or chance did, as once in a hundred runs: differences of that size mean "
+        "little here."
     )
 
 

