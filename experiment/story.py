@@ -148,7 +148,7 @@ def losses_read(rounds: pd.DataFrame, study: Study) -> str:
         size, left, measured = summary.losses(rounds, client, mode)
         slower = left / measured
         lines.append(
-            f"- {client}, {mode}: of {digits(size)} times, idle workers leave {digits(left)}; "
+            f"- {client}, {mode}: of {size:.0f} times, idle workers leave {digits(left)}; "
             f"fetches that take {digits(slower)} times as long leave {digits(measured)}."
         )
     return "\n".join(lines) or NOTHING_TO_COMPARE
