@@ -238,8 +238,8 @@ def beside_2018(seen: Evidence) -> str:
         parts = [f"{digits(most.value)} (chunks of {chunk})" for chunk, most in ceilings.items()]
         lines.append(
             "- A pool hands out pages in chunks, and some workers end before the last one. If the "
-            f"`requests` fetches of this run took just as long in a pool as in serial, pools would be "
-            f"{' and '.join(parts)} times as fast."
+            "`requests` fetches of this run took just as long in a pool as in serial, pools would "
+            f"be {' and '.join(parts)} times as fast."
         )
     parts = [
         f"{without} for {client}"
