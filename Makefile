@@ -8,7 +8,7 @@ PYTHON ?= python3
 #: REPEATS       1                         trials of each parallel mode in a round (odd); their median counts
 #: CLIENTS       requests phantomjs        what fetches: requests, phantomjs, chrome, firefox (none: the article's two)
 #: MODES         serial threads processes  how the fetches are spread
-#: SOURCE        embedded                  where pages come from: embedded, a URL, or a text file of URLs
+#: SOURCE        embedded                  where pages come from: embedded, wikipedia, a URL, a file of URLs
 #: TLS           on                        whether the embedded origin speaks HTTPS, as Wikipedia does
 #: LATENCY       1                         factor on the embedded origin's latency
 #: CHUNK_SIZE    none                      pages handed to a worker at a time (none: the library's own choice)
@@ -34,7 +34,7 @@ RUN_PYTHON := $(ENVIRONMENT)/bin/python
 READY := $(ENVIRONMENT)/.threads-or-processes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report quick test test-calibration lock clean
+.PHONY: help setup report quick test test-calibration test-faults lock clean
 
 help: ## say what can be done
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -63,6 +63,9 @@ test: $(READY) ## run every check and test
 
 test-calibration: $(READY) ## simulate every case of the verdict rules (a quarter of an hour)
 	@$(RUN_PYTHON) -m pytest -m calibration -q
+
+test-faults: $(READY) ## break studies in every way there is a test for (ten minutes)
+	@$(RUN_PYTHON) -m pytest -m "faults or not faults" tests/test_faults.py
 
 lock: ## pin the newest packages that fit pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --group development \

@@ -3,7 +3,7 @@
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from json import dumps
 from pathlib import Path
 from typing import Any, NoReturn
@@ -43,20 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m experiment", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, function, words in (
-        ("run", _run, "measure"),
-        ("report", _report, "measure and write the report"),
-        ("verdicts", _verdicts, "print what a run says of the article's claims"),
-    ):
+    for name, (function, words) in COMMANDS.items():
         command = commands.add_parser(name, help=words, description=words, allow_abbrev=False)
         command.set_defaults(command=function)
-        if function is _verdicts:
-            command.add_argument("folder", type=Path, help="the run, such as data/default")
-            command.add_argument(
-                "--json", action="store_true", help="for programs, a list of cells"
-            )
-        else:
-            _with_parameters(command)
+    run, report, verdicts, pages = (commands.choices[name] for name in COMMANDS)
+    _with_parameters(run)
+    _with_parameters(report)
+    verdicts.add_argument("folder", type=Path, help="the run, such as data/default")
+    verdicts.add_argument("--json", action="store_true", help="as a list, for programs")
+    pages.add_argument("url", help="the URL to ask, such as that of a random page")
+    pages.add_argument("-n", dest="count", default="100", help="how often (default: 100)")
     return parser
 
 
@@ -101,12 +97,27 @@ def _verdicts(folder: Path, json: bool) -> None:
         print(f"\n{beware}", file=sys.stderr if json else sys.stdout)
 
 
+def _pages(url: str, count: str) -> None:
+    from experiment import sources
+
+    for led in sources.led_from(url, count):
+        print(led, flush=True)
+
+
 def _shown(path: Any) -> str:
     return str(path.relative_to(PROJECT))
 
 
 def _stop(number: int, _frame: object) -> NoReturn:
     raise SystemExit(128 + number)
+
+
+COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
+    "run": (_run, "measure"),
+    "report": (_report, "measure and write the report"),
+    "verdicts": (_verdicts, "print what a run says of the article's claims"),
+    "pages": (_pages, "ask a URL that leads elsewhere each time, and print where it led"),
+}
 
 
 if __name__ == "__main__":

@@ -4,18 +4,21 @@ All are driven the same way: a driver program is started, a session opened, the 
 script asks what came, and both are ended. Only the program and its options differ.
 """
 
+import json
 import os
 import random
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 import certifi
 import psutil
+import selenium
 from selenium import webdriver
 from selenium.common.exceptions import TimeoutException, WebDriverException
 from selenium.webdriver.chrome.service import Service as ChromeService
@@ -26,7 +29,15 @@ from selenium.webdriver.remote.client_config import ClientConfig
 from selenium.webdriver.remote.remote_connection import RemoteConnection
 from urllib3.exceptions import HTTPError
 
-from experiment.clients import SIZE_LIMIT, Answer, Deadline, FetchError, Phases, Trust
+from experiment.clients import (
+    SIZE_LIMIT,
+    Answer,
+    Deadline,
+    FetchError,
+    Phases,
+    Terms,
+    server_timing_ms,
+)
 from experiment.programs import Programs, find
 from experiment.study import ClientName
 
@@ -36,12 +47,13 @@ var entry = window.performance && performance.getEntriesByType
 var timing = entry && entry.serverTiming || [], origin = null;
 for (var i = 0; i < timing.length; i++)
     if (timing[i].name === 'origin') origin = timing[i].duration;
-return [location.href, entry && entry.responseStatus || null, origin];
+return [location.href, document.documentElement.textContent.length,
+    entry && entry.responseStatus || null, origin];
 """
-"""What came: address, HTTP status and the origin's own delay, where the browser can tell."""
+"""What came: address, length of the text, HTTP status, the origin's own delay, if it can tell."""
 
 REASONS = {
-    "tls": "ERR_CERT|ERR_SSL|ERR_BAD_SSL|nssFailure|nssBadCert|InsecureCertificate",
+    "tls": "ERR_CERT|ERR_SSL|ERR_BAD_SSL|nssFailure|nssBadCert|InsecureCertificate|ssl failure",
     "redirects": "ERR_TOO_MANY_REDIRECTS|redirectLoop",
     "timeout": "ERR_TIMED_OUT|ERR_CONNECTION_TIMED_OUT|netTimeout",
     "connection": "net::ERR_|about:neterror",
@@ -58,11 +70,17 @@ class Browser:
     keep_alive: ClassVar[bool] = True
 
     timeout_s: float
-    trust: Trust
+    terms: Terms
     programs: Programs = field(init=False)
 
     def __post_init__(self) -> None:
         self.programs = find(self.name)
+
+    @property
+    def user_agent(self) -> str | None:
+        """Who asks, where the source wants to know; never a browser's own."""
+        who = self.terms.user_agent
+        return who and f"{who} selenium/{selenium.__version__}"
 
     def prepare(self) -> None:
         """Selenium is imported with this module."""
@@ -80,12 +98,18 @@ class Browser:
         with self._open(phases, deadline) as driver:
             with phases.timed("load"):
                 driver.get(url)
-                source = driver.page_source
             with phases.timed("check"):
-                final_url, status, origin_ms = driver.execute_script(CHECK)
-                if len(source) > SIZE_LIMIT:
-                    raise FetchError("too large")
-                return Answer(source.encode(), len(source), final_url, status, origin_ms)
+                answer = self.came(driver, url)
+                if (answer.length or 0) > SIZE_LIMIT:
+                    raise FetchError("too large")  # it would be read into Python's memory
+            with phases.timed("load"):
+                source = driver.page_source
+            return replace(answer, body=source.encode(), length=len(source))
+
+    def came(self, driver: webdriver.Remote, url: str) -> Answer:  # noqa: ARG002
+        """What came, where it is known."""
+        final_url, length, status, origin_ms = driver.execute_script(CHECK)
+        return Answer(final_url=final_url, length=length, status=status, origin_ms=origin_ms)
 
     @contextmanager
     def _open(self, phases: Phases, deadline: Deadline) -> Iterator[webdriver.Remote]:
@@ -124,10 +148,14 @@ class Browser:
         if isinstance(error, TimeoutException):
             return "timeout"
         if isinstance(error, WebDriverException | HTTPError | OSError):
-            words = f"{type(error).__name__} {error}"
-            found = (word for word, pattern in REASONS.items() if re.search(pattern, words))
-            return next(found, "browser")
+            return _reason(f"{type(error).__name__} {error}")
         return None
+
+
+def _reason(words: str) -> str:
+    """The vocabulary's word for what a browser says."""
+    found = (word for word, pattern in REASONS.items() if re.search(pattern, words))
+    return next(found, "browser")
 
 
 def own_port() -> int:
@@ -163,12 +191,16 @@ def _kill(service: Service) -> None:
 class GhostConnection(RemoteConnection):
     """Selenium 4's commands in the older protocol of PhantomJS, where the two differ."""
 
-    extra_commands = {"executeScript": ("POST", "/session/$sessionId/execute")}  # type: ignore[dict-item]  # noqa: RUF012
+    extra_commands = {  # noqa: RUF012
+        "executeScript": ("POST", "/session/$sessionId/execute"),  # type: ignore[dict-item]
+        "transferLog": ("POST", "/session/$sessionId/log"),  # type: ignore[dict-item]
+    }
 
     def execute(self, command: str, params: dict[str, Any]) -> Any:
         """Send a command; a new session and a script go out in the older form."""
         if command == "newSession":
-            answer = super().execute(command, {"desiredCapabilities": {}})
+            wanted = params["capabilities"]["alwaysMatch"]
+            answer = super().execute(command, {"desiredCapabilities": wanted})
             session = {"sessionId": answer.get("sessionId"), "capabilities": answer["value"]}
             return {"value": session}
         return super().execute({"w3cExecuteScript": "executeScript"}.get(command, command), params)
@@ -201,7 +233,7 @@ class GhostService(Service):
 
 
 class GhostOptions(ArgOptions):
-    """No options: PhantomJS takes its own on the command line."""
+    """The options of a session; PhantomJS takes most of its own on the command line."""
 
     @property
     def default_capabilities(self) -> dict[str, Any]:
@@ -218,17 +250,70 @@ class PhantomJS(Browser):
 
     def service(self) -> Service:
         """PhantomJS itself."""
-        return GhostService(self.programs, self.trust.bundle or certifi.where())
+        known = self.terms.bundle or os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
+        return GhostService(self.programs, known)
 
     def options(self) -> ArgOptions:
-        """None."""
-        return GhostOptions()
+        """Who asks, where the source wants to know."""
+        options = GhostOptions()
+        if self.user_agent:
+            options.set_capability("phantomjs.page.settings.userAgent", self.user_agent)
+        return options
+
+    def came(self, driver: webdriver.Remote, url: str) -> Answer:  # noqa: ARG002
+        """What came: its script cannot tell, but its log of the transfers (HAR) can."""
+        final_url, length, *_ = driver.execute_script(CHECK)
+        log = driver.execute("transferLog", {"type": "har"})["value"]
+        transfers = json.loads(log[0]["message"])["log"]["entries"]
+        if not final_url.startswith("http"):
+            raise FetchError(_silent_failure(transfers))
+        seen = [item["response"] for item in transfers if item["request"]["url"] == final_url]
+        if not seen:
+            return Answer(final_url=final_url, length=length)
+        headers = {item["name"].lower(): item["value"] for item in seen[0]["headers"]}
+        return Answer(
+            final_url=final_url,
+            length=length,
+            status=seen[0]["status"] or _status(seen[0]["statusText"]),
+            origin_ms=server_timing_ms(headers.get("server-timing", "")),
+            retry_after=headers.get("retry-after"),
+        )
+
+
+def _silent_failure(transfers: Sequence[dict[str, Any]]) -> str:
+    """Why PhantomJS shows no page; it raises nothing."""
+    words = " ".join(str(item["response"]["statusText"]) for item in transfers)
+    return "tls" if _reason(words) == "tls" else "connection"
+
+
+def _status(words: str) -> int | None:
+    """The HTTP status of an answer of which PhantomJS tells only the phrase."""
+    phrase = words.rpartition("server replied: ")[2]
+    return next((status.value for status in HTTPStatus if status.phrase == phrase), None)
+
+
+class ChromeConnection(RemoteConnection):
+    """The standard's commands and one of Chrome's own."""
+
+    extra_commands = {  # noqa: RUF012
+        "devtools": ("POST", "/session/$sessionId/goog/cdp/execute")  # type: ignore[dict-item]
+    }
 
 
 class Chrome(Browser):
     """Chrome, Chromium, or their small headless shell."""
 
     name = "chrome"
+    connection = ChromeConnection
+
+    def came(self, driver: webdriver.Remote, url: str) -> Answer:
+        """What came; for some failures it shows a page of its own, and must be asked again."""
+        answer = super().came(driver, url)
+        if str(answer.final_url).startswith("chrome-error:"):
+            again = {"cmd": "Page.navigate", "params": {"url": url}}
+            told = driver.execute("devtools", again)["value"]
+            raise FetchError(_reason(told.get("errorText", "net::ERR_")))
+        return answer
 
     def service(self) -> Service:
         """chromedriver."""
@@ -238,7 +323,7 @@ class Chrome(Browser):
         """Headless, and silent: nothing goes out but the page that was asked for."""
         options = webdriver.ChromeOptions()
         options.binary_location = str(self.programs.browser)
-        options.accept_insecure_certs = self.trust.embedded
+        options.accept_insecure_certs = self.terms.embedded
         for argument in (
             "--headless",
             "--no-first-run",
@@ -251,8 +336,10 @@ class Chrome(Browser):
             options.add_argument(argument)
         if os.geteuid() == 0:  # its sandbox refuses root
             options.add_argument("--no-sandbox")
-        if self.trust.embedded:
+        if self.terms.embedded:
             options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+        if self.user_agent:
+            options.add_argument(f"--user-agent={self.user_agent}")
         return options
 
 
@@ -269,8 +356,10 @@ class Firefox(Browser):
         """Headless."""
         options = webdriver.FirefoxOptions()
         options.binary_location = str(self.programs.browser)
-        options.accept_insecure_certs = self.trust.embedded
+        options.accept_insecure_certs = self.terms.embedded
         options.add_argument("-headless")
+        if self.user_agent:
+            options.set_preference("general.useragent.override", self.user_agent)
         return options
 
 

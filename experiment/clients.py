@@ -5,6 +5,7 @@ a row with its reason, and an exception that left a pool's worker would hang the
 """
 
 import hashlib
+import multiprocessing
 import re
 import socket
 import sys
@@ -12,22 +13,27 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
-from typing import Any, Protocol, Self
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Protocol, Self
 
+from experiment import wikipedia
 from experiment.records import Fetch, Page
-from experiment.study import ClientName
+from experiment.study import ClientName, StartMethod
 
 SIZE_LIMIT = 64_000_000
 """Bytes of a page that are taken; a longer one is a failed fetch."""
 
 
 @dataclass(frozen=True)
-class Trust:
-    """What a client has to know of the source: its certificates, and whether it is embedded."""
+class Terms:
+    """What a client has to know of the source.
+
+    Its certificates, whether it is embedded, and for a site with rules who asks.
+    """
 
     bundle: str | None = None
     embedded: bool = False
+    user_agent: str | None = None
 
 
 @dataclass
@@ -39,6 +45,47 @@ class Answer:
     final_url: str | None = None
     status: int | None = None
     origin_ms: float | None = None
+    retry_after: str | None = None
+
+
+class Pace:
+    """Even starts, at most so many a second over all the workers of a pool, whatever its mode.
+
+    Made before the pool; its values reach worker processes as they start. A site that refuses
+    stops it, and nothing is fetched any more.
+    """
+
+    here: ClassVar["Pace | None"] = None
+
+    def __init__(self, starts_a_second: float, start_method: StartMethod | None) -> None:
+        context = multiprocessing.get_context(start_method)
+        self._gap_s = 1 / starts_a_second
+        self._next = context.Value("d", 0.0)
+        self._wait_s = context.Value("d", 0.0)
+
+    def turn(self) -> float:
+        """Wait for the caller's turn; returns the clock at which that was due."""
+        with self._next.get_lock():
+            due = max(float(self._next.value), time.perf_counter())
+            self._next.value = due + self._gap_s
+        time.sleep(max(0.0, due - time.perf_counter()))
+        return due
+
+    def stop(self, wait_s: float) -> None:
+        """The site has refused, and told to wait."""
+        with self._wait_s.get_lock():
+            self._wait_s.value = max(self._wait_s.value, wait_s)
+
+    @property
+    def wait_s(self) -> float:
+        """How long the site has told to wait; 0 as long as it has not refused."""
+        return float(self._wait_s.value)
+
+
+def begin(client: "Client", pace: Pace | None) -> None:
+    """What a worker does before its first fetch."""
+    Pace.here = pace
+    client.prepare()
 
 
 @dataclass
@@ -52,12 +99,13 @@ class Phases:
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Time the block as the named phase, also when it raises."""
+        """Time the block as part of the named phase, also when it raises."""
         begun = time.perf_counter()
         try:
             yield
         finally:
-            setattr(self, name, time.perf_counter() - begun)
+            seconds = time.perf_counter() - begun
+            setattr(self, name, (getattr(self, name) or 0.0) + seconds)
 
 
 class FetchError(Exception):
@@ -68,7 +116,7 @@ class Client(Protocol):
     """What fetches a page."""
 
     timeout_s: float
-    trust: Trust
+    terms: Terms
 
     def prepare(self) -> None:
         """Import what the client needs; a worker does it before its first fetch."""
@@ -80,13 +128,13 @@ class Client(Protocol):
         """Why the fetch failed, in the vocabulary; None for an error of the client's own code."""
 
 
-def make(name: ClientName, timeout_s: float, trust: Trust) -> Client:
+def make(name: ClientName, timeout_s: float, terms: Terms) -> Client:
     """The client of that name; Selenium is imported only for a browser."""
     if name == "requests":
-        return Requests(timeout_s, trust)
+        return Requests(timeout_s, terms)
     from experiment import browsers
 
-    return browsers.BROWSERS[name](timeout_s, trust)
+    return browsers.BROWSERS[name](timeout_s, terms)
 
 
 class Deadline:
@@ -124,6 +172,17 @@ def fetch(client: Client, zero: float, page: Page) -> Fetch:
 
     Whatever goes wrong is the row's `error`.
     """
+    pace = Pace.here
+    due = pace.turn() if pace else None
+    if pace and pace.wait_s:
+        return _left_out(page, time.perf_counter() - zero)
+    row, answer = _timed(client, zero, page)
+    if pace and answer.status in wikipedia.REFUSALS:
+        pace.stop(wikipedia.wait_s(answer.retry_after))
+    return replace(row, intended_start_s=None if due is None else due - zero)
+
+
+def _timed(client: Client, zero: float, page: Page) -> tuple[Fetch, Answer]:
     phases, answer, error, failure = Phases(), Answer(), None, None
     start = time.perf_counter()
     with Deadline(client.timeout_s) as deadline:
@@ -137,7 +196,7 @@ def fetch(client: Client, zero: float, page: Page) -> Fetch:
     if failure is not None:
         print(f"{page.url}: {failure!r}", file=sys.stderr)
     seconds = {f"{item.name}_s": getattr(phases, item.name) for item in fields(phases)}
-    return Fetch(
+    row = Fetch(
         page=page.number,
         url=page.url,
         final_url=answer.final_url,
@@ -153,13 +212,27 @@ def fetch(client: Client, zero: float, page: Page) -> Fetch:
         error="timeout" if deadline.passed else error,
         **seconds,
     )
+    return row, answer
+
+
+def _left_out(page: Page, now_s: float) -> Fetch:
+    """A page that is not asked for any more; its trial fails as a whole."""
+    return Fetch(
+        page=page.number,
+        url=page.url,
+        worker=threading.get_native_id(),
+        start_s=now_s,
+        end_s=now_s,
+        fetch_s=0.0,
+        error="refused",
+    )
 
 
 def _complaint(client: Client, page: Page, answer: Answer) -> str | None:
     """What is wrong with an answer that came; browsers show a page of their own for an error."""
     if not re.match("https?://", answer.final_url or ""):
         return "connection"
-    if client.trust.embedded and answer.final_url != page.url:
+    if client.terms.embedded and answer.final_url != page.url:
         return "wrong page"
     return f"http {answer.status}" if (answer.status or 0) >= 400 else None
 
@@ -175,7 +248,7 @@ class Requests:
     """The article's `requests.get`: a new connection for every page."""
 
     timeout_s: float
-    trust: Trust
+    terms: Terms
 
     def prepare(self) -> None:
         """Import requests."""
@@ -190,7 +263,11 @@ class Requests:
             with (
                 phases.timed("load"),
                 requests.get(
-                    url, timeout=self.timeout_s, stream=True, verify=self.trust.bundle or True
+                    url,
+                    timeout=self.timeout_s,
+                    stream=True,
+                    verify=self.terms.bundle or True,
+                    headers=self._headers(),
                 ) as response,
             ):
                 body = _read(response)
@@ -201,7 +278,15 @@ class Requests:
                 final_url=response.url,
                 status=response.status_code,
                 origin_ms=server_timing_ms(response.headers.get("Server-Timing", "")),
+                retry_after=response.headers.get("Retry-After"),
             )
+
+    def _headers(self) -> dict[str, str] | None:
+        """Who asks, where the source wants to know."""
+        from requests.utils import default_user_agent
+
+        who = self.terms.user_agent
+        return {"User-Agent": f"{who} {default_user_agent()}"} if who else None
 
     def reason(self, error: BaseException) -> str | None:
         """The vocabulary's word for an exception of requests."""

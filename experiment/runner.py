@@ -18,8 +18,8 @@ from pathlib import Path
 import filelock
 from tqdm.auto import tqdm
 
-from experiment import controls, machine, records, sources, trial
-from experiment.clients import Trust
+from experiment import controls, machine, records, sources, trial, wikipedia
+from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.records import Fetch, FetchRow, Key, Run, TrialRow
 from experiment.study import PROJECT, Arm, Study, library_chunk_size
@@ -176,9 +176,13 @@ def _try_out(study: Study, opened: Sources) -> None:
     for client in study.clients:
         plan = _plan(study, opened, replace(UNMEASURED, client=client))
         seen = _supervised(replace(plan, pages=plan.pages[:1]))
+        if seen.outcome.wait_s:
+            raise UserError(
+                f"source: {study.wiki} asks to wait {seen.outcome.wait_s:.0f} s; try again then"
+            )
         error = seen.outcome.reason or seen.outcome.fetches[0].error or ""
         words = " ".join(seen.log.split())[:300]
-        unable = seen.outcome.reason or error == "browser" or plan.trust.embedded
+        unable = seen.outcome.reason or error == "browser" or plan.terms.embedded
         if error and unable:
             raise UserError(f"clients: {client} cannot run ({error}): {words}")
         if client == study.clients[0] and error in ("connection", "timeout", "tls"):
@@ -191,19 +195,31 @@ def _measure(study: Study, opened: Sources, folder: Path, missing: Sequence[int]
     total = len(missing) * sum(_guess_s(study, key) for key in _keys(study, 1))
     rounds = f"{len(missing)} of {study.rounds} rounds"
     print(f"measuring {folder.name}: {rounds}, about {total / 60:.0f} minutes", file=sys.stderr)
+    refusals = 0
     form = "{desc} {percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left"
     with tqdm(total=total, bar_format=form, smoothing=0, disable=None) as bar:
         for number in missing:
-            rows = []
+            fetches, rows = [], []
             for position, key in enumerate(_keys(study, number), start=1):
                 bar.set_description(f"round {number} of {study.rounds}: {_words(key)}")
-                rows.append(_trial(_plan(study, opened, key), key, position))
+                found, row, wait_s = _trial(_plan(study, opened, key), key, position)
+                fetches += found
+                rows.append(row)
+                if wait_s:
+                    refusals += 1
+                    _wait(study, wait_s, refusals)
                 for source in opened.values():
                     source.check()
                 bar.update(_guess_s(study, key))
-            fetches = list(itertools.chain.from_iterable(found for found, _ in rows))
             with _writing(folder):
-                records.add_round(folder, fetches, [row for _, row in rows])
+                records.add_round(folder, fetches, rows)
+
+
+def _wait(study: Study, seconds: float, refusals: int) -> None:
+    """Wait as a site tells that has refused; the third time ends the study."""
+    if refusals == wikipedia.MOST_REFUSALS:
+        raise wikipedia.refused(study)
+    wikipedia.pause(study.wiki, seconds)
 
 
 def _keys(study: Study, number: int) -> list[Key]:
@@ -268,13 +284,24 @@ def _plan(study: Study, opened: Sources, key: Key) -> trial.Plan:
         chunk_size=study.chunk_size,
         start_method=study.start_method,
         timeout_s=study.timeout,
-        trust=source.trust if source else Trust(),
+        terms=source.terms if source else Terms(),
+        starts_a_second=_pace(study, key),
         pages=source.pages(key.round, study.pages) if source else (),
     )
 
 
-def _trial(plan: trial.Plan, key: Key, position: int) -> tuple[list[FetchRow], TrialRow]:
-    """Run one trial; a failed one is a row that says why, and has no fetches."""
+def _pace(study: Study, key: Key) -> float | None:
+    """How many starts a second the source allows."""
+    if study.source != "wikipedia" or key.arm != "main" or key.client is None:
+        return None
+    return wikipedia.starts_a_second(key.client)
+
+
+def _trial(plan: trial.Plan, key: Key, position: int) -> tuple[list[FetchRow], TrialRow, float]:
+    """Run one trial; a failed one is a row that says why, and has no fetches.
+
+    The last value is how many seconds the site has told to wait, having refused.
+    """
     other_cpu = machine.busy_share(LISTEN_S)
     started_at = _now()
     seen = _supervised(plan)
@@ -296,7 +323,8 @@ def _trial(plan: trial.Plan, key: Key, position: int) -> tuple[list[FetchRow], T
         state="failed" if outcome.reason else "ok",
         reason=outcome.reason,
     )
-    return [FetchRow(**asdict(key), **asdict(item)) for item in _numbered(outcome.fetches)], row
+    fetches = [FetchRow(**asdict(key), **asdict(item)) for item in _numbered(outcome.fetches)]
+    return fetches, row, outcome.wait_s
 
 
 def _numbered(fetches: Sequence[Fetch]) -> list[Fetch]:
@@ -350,7 +378,7 @@ def _environment(plan: trial.Plan) -> dict[str, str]:
     """The trial's environment: drivers and the embedded origin are reached without a proxy."""
     here = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
     offline = {"SE_OFFLINE": "true", "SE_AVOID_STATS": "true"}
-    if plan.trust.embedded:
+    if plan.terms.embedded:
         kept = {name: text for name, text in os.environ.items() if "_proxy" not in name.lower()}
         return {**kept, **offline}
     return {**os.environ, **here, **offline}

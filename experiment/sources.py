@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from experiment.clients import Trust
+from experiment import wikipedia
+from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.origin import Behaviour
 from experiment.records import Page
@@ -24,7 +25,7 @@ class Source(Protocol):
     """Where pages come from."""
 
     @property
-    def trust(self) -> Trust:
+    def terms(self) -> Terms:
         """What a client has to know of it."""
 
     def pages(self, round_number: int, count: int) -> list[Page]:
@@ -40,7 +41,7 @@ class Embedded:
 
     behaviour: Behaviour
     url: str
-    trust: Trust
+    terms: Terms
     process: "subprocess.Popen[str]"
 
     def pages(self, round_number: int, count: int) -> list[Page]:
@@ -68,7 +69,7 @@ class Listed:
     """Any server: a list of URLs, gone through again and again; a single one is asked always."""
 
     urls: Sequence[str]
-    trust: Trust
+    terms: Terms
 
     def pages(self, round_number: int, count: int) -> list[Page]:
         """The next slice of the list."""
@@ -87,8 +88,10 @@ def opened(study: Study, urls: Sequence[str]) -> Iterator[Source]:
     if study.source == "embedded":
         with _embedded(Behaviour(study.seed, study.latency, study.tls)) as source:
             yield source
+    elif study.source == "wikipedia":
+        yield Listed(urls, Terms(user_agent=wikipedia.user_agent(study)))
     else:
-        yield Listed(urls, Trust())
+        yield Listed(urls, Terms())
 
 
 def urls_of(study: Study, kept: Path) -> list[str]:
@@ -100,13 +103,14 @@ def urls_of(study: Study, kept: Path) -> list[str]:
     if study.source == "embedded":
         return []
     if study.source == "wikipedia":
-        raise UserError(
-            "source: wikipedia is not a source yet, since its rules for robots are not built in; "
-            "use embedded, a URL, or a file of URLs"
-        )
-    if "://" in study.source:
-        return [study.source]
-    file = Path(study.source)
+        return read_urls(kept) if kept.exists() else wikipedia.draw(study)
+    urls = [study.source] if "://" in study.source else _of_file(Path(study.source), kept)
+    _refuse_ruled(urls)
+    return urls
+
+
+def _of_file(file: Path, kept: Path) -> list[str]:
+    """The URLs of a file, which are still those that the run began with."""
     if kept.exists() and not file.exists():
         return read_urls(kept)
     urls = read_urls(file)
@@ -115,6 +119,34 @@ def urls_of(study: Study, kept: Path) -> list[str]:
             f"source: {file} has changed since the run {kept.parent.name} began; name another run"
         )
     return urls
+
+
+def led_from(url: str, count: str) -> Iterator[str]:
+    """Where a URL leads, asked so many times; raises `UserError` for what its user can mend."""
+    import requests
+
+    if not count.isdecimal() or not 1 <= int(count) <= 100_000:
+        raise UserError(f"-n: {count} is not a whole number from 1 to 100,000")
+    try:
+        web_url(url)
+    except ValueError:
+        raise UserError(f"url: {url[:100]} is not an http or https URL") from None
+    _refuse_ruled([url])
+    for _ in range(int(count)):
+        try:
+            with requests.get(url, timeout=60, stream=True) as answer:
+                answer.raise_for_status()
+                yield answer.url
+        except requests.RequestException as error:
+            words = " ".join(str(error).split())[:200]
+            raise UserError(f"url: {url} leads nowhere: {words}") from None
+
+
+def _refuse_ruled(urls: Sequence[str]) -> None:
+    for url in filter(wikipedia.is_ruled, urls):
+        raise UserError(
+            f"source: {url} is of a site that has rules for robots; use wikipedia, which keeps them"
+        )
 
 
 def read_urls(path: Path) -> list[str]:
@@ -160,8 +192,8 @@ def _embedded(behaviour: Behaviour) -> Iterator[Embedded]:
         if not line:
             raise RuntimeError("the embedded origin did not start")
         where = json.loads(line)
-        trust = Trust(bundle=where["bundle"], embedded=True)
-        yield Embedded(behaviour, where["url"], trust, process)
+        terms = Terms(bundle=where["bundle"], embedded=True)
+        yield Embedded(behaviour, where["url"], terms, process)
     finally:
         _end(process)
         shutil.rmtree(folder, ignore_errors=True)

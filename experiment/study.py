@@ -36,8 +36,14 @@ ClientName = Literal["requests", "phantomjs", "chrome", "firefox"]
 Mode = Literal["serial", "threads", "processes"]
 StartMethod = Literal["fork", "spawn", "forkserver"]
 
+VERSION = "1.0.0"
+
 PROJECT = Path(__file__).resolve().parent.parent
 """The checkout, in which data, figures and reports are kept."""
+
+
+WIKIPEDIA_WORKERS = 9
+"""Wikipedia asks for fewer than ten requests at once."""
 
 
 @dataclass(frozen=True)
@@ -141,9 +147,11 @@ class Study(BaseModel):
         ("serial", "threads", "processes"),
         description="how the fetches are spread",
     )
-    source: Annotated[str, Expected("embedded, an http or https URL, or a file of URLs")] = Field(
+    source: Annotated[
+        str, Expected("embedded, wikipedia, an http or https URL, or a file of URLs")
+    ] = Field(
         "embedded",
-        description="where pages come from: embedded, a URL, or a text file of URLs",
+        description="where pages come from: embedded, wikipedia, a URL, a file of URLs",
     )
     tls: Annotated[bool, Expected("on or off")] = Field(
         True, description="whether the embedded origin speaks HTTPS, as Wikipedia does"
@@ -163,10 +171,12 @@ class Study(BaseModel):
     timeout: float = Field(60.0, ge=1, le=600, description="seconds that one fetch may take")
     seed: int = Field(2018, ge=0, le=2**31 - 1, description="decides the pages and the order")
     contact: Annotated[
-        str | None, BeforeValidator(_nothing), Expected("an e-mail address or a URL")
+        Annotated[str, Field(pattern=r"^([^\s()@]+@[^\s()@]+|https?://[^\s()]+)$")] | None,
+        BeforeValidator(_nothing),
+        Expected("an e-mail address or a URL"),
     ] = Field(None, description="whom Wikipedia may write to; for the source wikipedia only")
     wiki: Annotated[
-        str, Field(pattern=r"^[a-z0-9.-]+$"), Expected("a host such as de.wikipedia.org")
+        str, Field(pattern=r"^[a-z0-9.-]+(:\d+)?$"), Expected("a host such as de.wikipedia.org")
     ] = Field("en.wikipedia.org", description="which wiki; for the source wikipedia only")
     run: RunName = Field(
         None, description="the run's folder (none: named after what is not the default)"
@@ -210,6 +220,20 @@ class Study(BaseModel):
                     f"{name}: {getattr(self, name)} has no use here; "
                     f"it goes with source=wikipedia, and source is {self.source}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _wikipedia_has_rules(self) -> Self:
+        if self.source == "wikipedia" and self.pool_size > WIKIPEDIA_WORKERS:
+            raise UserError(
+                f"pool_size: {self.pool_size} is not a whole number from 1 to {WIKIPEDIA_WORKERS}, "
+                "the most that Wikipedia's rules for robots allow"
+            )
+        if self.source == "wikipedia" and self.contact is None:
+            raise UserError(
+                "contact: none is not an e-mail address or a URL, by which Wikipedia's rules for "
+                "robots want you to be reached"
+            )
         return self
 
     @classmethod

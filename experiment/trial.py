@@ -34,7 +34,8 @@ class Plan:
     chunk_size: int | None
     start_method: StartMethod | None
     timeout_s: float
-    trust: clients.Trust
+    terms: clients.Terms
+    starts_a_second: float | None
     pages: Sequence[Page]
 
 
@@ -49,6 +50,7 @@ class Outcome:
     startup_s: float | None = None
     startup_cpu_s: float | None = None
     python_pss_mb: float | None = None
+    wait_s: float = 0.0
     reason: str | None = None
 
 
@@ -83,15 +85,23 @@ def measure(plan: Plan) -> Outcome:
 def _work(plan: Plan) -> tuple[Callable[[], None], Work]:
     """What each worker prepares, and what the pool then does."""
     if plan.client is not None:
-        client = clients.make(plan.client, plan.timeout_s, plan.trust)
-        return client.prepare, functools.partial(_fetch_all, plan, client)
+        client = clients.make(plan.client, plan.timeout_s, plan.terms)
+        pace = plan.starts_a_second and clients.Pace(plan.starts_a_second, plan.start_method)
+        prepare = functools.partial(clients.begin, client, pace or None)
+        return prepare, functools.partial(_fetch_all, plan, client, pace or None)
     if plan.arm == "cpu":
         return controls.nothing, _use_the_cpu
     return controls.import_clients, _send
 
 
-def _fetch_all(plan: Plan, client: clients.Client, pool: Workers, ready: float) -> Outcome:
+def _fetch_all(
+    plan: Plan, client: clients.Client, pace: clients.Pace | None, pool: Workers, ready: float
+) -> Outcome:
     fetches = pool.map(functools.partial(clients.fetch, client, ready), plan.pages, plan.chunk_size)
+    if pace and pace.wait_s:
+        return Outcome(
+            reason=f"the site refused, and told to wait {pace.wait_s:.0f} s", wait_s=pace.wait_s
+        )
     first = min(fetch.start_s for fetch in fetches)
     return Outcome(fetches, span_s=max(fetch.end_s for fetch in fetches) - first)
 

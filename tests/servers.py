@@ -12,6 +12,10 @@ import trustme
 
 PAGE = b"<!DOCTYPE html><html><head><title>A page</title></head><body>Hello</body></html>"
 
+MARKUP = (
+    b"<!DOCTYPE html><title>&lt;script&gt;alert(1)</title><script>document.title='<b>'</script>"
+)
+
 
 class _Handler(socketserver.StreamRequestHandler):
     server: "Server"
@@ -42,6 +46,12 @@ class _Handler(socketserver.StreamRequestHandler):
     def do_broken(self) -> None:
         self.answer(b"sorry", "500 Internal Server Error")
 
+    def do_wait(self) -> None:
+        self.answer(b"later", "429 Too Many Requests", "Retry-After: 30\r\n")
+
+    def do_markup(self) -> None:
+        self.answer(MARKUP)
+
     def do_loop(self) -> None:
         self.answer(b"", "302 Found", "Location: /loop\r\n")
 
@@ -68,7 +78,8 @@ class _Handler(socketserver.StreamRequestHandler):
             time.sleep(0.1)
 
     def do_huge(self) -> None:
-        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 200000000\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 200000000\r\n\r\n"
+        self.wfile.write(head)
         for _ in range(200):
             self.wfile.write(b"x" * 1_000_000)
 

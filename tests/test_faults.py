@@ -15,7 +15,20 @@ from experiment import load, records
 from experiment.study import ClientName
 from tests.conftest import Copy, eventually, need
 
-BROWSERS = ["phantomjs", "chrome"]
+CLIENTS = [
+    pytest.param("requests"),
+    pytest.param("phantomjs", marks=pytest.mark.faults),
+    pytest.param("chrome", marks=pytest.mark.faults),
+]
+"""The cheap half is done in every test run, all of it by `make test-faults`."""
+
+ROUND_TWO = ("--rounds", "2", "--modes", "threads processes")
+
+
+def need_client(client: ClientName) -> None:
+    """Skip where a browser is missing."""
+    if client != "requests":
+        need(client)
 
 
 def command(client: str, *more: str) -> tuple[str, ...]:
@@ -45,26 +58,43 @@ def trial_process(copy: Copy) -> psutil.Process | None:
 def busy_tree(copy: Copy, mode: str) -> list[psutil.Process]:
     """What a main trial of a mode has started, once it fetches; empty before."""
     trial = trial_process(copy)
-    with suppress(psutil.Error, IndexError, OSError):  # it has just ended
-        if trial is not None:
-            plan = (Path(words(trial)[3]) / "plan.json").read_text()
-            ours = '"arm":"main"' in plan and f'"mode":"{mode}"' in plan
-            return trial.children(recursive=True) if ours else []
+    with suppress(psutil.Error):  # it has just ended
+        if trial is not None and is_main(trial, mode):
+            return trial.children(recursive=True)
     return []
+
+
+def is_main(trial: psutil.Process, mode: str) -> bool:
+    """Whether a trial is of the main arm and of a mode."""
+    with suppress(IndexError, OSError):  # it has just ended
+        plan = (Path(words(trial)[3]) / "plan.json").read_text()
+        return '"arm":"main"' in plan and f'"mode":"{mode}"' in plan
+    return False
 
 
 def start_second_round(copy: Copy, client: str) -> "subprocess.Popen[str]":
     """A study whose first round is finished and whose second has browsers at work."""
-    process = copy.start(*command(client, "--rounds", "2", "--modes", "threads processes"))
+    process = copy.start(*command(client, *ROUND_TWO))
     folder = copy.path / "data" / "cut"
-    assert eventually(lambda: records.rounds_done(folder) == {1}, 60), process.communicate(
+    assert eventually(lambda: records.rounds_done(folder) == {1}, 90), process.communicate(
         timeout=1
     )
-    assert eventually(lambda: len(busy_tree(copy, "processes")) >= 3, 60)
+    enough = 2 if client == "requests" else 3
+    assert eventually(lambda: len(busy_tree(copy, "processes")) >= enough, 90)
     return process
 
 
-@pytest.mark.parametrize("client", BROWSERS)
+def assert_it_goes_on(copy: Copy, client: str, kept: str) -> None:
+    """The same command finishes the study, and does not touch what was finished."""
+    again = copy.run(*command(client, *ROUND_TWO))
+    assert again.returncode == 0, again.stderr
+    folder = copy.path / "data" / "cut"
+    assert records.rounds_done(folder) == {1, 2}
+    assert (folder / "fetches.csv").read_text().startswith(kept)
+    copy.assert_nothing_left()
+
+
+@pytest.mark.parametrize("client", ["phantomjs", pytest.param("chrome", marks=pytest.mark.faults)])
 @pytest.mark.parametrize(
     ("number", "status"),
     [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)],
@@ -84,35 +114,117 @@ def test_a_study_that_is_ended_keeps_its_rounds_and_goes_on(
         out = process.communicate()[1]
         assert "interrupted: finished rounds are kept; the same command goes on" in out
         assert "Traceback" not in out
-        again = copy.run(*command(client, "--rounds", "2", "--modes", "threads processes"))
-        assert again.returncode == 0, again.stderr
-        assert records.rounds_done(folder) == {1, 2}
-        assert (folder / "fetches.csv").read_text().startswith(kept)
-        copy.assert_nothing_left()
+    assert_it_goes_on(copy, client, kept)
 
 
-@pytest.mark.parametrize("client", BROWSERS)
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_second_ctrl_c_ends_no_worse_than_one(copy: Copy, client: ClientName) -> None:
+    need_client(client)
+    process = start_second_round(copy, client)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.05)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=15) in (130, -2)
+    copy.assert_nothing_left()
+    kept = (copy.path / "data" / "cut" / "fetches.csv").read_text()
+    assert set(load(copy.path / "data" / "cut")[1]["round"]) == {1}
+    assert_it_goes_on(copy, client, kept)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_disk_that_is_full_is_one_line_and_keeps_what_there_is(
+    copy: Copy, client: ClientName
+) -> None:
+    need_client(client)
+    process = start_second_round(copy, client)
+    folder = copy.path / "data" / "cut"
+    kept = (folder / "fetches.csv").read_text()
+    limit = len(kept) + 100  # of the runner alone: what it has started goes on as it was
+    subprocess.run(["prlimit", f"--pid={process.pid}", f"--fsize={limit}"], check=True)  # noqa: S607
+    _, err = process.communicate(timeout=90)
+    assert process.returncode == 2
+    line = err.rstrip().splitlines()[-1]
+    assert line.startswith(f"error: run: {folder} cannot be written: ")
+    assert "Traceback" not in err
+    assert (folder / "fetches.csv").read_text() == kept
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "fetches.csv", "run.json", "trials.csv",
+    ]  # fmt: skip
+    assert_it_goes_on(copy, client, kept)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_folder_that_is_locked_in_mid_study_is_one_line(copy: Copy, client: ClientName) -> None:
+    need_client(client)
+    process = start_second_round(copy, client)
+    folder = copy.path / "data" / "cut"
+    kept = (folder / "fetches.csv").read_text()
+    lock(folder)
+    try:
+        _, err = process.communicate(timeout=90)
+    finally:
+        unlock(folder)
+    assert process.returncode == 2
+    line = err.rstrip().splitlines()[-1]
+    assert line.startswith(f"error: run: {folder} cannot be written: ")
+    assert (folder / "fetches.csv").read_text() == kept
+    assert_it_goes_on(copy, client, kept)
+
+
+def lock(folder: Path) -> None:
+    """Let nobody write into a folder; root is stopped by nothing less than another folder."""
+    if os.geteuid() == 0:
+        folder.rename(folder.with_name("aside"))
+        folder.write_text("no folder")
+    else:
+        folder.chmod(0o555)
+
+
+def unlock(folder: Path) -> None:
+    """As it was before."""
+    if os.geteuid() == 0:
+        folder.unlink()
+        folder.with_name("aside").rename(folder)
+    else:
+        folder.chmod(0o755)
+
+
 @pytest.mark.parametrize(
-    ("victim", "mode"),
+    ("client", "victim", "mode"),
     [
-        ("worker", "processes"),
-        ("trial", "processes"),
-        ("supervisor", "processes"),
-        ("supervisor", "threads"),
+        ("requests", "worker", "processes"),
+        ("requests", "supervisor", "threads"),
+        ("phantomjs", "worker", "processes"),
+        ("phantomjs", "trial", "processes"),
+        ("phantomjs", "supervisor", "threads"),
+        ("chrome", "supervisor", "processes"),
+        *(
+            pytest.param(client, victim, mode, marks=pytest.mark.faults)
+            for client, victim, mode in (
+                ("requests", "trial", "serial"),
+                ("requests", "supervisor", "processes"),
+                ("phantomjs", "trial", "serial"),
+                ("phantomjs", "supervisor", "processes"),
+                ("chrome", "worker", "processes"),
+                ("chrome", "trial", "processes"),
+                ("chrome", "supervisor", "threads"),
+                ("chrome", "trial", "serial"),
+            )
+        ),
     ],
 )
 def test_a_trial_that_is_killed_fails_within_seconds_and_the_study_goes_on(
     copy: Copy, client: ClientName, victim: str, mode: str
 ) -> None:
-    need(client)
-    process = copy.start(*command(client, "--rounds", "1", "--modes", f"{mode} serial"))
-    enough = {"threads": 2, "processes": 4}[mode]  # workers and what they drive
-    assert eventually(lambda: len(busy_tree(copy, mode)) >= enough, 60)
-    trial = trial_process(copy)
-    assert trial is not None
+    need_client(client)
+    other = "threads" if mode == "serial" else "serial"
+    process = copy.start(*command(client, "--rounds", "1", "--modes", f"{mode} {other}"))
+    trial = at_work(copy, client, mode)
     supervisor = trial.parent()
     assert supervisor is not None
-    {"worker": trial.children()[0], "trial": trial, "supervisor": supervisor}[victim].kill()
+    victims = {"trial": trial, "supervisor": supervisor}
+    victims.get(victim, trial.children()[0] if victim == "worker" else trial).kill()
     begun = time.monotonic()
     assert eventually(lambda: not trial.is_running() or trial.status() == "zombie", 5)
     assert time.monotonic() - begun < 5
@@ -127,20 +239,46 @@ def test_a_trial_that_is_killed_fails_within_seconds_and_the_study_goes_on(
         "supervisor": "its supervisor was killed",
     }
     assert rows.loc[mode, "reason"] == reasons[victim]
-    assert rows.loc["serial", "state"] == "ok"
-    assert set(fetches["mode"]) == {"serial"}
+    assert rows.loc[other, "state"] == "ok"
+    assert set(fetches.loc[fetches["arm"] == "main", "mode"]) == {other}
     copy.assert_nothing_left()
 
 
-@pytest.mark.parametrize("client", BROWSERS)
-def test_a_browser_that_dies_is_one_failed_fetch(copy: Copy, client: ClientName) -> None:
+def at_work(copy: Copy, client: str, mode: str) -> psutil.Process:
+    """A main trial of a mode whose workers, and what they drive, are there."""
+    workers = 2 if mode == "processes" else 0
+    driven = 0 if client == "requests" else 1 if mode == "serial" else 2
+
+    def trial() -> psutil.Process | None:
+        """The trial, once it has all of its tree."""
+        enough = len(busy_tree(copy, mode)) >= workers + driven
+        found = trial_process(copy) if enough else None
+        return found if found and is_main(found, mode) else None
+
+    assert eventually(trial, 90)
+    time.sleep(0.3)  # a worker that is killed before it has begun is replaced at no loss
+    found = trial()
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("client", "name"),
+    [
+        ("phantomjs", "phantomjs"),
+        ("chrome", "chromedriver"),
+        pytest.param("chrome", "chromium", marks=pytest.mark.faults),
+    ],
+)
+@pytest.mark.parametrize("mode", ["threads", pytest.param("serial", marks=pytest.mark.faults)])
+def test_a_browser_or_driver_that_dies_is_one_failed_fetch(
+    copy: Copy, client: ClientName, name: str, mode: str
+) -> None:
     need(client)
-    process = copy.start(*command(client, "--rounds", "1", "--modes", "threads", "--latency", "9"))
-    assert eventually(lambda: len(busy_tree(copy, "threads")) >= 2, 60)
-    time.sleep(0.7)  # both pages are loading: each takes more than a second
-    children = busy_tree(copy, "threads")
-    names = {"phantomjs": "phantomjs", "chrome": "chromium"}
-    next(item for item in children if item.name().startswith(names[client])).kill()
+    process = copy.start(*command(client, "--rounds", "1", "--modes", mode, "--latency", "9"))
+    assert eventually(lambda: len(busy_tree(copy, mode)) >= 1, 60)
+    time.sleep(0.9)  # the pages are loading: each takes more than a second
+    next(item for item in busy_tree(copy, mode) if item.name().startswith(name)).kill()
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     fetches, trials = load(copy.path / "data" / "cut")
@@ -149,19 +287,21 @@ def test_a_browser_that_dies_is_one_failed_fetch(copy: Copy, client: ClientName)
     copy.assert_nothing_left()
 
 
-def test_an_origin_that_dies_ends_the_study_with_a_line(copy: Copy) -> None:
-    process = copy.start(*command("requests", "--rounds", "3"))
+@pytest.mark.parametrize("client", CLIENTS)
+def test_an_origin_that_dies_ends_the_study_with_a_line(copy: Copy, client: ClientName) -> None:
+    need_client(client)
+    process = copy.start(*command(client, "--rounds", "3"))
     folder = copy.path / "data" / "cut"
     assert eventually(lambda: records.rounds_done(folder) == {1}, 60)
     origins = [item for item in copy.processes() if "experiment.origin" in words(item)]
-    assert len(origins) == 2  # one is the control's, without latency
+    assert len(origins) == (2 if client == "requests" else 1)  # one is the control's
     origins[0].kill()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "source: the embedded origin ended" in err
     assert set(load(folder)[1]["round"]) >= {1}
     copy.assert_nothing_left()
-    assert copy.run(*command("requests", "--rounds", "3")).returncode == 0
+    assert copy.run(*command(client, "--rounds", "3")).returncode == 0
     assert records.rounds_done(folder) == {1, 2, 3}
 
 

@@ -26,7 +26,7 @@ def test_pages_are_the_same_each_time_and_late_as_planned(tls: bool) -> None:
     for _ in range(2):
         with sources.opened(study, []) as source:
             for page in source.pages(3, study.pages):
-                answer = requests.get(page.url, verify=source.trust.bundle or True, timeout=10)
+                answer = requests.get(page.url, verify=source.terms.bundle or True, timeout=10)
                 assert answer.status_code == 200
                 assert page.planned_ms is not None
                 told = server_timing_ms(answer.headers["Server-Timing"])
@@ -82,7 +82,7 @@ def test_the_origin_ends_with_its_user_and_takes_its_files_along() -> None:
     with sources.opened(Study(), []) as source:
         assert isinstance(source, sources.Embedded)
         process = psutil.Process(source.process.pid)
-        bundle = source.trust.bundle
+        bundle = source.terms.bundle
         assert bundle is not None
         source.process.stdin.close()  # type: ignore[union-attr]
         assert eventually(lambda: not process.is_running() or process.status() == "zombie", 5)

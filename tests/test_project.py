@@ -10,7 +10,7 @@ import tomllib
 import yaml
 from packaging.requirements import Requirement
 
-from experiment.study import PROJECT
+from experiment.study import PROJECT, VERSION
 
 MEASURING = {
     "runner",
@@ -23,6 +23,7 @@ MEASURING = {
     "supervisor",
     "tree",
     "controls",
+    "wikipedia",
 }
 READING = {"summary", "rules", "claims", "verdicts", "story", "plots"}
 
@@ -106,6 +107,11 @@ def test_the_lock_pins_every_package_with_hashes() -> None:
         assert re.search(r"^[\w.-]+==[\w.]+", entry), name
         assert "--hash=sha256:" in entry, name
     assert "http" + "s://" not in text
+
+
+def test_the_version_is_said_once_in_effect() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION
 
 
 def test_notebooks_are_committed_without_outputs_and_define_nothing() -> None:

@@ -143,7 +143,7 @@ def test_bad_input_is_one_line_and_measures_nothing(copy: Copy) -> None:
     assert "pool_size: ten is not" in one_line(copy, "run", "--pool-size", "ten")
     assert "--pol-size" in one_line(copy, "run", "--pol-size", "3")
     assert "invalid choice" in one_line(copy, "rum")
-    assert "wikipedia is not a source yet" in one_line(copy, "run", "--source", "wikipedia")
+    assert "pool_size: 10 is not" in one_line(copy, "run", "--source", "wikipedia")
     assert "cannot be read" in one_line(copy, "run", "--source", "no-such-file.txt")
     nobody = one_line(copy, "run", "--source", "http://127.0.0.1:9/", "--clients", "requests")
     assert "source: http://127.0.0.1:9/ does not answer requests (connection)" in nobody

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from experiment import sources
-from experiment.clients import Trust
+from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.study import Study
 
@@ -43,7 +43,7 @@ def test_a_list_that_cannot_be_used_is_one_clear_line(
 
 
 def test_rounds_go_through_a_list_in_turn_and_again() -> None:
-    listed = sources.Listed([f"http://127.0.0.1/{number}" for number in range(5)], Trust())
+    listed = sources.Listed([f"http://127.0.0.1/{number}" for number in range(5)], Terms())
     first, second = listed.pages(1, 3), listed.pages(2, 3)
     assert [page.url[-1] for page in first] == ["0", "1", "2"]
     assert [page.url[-1] for page in second] == ["3", "4", "0"]
@@ -63,6 +63,9 @@ def test_a_list_that_changed_since_the_run_began_is_refused(tmp_path: Path) -> N
     assert sources.urls_of(study, kept) == ["http://127.0.0.1/a"]
 
 
-def test_wikipedia_is_refused_as_long_as_its_rules_are_not_built_in(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="source: wikipedia is not a source yet"):
-        sources.urls_of(Study.of({"source": "wikipedia"}), tmp_path / "pages.txt")
+def test_articles_of_an_earlier_run_are_fetched_again(tmp_path: Path) -> None:
+    kept = tmp_path / "pages.txt"
+    kept.write_text("https://127.0.0.1:9/wiki/A\nhttps://127.0.0.1:9/wiki/B\n")
+    values = {"contact": "you@example.org", "pool_size": 9, "wiki": "127.0.0.1:9"}
+    study = Study.of({"source": "wikipedia", **values})  # nobody is there to draw others
+    assert sources.urls_of(study, kept) == kept.read_text().split()

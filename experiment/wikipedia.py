@@ -1,0 +1,105 @@
+"""Live Wikipedia, with its rules for robots built in.
+
+Its robot policy, User-Agent policy and robots.txt (as found in 2026) ask for fewer than ten
+requests at once and fewer than twenty a second, five for a browser that runs scripts; for a
+User-Agent that names the program and a contact; to stay away from Special pages; and to wait as
+told after a 429 or 503.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote, urlsplit
+
+from experiment.errors import UserError
+from experiment.study import VERSION, ClientName, Study
+
+PROJECTS = (
+    "wikipedia", "wikimedia", "wiktionary", "wikibooks", "wikidata", "wikinews", "wikiquote",
+    "wikisource", "wikiversity", "wikivoyage", "mediawiki",
+)  # fmt: skip
+"""Domains (.org) whose pages these rules are for."""
+
+STARTS_A_SECOND, BROWSER_STARTS_A_SECOND = 18.0, 5.0
+TITLES_A_REQUEST = 500
+WAIT_S = 5.0, 600.0
+"""The least and the most seconds to wait after a refusal."""
+
+MOST_REFUSALS = 3
+REFUSALS = (429, 503)
+
+
+def starts_a_second(client: ClientName) -> float:
+    """How many fetches a client may start in a second."""
+    return STARTS_A_SECOND if client == "requests" else BROWSER_STARTS_A_SECOND
+
+
+def user_agent(study: Study) -> str:
+    """Who asks; the client adds its library."""
+    return f"threads-or-processes/{VERSION} ({study.contact})"
+
+
+def is_ruled(url: str) -> bool:
+    """Whether a URL is of a site that has these rules."""
+    host = (urlsplit(url).hostname or "").rsplit(".", 2)
+    return host[-1] == "org" and len(host) > 1 and host[-2] in PROJECTS
+
+
+def wait_s(told: str | None) -> float:
+    """Seconds to wait after a refusal, by its `Retry-After` (seconds or a date) if it has one."""
+    try:
+        seconds = float(told or "")
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(told or "").timestamp() - time.time()
+        except ValueError:
+            seconds = 0.0
+    return min(max(seconds, WAIT_S[0]), WAIT_S[1])
+
+
+def draw(study: Study) -> list[str]:
+    """URLs of random articles, one for each page of each round, drawn through the API."""
+    count = study.rounds * study.pages
+    titles: list[str] = []
+    while len(titles) < count:
+        titles += _titles(study, min(TITLES_A_REQUEST, count - len(titles)))
+    return [f"https://{study.wiki}/wiki/{quote(title.replace(' ', '_'))}" for title in titles]
+
+
+def _titles(study: Study, count: int) -> Iterator[str]:
+    """Titles of one request; waits where it is told to."""
+    import requests
+
+    query = {"action": "query", "list": "random", "rnnamespace": "0", "rnlimit": str(count)}
+    agent = f"{user_agent(study)} {requests.utils.default_user_agent()}"
+    address = f"https://{study.wiki}/w/api.php"
+    try:
+        for _ in range(MOST_REFUSALS):
+            answer = requests.get(
+                address,
+                params={**query, "format": "json"},
+                headers={"User-Agent": agent},
+                timeout=study.timeout,
+            )
+            if answer.status_code not in REFUSALS:
+                answer.raise_for_status()
+                return (str(page["title"]) for page in answer.json()["query"]["random"])
+            pause(study.wiki, wait_s(answer.headers.get("Retry-After")))
+    except (requests.RequestException, KeyError, ValueError) as error:
+        raise UserError(f"wiki: {address} gave no titles: {' '.join(str(error).split())}") from None
+    raise refused(study)
+
+
+def pause(wiki: str, seconds: float) -> None:
+    """Wait as told."""
+    print(f"\n{wiki} asks to wait {seconds:.0f} s", file=sys.stderr)
+    time.sleep(seconds)
+
+
+def refused(study: Study) -> UserError:
+    """The error that ends a study which was refused too often."""
+    return UserError(
+        f"source: {study.wiki} refused {MOST_REFUSALS} times; finished rounds are kept, the same "
+        "command goes on later"
+    )
