@@ -12,7 +12,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -31,6 +31,7 @@ from urllib3.exceptions import HTTPError
 
 from experiment.clients import (
     SIZE_LIMIT,
+    UNKNOWN_STATUS,
     Answer,
     Deadline,
     FetchError,
@@ -47,10 +48,10 @@ var entry = window.performance && performance.getEntriesByType
 var timing = entry && entry.serverTiming || [], origin = null;
 for (var i = 0; i < timing.length; i++)
     if (timing[i].name === 'origin') origin = timing[i].duration;
-return [location.href, document.documentElement.textContent.length,
+return [location.href, document.documentElement.outerHTML.length,
     entry && entry.responseStatus || null, origin];
 """
-"""What came: address, length of the text, HTTP status, the origin's own delay, if it can tell."""
+"""What came: address, length, HTTP status, the origin's own delay, if it can tell."""
 
 REASONS = {
     "tls": "ERR_CERT|ERR_SSL|ERR_BAD_SSL|nssFailure|nssBadCert|InsecureCertificate|ssl failure",
@@ -93,23 +94,24 @@ class Browser:
         """What the session asks of the browser."""
         raise NotImplementedError
 
-    def get(self, url: str, phases: Phases, deadline: Deadline) -> Answer:
+    def get(self, url: str, phases: Phases, deadline: Deadline, answer: Answer) -> None:
         """Load the page in a fresh browser."""
         with self._open(phases, deadline) as driver:
             with phases.timed("load"):
                 driver.get(url)
             with phases.timed("check"):
-                answer = self.came(driver, url)
+                self.came(driver, url, answer)
                 if (answer.length or 0) > SIZE_LIMIT:
                     raise FetchError("too large")  # it would be read into Python's memory
             with phases.timed("load"):
                 source = driver.page_source
-            return replace(answer, body=source.encode(), length=len(source))
+            answer.body, answer.length = source.encode(), len(source)
 
-    def came(self, driver: webdriver.Remote, url: str) -> Answer:  # noqa: ARG002
-        """What came, where it is known."""
-        final_url, length, status, origin_ms = driver.execute_script(CHECK)
-        return Answer(final_url=final_url, length=length, status=status, origin_ms=origin_ms)
+    def came(self, driver: webdriver.Remote, url: str, answer: Answer) -> None:  # noqa: ARG002
+        """Find out what came."""
+        answer.final_url, answer.length, answer.status, answer.origin_ms = driver.execute_script(
+            CHECK
+        )
 
     @contextmanager
     def _open(self, phases: Phases, deadline: Deadline) -> Iterator[webdriver.Remote]:
@@ -260,30 +262,38 @@ class PhantomJS(Browser):
             options.set_capability("phantomjs.page.settings.userAgent", self.user_agent)
         return options
 
-    def came(self, driver: webdriver.Remote, url: str) -> Answer:  # noqa: ARG002
-        """What came: its script cannot tell, but its log of the transfers (HAR) can."""
-        final_url, length, *_ = driver.execute_script(CHECK)
+    def came(self, driver: webdriver.Remote, url: str, answer: Answer) -> None:
+        """Find out what came: the script cannot tell all, its log of transfers (HAR) can."""
+        super().came(driver, url, answer)
         log = driver.execute("transferLog", {"type": "har"})["value"]
         transfers = json.loads(log[0]["message"])["log"]["entries"]
-        if not final_url.startswith("http"):
-            raise FetchError(_silent_failure(transfers))
-        seen = [item["response"] for item in transfers if item["request"]["url"] == final_url]
-        if not seen:
-            return Answer(final_url=final_url, length=length)
-        headers = {item["name"].lower(): item["value"] for item in seen[0]["headers"]}
-        return Answer(
-            final_url=final_url,
-            length=length,
-            status=seen[0]["status"] or _status(seen[0]["statusText"]),
-            origin_ms=server_timing_ms(headers.get("server-timing", "")),
-            retry_after=headers.get("retry-after"),
-        )
+        address = str(answer.final_url).partition("#")[0]
+        if not address.startswith("http"):
+            if "server replied" not in _words(transfers):
+                raise FetchError(_silent_failure(transfers))
+            answer.final_url = url  # an error without a body leaves its page blank
+        seen = [item for item in transfers if item["request"]["url"] == address] or transfers[:1]
+        if seen:
+            _read_transfer(seen[-1]["response"], answer)
+
+
+def _read_transfer(response: dict[str, Any], answer: Answer) -> None:
+    """Status and headers of PhantomJS's transfer of the page."""
+    headers = {item["name"].lower(): item["value"] for item in response["headers"]}
+    answer.origin_ms = server_timing_ms(headers.get("server-timing", ""))
+    answer.retry_after = headers.get("retry-after")
+    answer.status = response["status"] or _status(response["statusText"] or "")
+    if answer.status is None:
+        raise FetchError(UNKNOWN_STATUS)
 
 
 def _silent_failure(transfers: Sequence[dict[str, Any]]) -> str:
     """Why PhantomJS shows no page; it raises nothing."""
-    words = " ".join(str(item["response"]["statusText"]) for item in transfers)
-    return "tls" if _reason(words) == "tls" else "connection"
+    return "tls" if _reason(_words(transfers)) == "tls" else "connection"
+
+
+def _words(transfers: Sequence[dict[str, Any]]) -> str:
+    return " ".join(str(item["response"]["statusText"]) for item in transfers)
 
 
 def _status(words: str) -> int | None:
@@ -292,28 +302,24 @@ def _status(words: str) -> int | None:
     return next((status.value for status in HTTPStatus if status.phrase == phrase), None)
 
 
-class ChromeConnection(RemoteConnection):
-    """The standard's commands and one of Chrome's own."""
-
-    extra_commands = {  # noqa: RUF012
-        "devtools": ("POST", "/session/$sessionId/goog/cdp/execute")  # type: ignore[dict-item]
-    }
-
-
 class Chrome(Browser):
     """Chrome, Chromium, or their small headless shell."""
 
     name = "chrome"
-    connection = ChromeConnection
 
-    def came(self, driver: webdriver.Remote, url: str) -> Answer:
-        """What came; for some failures it shows a page of its own, and must be asked again."""
-        answer = super().came(driver, url)
+    def came(self, driver: webdriver.Remote, url: str, answer: Answer) -> None:
+        """Find out what came; elsewhere than at home the log of the network knows more."""
+        super().came(driver, url, answer)
+        if self.terms.embedded:
+            return
+        document, failure = _document(driver.execute("getLog", {"type": "performance"})["value"])
+        headers = {name.lower(): value for name, value in document.get("headers", {}).items()}
+        answer.status = document.get("status", answer.status)
+        answer.retry_after = headers.get("retry-after")
         if str(answer.final_url).startswith("chrome-error:"):
-            again = {"cmd": "Page.navigate", "params": {"url": url}}
-            told = driver.execute("devtools", again)["value"]
-            raise FetchError(_reason(told.get("errorText", "net::ERR_")))
-        return answer
+            if (answer.status or 0) < 400:
+                raise FetchError(_reason(failure or "net::ERR_"))
+            answer.final_url = url  # an error without a body: Chrome shows a page of its own
 
     def service(self) -> Service:
         """chromedriver."""
@@ -336,11 +342,29 @@ class Chrome(Browser):
             options.add_argument(argument)
         if os.geteuid() == 0:  # its sandbox refuses root
             options.add_argument("--no-sandbox")
+        if not self.terms.embedded:
+            options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
         if self.terms.embedded:
             options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
         if self.user_agent:
             options.add_argument(f"--user-agent={self.user_agent}")
         return options
+
+
+def _document(log: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], str | None]:
+    """The last answer to the page itself in Chrome's log, and why its load failed, if it did."""
+    document: dict[str, Any] = {}
+    failure = None
+    for entry in log:
+        message = json.loads(entry["message"])["message"]
+        params = message.get("params", {})
+        if params.get("type") != "Document":
+            continue
+        if message["method"] == "Network.responseReceived":
+            document = params["response"]
+        elif message["method"] == "Network.loadingFailed":
+            failure = params["errorText"]
+    return document, failure
 
 
 class Firefox(Browser):

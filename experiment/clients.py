@@ -20,6 +20,9 @@ from experiment import wikipedia
 from experiment.records import Fetch, Page
 from experiment.study import ClientName, StartMethod
 
+UNKNOWN_STATUS = "http ?"
+"""The failure of a page whose server answered with an error that the client cannot number."""
+
 SIZE_LIMIT = 64_000_000
 """Bytes of a page that are taken; a longer one is a failed fetch."""
 
@@ -71,6 +74,11 @@ class Pace:
         time.sleep(max(0.0, due - time.perf_counter()))
         return due
 
+    def skip(self) -> None:
+        """Leave a turn out, for a request that was made between two."""
+        with self._next.get_lock():
+            self._next.value += self._gap_s
+
     def stop(self, wait_s: float) -> None:
         """The site has refused, and told to wait."""
         with self._wait_s.get_lock():
@@ -121,8 +129,8 @@ class Client(Protocol):
     def prepare(self) -> None:
         """Import what the client needs; a worker does it before its first fetch."""
 
-    def get(self, url: str, phases: Phases, deadline: "Deadline") -> Answer:
-        """Fetch the page, timing each phase."""
+    def get(self, url: str, phases: Phases, deadline: "Deadline", answer: Answer) -> None:
+        """Fetch the page, timing each phase; what is learnt stays in `answer`, come what may."""
 
     def reason(self, error: BaseException) -> str | None:
         """Why the fetch failed, in the vocabulary; None for an error of the client's own code."""
@@ -173,13 +181,17 @@ def fetch(client: Client, zero: float, page: Page) -> Fetch:
     Whatever goes wrong is the row's `error`.
     """
     pace = Pace.here
-    due = pace.turn() if pace else None
-    if pace and pace.wait_s:
+    if pace is None:
+        return _timed(client, zero, page)[0]
+    due = None if pace.wait_s else pace.turn()
+    if due is None or pace.wait_s:
         return _left_out(page, time.perf_counter() - zero)
     row, answer = _timed(client, zero, page)
-    if pace and answer.status in wikipedia.REFUSALS:
+    if answer.status in wikipedia.REFUSALS or row.error == UNKNOWN_STATUS:
         pace.stop(wikipedia.wait_s(answer.retry_after))
-    return replace(row, intended_start_s=None if due is None else due - zero)
+    if row.final_url not in (None, page.url):
+        pace.skip()  # a redirect was a request, too
+    return replace(row, intended_start_s=due - zero)
 
 
 def _timed(client: Client, zero: float, page: Page) -> tuple[Fetch, Answer]:
@@ -187,7 +199,7 @@ def _timed(client: Client, zero: float, page: Page) -> tuple[Fetch, Answer]:
     start = time.perf_counter()
     with Deadline(client.timeout_s) as deadline:
         try:
-            answer = client.get(page.url, phases, deadline)
+            client.get(page.url, phases, deadline, answer)
             error = _complaint(client, page, answer)
         except BaseException as raised:
             failure = raised
@@ -254,7 +266,7 @@ class Requests:
         """Import requests."""
         import requests  # noqa: F401
 
-    def get(self, url: str, phases: Phases, deadline: Deadline) -> Answer:
+    def get(self, url: str, phases: Phases, deadline: Deadline, answer: Answer) -> None:
         """Fetch the page; `load` is the article's call, `check` reads what came."""
         import requests
 
@@ -270,16 +282,13 @@ class Requests:
                     headers=self._headers(),
                 ) as response,
             ):
+                answer.status = response.status_code
+                answer.retry_after = response.headers.get("Retry-After")
                 body = _read(response)
         with phases.timed("check"):
-            return Answer(
-                body=body,
-                length=len(body),
-                final_url=response.url,
-                status=response.status_code,
-                origin_ms=server_timing_ms(response.headers.get("Server-Timing", "")),
-                retry_after=response.headers.get("Retry-After"),
-            )
+            answer.body, answer.length = body, len(body)
+            answer.final_url = response.url
+            answer.origin_ms = server_timing_ms(response.headers.get("Server-Timing", ""))
 
     def _headers(self) -> dict[str, str] | None:
         """Who asks, where the source wants to know."""

@@ -180,6 +180,7 @@ def _try_out(study: Study, opened: Sources) -> None:
             raise UserError(
                 f"source: {study.wiki} asks to wait {seen.outcome.wait_s:.0f} s; try again then"
             )
+        sources.check_arrival(study, seen.outcome.fetches)
         error = seen.outcome.reason or seen.outcome.fetches[0].error or ""
         words = " ".join(seen.log.split())[:300]
         unable = seen.outcome.reason or error == "browser" or plan.terms.embedded
@@ -218,7 +219,7 @@ def _measure(study: Study, opened: Sources, folder: Path, missing: Sequence[int]
 def _wait(study: Study, seconds: float, refusals: int) -> None:
     """Wait as a site tells that has refused; the third time ends the study."""
     if refusals == wikipedia.MOST_REFUSALS:
-        raise wikipedia.refused(study)
+        raise wikipedia.refused(study, seconds)
     wikipedia.pause(study.wiki, seconds)
 
 

@@ -15,7 +15,7 @@ from experiment import wikipedia
 from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.origin import Behaviour
-from experiment.records import Page
+from experiment.records import Fetch, Page
 from experiment.study import Study, web_url
 
 ORIGIN_END_S = 2.0
@@ -103,7 +103,11 @@ def urls_of(study: Study, kept: Path) -> list[str]:
     if study.source == "embedded":
         return []
     if study.source == "wikipedia":
-        return read_urls(kept) if kept.exists() else wikipedia.draw(study)
+        if not kept.exists():
+            return wikipedia.draw(study)
+        urls = read_urls(kept)
+        wikipedia.check_kept(study, urls, kept)
+        return urls
     urls = [study.source] if "://" in study.source else _of_file(Path(study.source), kept)
     _refuse_ruled(urls)
     return urls
@@ -136,10 +140,17 @@ def led_from(url: str, count: str) -> Iterator[str]:
         try:
             with requests.get(url, timeout=60, stream=True) as answer:
                 answer.raise_for_status()
+                _refuse_ruled([answer.url])
                 yield answer.url
         except requests.RequestException as error:
             words = " ".join(str(error).split())[:200]
             raise UserError(f"url: {url} leads nowhere: {words}") from None
+
+
+def check_arrival(study: Study, fetches: Sequence[Fetch]) -> None:
+    """Raise `UserError` where a source led to a site with rules that it does not keep."""
+    if study.source != "wikipedia":
+        _refuse_ruled([fetch.final_url for fetch in fetches if fetch.final_url])
 
 
 def _refuse_ruled(urls: Sequence[str]) -> None:

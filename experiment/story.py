@@ -306,13 +306,13 @@ def pages_said(fetches: pd.DataFrame, study: Study, listed: int | None) -> str:
         )
     if listed is None:
         return _asked_said(fetches, study)
-    if study.source == "wikipedia":
-        return (
-            f"Pages were {listed} articles of {html.escape(study.wiki)}, drawn at random through "
-            "its API: a slice a round, the same for every mode. Starts were paced evenly, as its "
-            "rules for robots ask, so totals measure the pace; fetch times do not contain it."
-        )
     said = f"Pages came from a list of {listed} URLs, the same for every mode."
+    if study.source == "wikipedia":
+        said = (
+            f"Pages were {listed} articles of {html.escape(study.wiki)}, drawn at random through "
+            "its API, the same for every mode. Starts were paced evenly, as its rules for robots "
+            "ask, so totals measure the pace; fetch times do not contain it."
+        )
     if listed < study.pages * study.rounds and study.rounds > 1:
         said += " Rounds shared pages, so the intervals hold for these pages only."
     if listed < study.pages:

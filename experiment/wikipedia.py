@@ -6,11 +6,16 @@ User-Agent that names the program and a contact; to stay away from Special pages
 told after a 429 or 503.
 """
 
+import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote, urlsplit
+from pathlib import Path
+from urllib.parse import quote
+
+from pydantic import HttpUrl
 
 from experiment.errors import UserError
 from experiment.study import VERSION, ClientName, Study
@@ -42,19 +47,18 @@ def user_agent(study: Study) -> str:
 
 def is_ruled(url: str) -> bool:
     """Whether a URL is of a site that has these rules."""
-    host = (urlsplit(url).hostname or "").rsplit(".", 2)
+    host = (HttpUrl(url).host or "").rstrip(".").rsplit(".", 2)
     return host[-1] == "org" and len(host) > 1 and host[-2] in PROJECTS
 
 
 def wait_s(told: str | None) -> float:
     """Seconds to wait after a refusal, by its `Retry-After` (seconds or a date) if it has one."""
-    try:
-        seconds = float(told or "")
-    except ValueError:
-        try:
+    seconds = 0.0
+    with suppress(ValueError, TypeError, OverflowError):
+        if re.fullmatch(r"\s*\d{1,9}\s*", told or ""):
+            seconds = float(told or "")
+        else:
             seconds = parsedate_to_datetime(told or "").timestamp() - time.time()
-        except ValueError:
-            seconds = 0.0
     return min(max(seconds, WAIT_S[0]), WAIT_S[1])
 
 
@@ -67,7 +71,15 @@ def draw(study: Study) -> list[str]:
     return [f"https://{study.wiki}/wiki/{quote(title.replace(' ', '_'))}" for title in titles]
 
 
-def _titles(study: Study, count: int) -> Iterator[str]:
+def check_kept(study: Study, urls: Sequence[str], kept: Path) -> None:
+    """Raise `UserError` unless all URLs are articles of the study's wiki."""
+    start = f"https://{study.wiki}/wiki/"
+    for number, url in enumerate(urls, start=1):
+        if not url.startswith(start) or "special:" in url.lower():
+            raise UserError(f"source: {kept}, line {number}: {url[:100]} is no article of {start}")
+
+
+def _titles(study: Study, count: int) -> list[str]:
     """Titles of one request; waits where it is told to."""
     import requests
 
@@ -75,7 +87,7 @@ def _titles(study: Study, count: int) -> Iterator[str]:
     agent = f"{user_agent(study)} {requests.utils.default_user_agent()}"
     address = f"https://{study.wiki}/w/api.php"
     try:
-        for _ in range(MOST_REFUSALS):
+        for refusals in range(1, MOST_REFUSALS + 1):
             answer = requests.get(
                 address,
                 params={**query, "format": "json"},
@@ -84,11 +96,17 @@ def _titles(study: Study, count: int) -> Iterator[str]:
             )
             if answer.status_code not in REFUSALS:
                 answer.raise_for_status()
-                return (str(page["title"]) for page in answer.json()["query"]["random"])
-            pause(study.wiki, wait_s(answer.headers.get("Retry-After")))
-    except (requests.RequestException, KeyError, ValueError) as error:
-        raise UserError(f"wiki: {address} gave no titles: {' '.join(str(error).split())}") from None
-    raise refused(study)
+                titles = [str(page["title"]) for page in answer.json()["query"]["random"]]
+                if not titles:
+                    raise ValueError("the list is empty")
+                return titles[:count]
+            seconds = wait_s(answer.headers.get("Retry-After"))
+            if refusals < MOST_REFUSALS:
+                pause(study.wiki, seconds)
+    except (requests.RequestException, KeyError, TypeError, ValueError) as error:
+        words = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        raise UserError(f"wiki: {address} gave no titles: {words}") from None
+    raise refused(study, seconds)
 
 
 def pause(wiki: str, seconds: float) -> None:
@@ -97,9 +115,9 @@ def pause(wiki: str, seconds: float) -> None:
     time.sleep(seconds)
 
 
-def refused(study: Study) -> UserError:
+def refused(study: Study, seconds: float) -> UserError:
     """The error that ends a study which was refused too often."""
     return UserError(
         f"source: {study.wiki} refused {MOST_REFUSALS} times; finished rounds are kept, the same "
-        "command goes on later"
+        f"command goes on, not before {seconds:.0f} s have passed"
     )

@@ -46,6 +46,12 @@ class _Handler(socketserver.StreamRequestHandler):
     def do_broken(self) -> None:
         self.answer(b"sorry", "500 Internal Server Error")
 
+    def do_empty(self) -> None:
+        self.answer(b"", "404 Not Found")
+
+    def do_odd(self) -> None:
+        self.answer(b"odd", "503 Backend fetch failed")
+
     def do_wait(self) -> None:
         self.answer(b"later", "429 Too Many Requests", "Retry-After: 30\r\n")
 

@@ -82,7 +82,9 @@ def test_requests_names_what_failed(path: str, reason: str, server: Server) -> N
             for path, reason in (
                 ("missing", "http 404"),
                 ("broken", "http 500"),
+                ("empty", "http 404"),
                 ("wait", "http 429"),
+                ("odd", "http ?" if name == "phantomjs" else "http 503"),
                 ("reset", "connection"),
                 ("silent", "timeout"),
                 ("drip_head", "timeout"),
@@ -97,6 +99,8 @@ def test_browsers_name_what_failed(
     need(name)
     row = fetched(name, server.url(path), timeout_s=4 if reason == "timeout" else 30)
     assert row.error == reason
+    if path != "loop":
+        assert server.asked.count(f"/{path}") == 1 or reason in ("connection", "timeout")
     if reason == "timeout":
         assert 3.9 < row.fetch_s < 7
 

@@ -94,15 +94,23 @@ def assert_it_goes_on(copy: Copy, client: str, kept: str) -> None:
     copy.assert_nothing_left()
 
 
-@pytest.mark.parametrize("client", ["phantomjs", pytest.param("chrome", marks=pytest.mark.faults)])
+@pytest.mark.parametrize(
+    "client",
+    ["phantomjs", *(pytest.param(n, marks=pytest.mark.faults) for n in ("requests", "chrome"))],
+)
 @pytest.mark.parametrize(
     ("number", "status"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)],
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGKILL, -9),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.faults),
+        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.faults),
+    ],
 )
 def test_a_study_that_is_ended_keeps_its_rounds_and_goes_on(
     copy: Copy, client: ClientName, number: signal.Signals, status: int
 ) -> None:
-    need(client)
+    need_client(client)
     process = start_second_round(copy, client)
     os.killpg(process.pid, number)
     assert process.wait(timeout=15) == status
@@ -194,15 +202,15 @@ def unlock(folder: Path) -> None:
     ("client", "victim", "mode"),
     [
         ("requests", "worker", "processes"),
-        ("requests", "supervisor", "threads"),
-        ("phantomjs", "worker", "processes"),
-        ("phantomjs", "trial", "processes"),
         ("phantomjs", "supervisor", "threads"),
         ("chrome", "supervisor", "processes"),
         *(
             pytest.param(client, victim, mode, marks=pytest.mark.faults)
             for client, victim, mode in (
                 ("requests", "trial", "serial"),
+                ("requests", "supervisor", "threads"),
+                ("phantomjs", "worker", "processes"),
+                ("phantomjs", "trial", "processes"),
                 ("requests", "supervisor", "processes"),
                 ("phantomjs", "trial", "serial"),
                 ("phantomjs", "supervisor", "processes"),

@@ -18,14 +18,16 @@ REASONS = {
     "wait": "http 429",
     "reset": "connection",
     "silent": "timeout",
+    "drip_head": "timeout",
     "drip_body": "timeout",
+    "missing?<b>bold</b>": "http 404",
     "loop": "redirects",
     "short": "connection",
     "garbled": "encoding",
 }
 """What each path comes to; a browser may be more lenient with the last two."""
 
-LENIENT = {"phantomjs": {"loop": "connection"}, "chrome": {}}
+LENIENT = {"phantomjs": {"loop": "connection"}}
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from experiment import load, records, wikipedia
+from experiment import load, records, sources, wikipedia
 from experiment.errors import UserError
 from experiment.study import VERSION, Study
 from tests.conftest import Copy, need
@@ -35,26 +35,20 @@ def most_within_a_second(guests: list[Guest]) -> int:
     return max(sum(start <= at < start + 1 for at in moments) for start in moments)
 
 
-def first_asked(guests: list[Guest]) -> list[Guest]:
-    """The requests that a client made of itself, not those that a redirect led to."""
-    return [guest for guest in guests if "Moved" in guest.path or guest.path not in led(guests)]
-
-
-def led(guests: list[Guest]) -> set[str]:
-    """Where redirects led."""
-    return {g.path.replace("Moved", "Article") for g in guests if "Moved" in g.path}
-
-
 @pytest.mark.parametrize("mode", ["serial", "threads", "processes"])
 def test_requests_is_paced_and_says_who_it_is(copy: Copy, tmp_path: Path, mode: str) -> None:
-    with Wiki(tmp_path, delay_s=0.05) as wiki:
+    with Wiki(tmp_path, delay_s=0.05 if mode == "serial" else 0.4) as wiki:
         options = ("--pages", "60", "--pool-size", "9", "--modes", mode, "--clients", "requests")
         ended = run(copy, wiki, *options)
         assert ended.returncode == 0, ended.stderr
     guests = wiki.seen.articles()
     assert all(re.fullmatch(AGENT + r"python-requests/[\d.]+", guest.agent) for guest in guests)
     assert max(guest.together for guest in wiki.seen.guests) <= 9
-    assert most_within_a_second(first_asked(guests)) <= 20
+    assert most_within_a_second(guests) <= 22  # every fifth article leads on to another
+    moments = [guest.at_s for guest in guests[1:]]  # the first tries the client out
+    assert len(moments) / (max(moments) - min(moments)) < 20
+    if mode != "serial":
+        assert max(guest.together for guest in guests) > 2
     api = [guest for guest in wiki.seen.guests if guest.path.startswith("/w/api.php")]
     assert [guest.together for guest in api] == [1]
     assert all("rnnamespace=0" in guest.path and re.match(AGENT, guest.agent) for guest in api)
@@ -72,7 +66,7 @@ def _check_rows(folder: Path, mode: str) -> None:
     assert waited.between(-0.001, 0.5).all()
     gaps = fetches["intended_start_s"].sort_values().diff().dropna()
     assert gaps.min() >= 1 / 18 - 1e-4
-    assert fetches["fetch_s"].median() < 0.3, mode
+    assert fetches["fetch_s"].median() < (0.3 if mode == "serial" else 0.8)
     kept = (folder / "pages.txt").read_text().splitlines()
     assert kept == fetches.sort_values("page")["url"].tolist()
 
@@ -85,7 +79,7 @@ def test_a_browser_is_paced_more_and_says_who_it_is(copy: Copy, tmp_path: Path) 
         assert ended.returncode == 0, ended.stderr
     guests = wiki.seen.articles()[1:]  # the first tries the client out
     assert all(re.fullmatch(AGENT + r"selenium/[\d.]+", guest.agent) for guest in guests)
-    assert most_within_a_second(first_asked(guests)) <= 7
+    assert most_within_a_second(guests) <= 8
     fetches, _ = load(copy.path / "data" / "wiki")
     assert fetches["error"].isna().all()
     assert fetches["intended_start_s"].sort_values().diff().dropna().min() >= 1 / 5 - 1e-4
@@ -148,6 +142,40 @@ def test_nobody_answering_the_api_is_one_line() -> None:
 
 
 @pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"query": {"random": []}}, "the list is empty"),
+        ({"query": None}, "TypeError"),
+        ({"error": {}}, "KeyError"),
+        ([], "TypeError"),
+    ],
+)
+def test_an_api_that_answers_nonsense_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: object, words: str
+) -> None:
+    with Wiki(tmp_path) as wiki:
+        wiki.nonsense = answer
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(wiki.bundle))
+        values = {"source": "wikipedia", "contact": CONTACT, "wiki": wiki.host, "pool_size": 9}
+        with pytest.raises(UserError, match="gave no titles") as caught:
+            wikipedia.draw(Study.of(values))
+    assert words in str(caught.value)
+    assert len(wiki.seen.guests) == 1
+
+
+def test_kept_pages_must_be_articles_of_the_wiki(tmp_path: Path) -> None:
+    kept = tmp_path / "pages.txt"
+    values = {"source": "wikipedia", "contact": CONTACT, "wiki": "127.0.0.1:9", "pool_size": 9}
+    for url in (
+        "https://127.0.0.1:9/wiki/Special:Random", "http://127.0.0.1:9/wiki/A",
+        "https://elsewhere.example/wiki/A",
+    ):  # fmt: skip
+        kept.write_text(f"https://127.0.0.1:9/wiki/A\n{url}\n")
+        with pytest.raises(UserError, match=r"line 2: .* is no article of"):
+            sources.urls_of(Study.of(values), kept)
+
+
+@pytest.mark.parametrize(
     ("values", "words"),
     [
         ({"contact": CONTACT}, "pool_size: 10 is not a whole number from 1 to 9"),
@@ -171,6 +199,8 @@ def test_pages_of_a_ruled_site_do_not_come_by_the_back_door(copy: Copy) -> None:
         [line] = ended.stderr.splitlines()
         assert f"source: {special} is of a site that has rules for robots" in line
     assert wikipedia.is_ruled("https://upload.wikimedia.org/a")
+    for odd in ("https://en.wikipedia.org./wiki/A", "https:/en.wikipedia.org/wiki/A"):
+        assert wikipedia.is_ruled(odd), odd
     assert not wikipedia.is_ruled("http://127.0.0.1/wikipedia.org")
     assert not wikipedia.is_ruled("https://notwikipedia.org/")
 
@@ -180,6 +210,7 @@ def test_the_wait_is_as_told_within_reason() -> None:
     assert wikipedia.wait_s("2") == 5
     assert wikipedia.wait_s("30") == 30
     assert wikipedia.wait_s("86400") == 600
-    assert wikipedia.wait_s("soon") == 5
+    for odd in ("soon", "nan", "inf", "-5", "Mon, 01 Jan 99999 00:00:00 GMT", "1e9", ""):
+        assert wikipedia.wait_s(odd) == 5, odd
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
     assert 85 < wikipedia.wait_s(later) <= 91

@@ -72,6 +72,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send(b"", 404)
 
     def titles(self, count: int) -> None:
+        if self.server.nonsense is not None:
+            self.send(json.dumps(self.server.nonsense).encode(), 200)
+            return
         first = self.server.drawn
         self.server.drawn += min(count, 500)
         names = [
@@ -105,6 +108,7 @@ class Wiki(ThreadingHTTPServer):
         **refusal: str,
     ) -> None:
         self.seen, self.drawn = Seen(), 0
+        self.nonsense: object = None
         self.delay_s, self.refuses, self.refusal = delay_s, refuses, refusal
         super().__init__(("127.0.0.1", 0), _Handler)
         authority = trustme.CA()
