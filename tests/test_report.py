@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from experiment import load
-from experiment.study import Study
+from experiment import load, verdicts
+from experiment.study import PROJECT, Study
 from tests import made_up
 from tests.conftest import Copy, need
 from tests.made_up import World, even
@@ -277,6 +277,14 @@ def test_the_report_of_any_data_says_what_the_data_say(
     shown = re.findall(r"<tr>\s*<td>([^<]+)</td>\s*<td>([^<]+)</td>", html)
     claims = {row["id"]: row["claim_verdict"] for row in judged}
     assert [verdict for _, verdict in shown] == list(claims.values())
+
+
+def test_the_readme_says_what_the_committed_run_says() -> None:
+    _, judged = made_up.judged(PROJECT / "data" / "reference")
+    words = " ".join((PROJECT / "README.md").read_text().split())
+    assert verdicts.tally(list(judged.values())) in words
+    said = ("requests-8x", "no-difference", "memory", "start-up", "cpu-bound")
+    assert {judged[name].ruling.verdict for name in said} == {"holds"}
 
 
 def test_the_verdicts_of_a_folder_without_a_run_are_refused(copy: Copy) -> None:
