@@ -302,13 +302,11 @@ def _claim(ax: Axes, place: int, cell: Cell) -> None:
     ax.barh(place, end - start, 0.8, left=start, color=ZONE, lw=0)
     _interval(ax, place, cell.estimate, COLOURS.get(cell.mode or "", "black"), over)
     measured = cell.estimate.value / over
-    if not low <= measured <= high:
-        edge = min(max(measured, low), high)
-        words = (
-            f"{summary.digits(measured)} ▶" if measured > high else f"◀ {summary.digits(measured)}"
-        )
-        look = {"ha": "right" if measured > high else "left", "va": "center", "fontsize": 9}
-        _note(ax, words, (edge, place), (0, 8), **look)
+    number = summary.digits(measured)
+    if measured > high:
+        _note(ax, f"{number} ▶", (high, place), (0, 5), ha="right", va="center", size=9)
+    elif measured < low:
+        _note(ax, f"◀ {number}", (low, place), (0, 5), ha="left", va="center", size=9)
     if cell.article_2018 is not None:
         then = cell.article_2018 / over
         if then > high:
