@@ -7,7 +7,6 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -65,20 +64,6 @@ def commit() -> str | None:
 def busy_share(seconds: float) -> float:
     """The share of all cores that was in use during the next seconds."""
     return psutil.cpu_percent(interval=seconds) / 100
-
-
-def pss_mb(processes: Iterable[psutil.Process]) -> float | None:
-    """Memory (MB) of processes, what they share counted once; None where it is not told."""
-    seen = [_pss_kb(process.pid) for process in processes]
-    return sum(seen) * 1024 / 1e6 if any(seen) else None
-
-
-def _pss_kb(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:  # it has ended meanwhile, or this is no Linux
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
 def _cpu() -> str:

@@ -20,7 +20,6 @@ from pathlib import Path
 import psutil
 
 from experiment import tree
-from experiment.machine import pss_mb
 
 TICK_S = 0.05
 SAMPLE_EVERY_S = 2.0
@@ -95,7 +94,7 @@ class Memory:
         below = psutil.Process().children(recursive=True)
         browsers = [process for process in below if _program(process) not in (ours, None)]
         if browsers:
-            seen_mb = pss_mb(browsers)
+            seen_mb = tree.pss_mb(browsers)
             self.most_mb = seen_mb and max(self.most_mb or 0.0, seen_mb)
         cost = time.monotonic() - begun
         self._next = begun + max(SAMPLE_EVERY_S, cost / SAMPLE_SHARE)

@@ -1,4 +1,4 @@
-"""The tree of processes that a trial starts: adopt its orphans, end it whole, or end with a parent.
+"""The tree of processes that a trial starts: adopt its orphans, weigh it, end it whole.
 
 As a program, `python -m experiment.tree FOLDER` ends whatever it has for children and removes the
 folder; a trial turns into it when its supervisor is killed.
@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -38,6 +39,20 @@ def end() -> None:
         except ChildProcessError:
             return
         time.sleep(0.01)
+
+
+def pss_mb(processes: Iterable[psutil.Process]) -> float | None:
+    """Memory (MB) of processes, what they share counted once; None where it is not told."""
+    seen = [_pss_kb(process.pid) for process in processes]
+    return sum(seen) * 1024 / 1e6 if any(seen) else None
+
+
+def _pss_kb(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it has ended meanwhile, or this is no Linux
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
 def end_with(parent: int, folder: Path) -> None:

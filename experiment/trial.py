@@ -17,7 +17,7 @@ import psutil
 from pydantic import TypeAdapter
 
 from experiment import clients, controls, tree
-from experiment.machine import cores, pss_mb
+from experiment.machine import cores
 from experiment.modes import WorkerDied, Workers, workers
 from experiment.records import Fetch, Page
 from experiment.study import Arm, ClientName, Mode, StartMethod
@@ -122,7 +122,7 @@ def _usage() -> tuple[float, float | None]:
         with suppress(psutil.NoSuchProcess):
             times = process.cpu_times()
             cpu_s += times.user + times.system
-    return cpu_s, pss_mb(processes)
+    return cpu_s, tree.pss_mb(processes)
 
 
 def main() -> None:

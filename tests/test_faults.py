@@ -125,6 +125,7 @@ def test_a_study_that_is_ended_keeps_its_rounds_and_goes_on(
     assert_it_goes_on(copy, client, kept)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_second_ctrl_c_ends_no_worse_than_one(copy: Copy, client: ClientName) -> None:
     need_client(client)
@@ -162,6 +163,7 @@ def test_a_disk_that_is_full_is_one_line_and_keeps_what_there_is(
     assert_it_goes_on(copy, client, kept)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_folder_that_is_locked_in_mid_study_is_one_line(copy: Copy, client: ClientName) -> None:
     need_client(client)
