@@ -229,7 +229,8 @@ def test_a_trial_that_is_killed_fails_within_seconds_and_the_study_goes_on(
 ) -> None:
     need_client(client)
     other = "threads" if mode == "serial" else "serial"
-    process = copy.start(*command(client, "--rounds", "1", "--modes", f"{mode} {other}"))
+    options = ("--rounds", "1", "--modes", f"{mode} {other}", "--latency", "4")
+    process = copy.start(*command(client, *options))
     trial = at_work(copy, client, mode)
     supervisor = trial.parent()
     assert supervisor is not None
@@ -261,14 +262,17 @@ def at_work(copy: Copy, client: str, mode: str) -> psutil.Process:
 
     def trial() -> psutil.Process | None:
         """The trial, once it has all of its tree."""
-        enough = len(busy_tree(copy, mode)) >= workers + driven
+        begun = (copy.path / "data" / "cut" / "run.json").exists()  # clients have been tried out
+        enough = begun and len(busy_tree(copy, mode)) >= workers + driven
         found = trial_process(copy) if enough else None
         return found if found and is_main(found, mode) else None
 
-    assert eventually(trial, 90)
-    time.sleep(0.3)  # a worker that is killed before it has begun is replaced at no loss
-    found = trial()
+    found, limit = None, time.monotonic() + 90
+    while found is None and time.monotonic() < limit:
+        found = trial()
+        time.sleep(0.05)
     assert found is not None
+    time.sleep(0.3)  # a worker that is killed before it has begun is replaced at no loss
     return found
 
 
@@ -286,8 +290,8 @@ def test_a_browser_or_driver_that_dies_is_one_failed_fetch(
 ) -> None:
     need(client)
     process = copy.start(*command(client, "--rounds", "1", "--modes", mode, "--latency", "9"))
-    assert eventually(lambda: len(busy_tree(copy, mode)) >= 1, 60)
-    time.sleep(0.9)  # the pages are loading: each takes more than a second
+    at_work(copy, client, mode)
+    time.sleep(0.6)  # the pages are loading: each takes more than a second
     next(item for item in busy_tree(copy, mode) if item.name().startswith(name)).kill()
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
