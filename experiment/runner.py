@@ -27,9 +27,9 @@ from experiment.study import PROJECT, Arm, Study, library_chunk_size
 LISTEN_S = 0.5
 """How long the machine is listened to before each trial, to see what else it does."""
 
-TYPICAL_FETCH_S = {"requests": 0.25, "phantomjs": 0.8, "chrome": 1.2, "firefox": 4.0}
-TYPICAL_SPEED_UP = 4
-TYPICAL_OVERHEAD_S, TYPICAL_CONNECTION_S = 1.5, 0.02
+TYPICAL_FETCH_S = {"requests": 0.23, "phantomjs": 0.5, "chrome": 1.2, "firefox": 4.0}
+TYPICAL_SPEED_UP = 6
+TYPICAL_OVERHEAD_S, TYPICAL_CONNECTION_S = 1.2, 0.02
 """Rough figures for the first guess of the time left; nothing else depends on them."""
 
 Sources = dict[Arm, sources.Source]
