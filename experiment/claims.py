@@ -124,6 +124,11 @@ def judge(seen: Evidence) -> list[Judged]:
     return [Judged(name, words, list(cells(seen))) for name, (words, cells) in CLAIMS.items()]
 
 
+def cells_of(judged: Sequence[Judged], name: str) -> Sequence[Cell]:
+    """The cells of the claim of that name."""
+    return next(claim.cells for claim in judged if claim.id == name)
+
+
 def rows(judged: Sequence[Judged]) -> list[dict[str, Any]]:
     """The cells of all claims as plain values, for programs."""
     return [_row(claim, cell) for claim in judged for cell in claim.cells]

@@ -292,10 +292,11 @@ class Requests:
 
     def _headers(self) -> dict[str, str] | None:
         """Who asks, where the source wants to know."""
+        if self.terms.user_agent is None:
+            return None
         from requests.utils import default_user_agent
 
-        who = self.terms.user_agent
-        return {"User-Agent": f"{who} {default_user_agent()}"} if who else None
+        return {"User-Agent": f"{self.terms.user_agent} {default_user_agent()}"}
 
     def reason(self, error: BaseException) -> str | None:
         """The vocabulary's word for an exception of requests."""

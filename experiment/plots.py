@@ -183,8 +183,9 @@ def swim_lanes(
     ax: Axes,
 ) -> Axes:
     """Figure 4: what each worker did when; shades change with each chunk, idle tails hatched."""
-    place = {"client": client, "mode": mode, "round": round_number, "repeat": repeat}
-    place = {"arm": "main", **place}
+    place = {
+        "arm": "main", "client": client, "mode": mode, "round": round_number, "repeat": repeat
+    }  # fmt: skip
     rows = fetches[(fetches[list(place)] == pd.Series(place)).all(axis=1)]
     end, workers = rows["end_s"].max(), rows["pool_size"].max()
     bound = rows["fetch_s"].sum() / workers
@@ -195,16 +196,14 @@ def swim_lanes(
         bars = list(zip(lane["start_s"], lane["fetch_s"], strict=True))
         ax.broken_barh(bars, (worker - 0.4, 0.8), facecolors=colours, edgecolor="white", lw=0.5)
         idle = lane["end_s"].max() if len(lane) else 0.0
-        ax.barh(
-            worker,
-            end - idle,
-            0.8,
-            left=idle,
-            color="none",
-            hatch="//////",
-            edgecolor="#999999",
-            lw=0,
-        )
+        tail: dict[str, Any] = {
+            "left": idle,
+            "color": "none",
+            "hatch": "//////",
+            "edgecolor": "#999999",
+            "lw": 0,
+        }
+        ax.barh(worker, end - idle, 0.8, **tail)
     ax.axvline(bound, color="black", ls=":", lw=1)
     ax.set_title(f"{client}, {mode}: {summary.digits(end)} s")
     words = f"all busy to the end: {summary.digits(bound)} s"

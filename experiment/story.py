@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from experiment import summary, verdicts
-from experiment.claims import PARALLEL, Cell, Evidence, Judged
+from experiment.claims import PARALLEL, Cell, Evidence, Judged, cells_of
 from experiment.records import Run
 from experiment.rules import Ruling
-from experiment.study import Study, as_words, library_chunk_size
+from experiment.study import Study, as_words
 from experiment.summary import Estimate, digits, percent
 
 MODES = ("serial", *PARALLEL)
@@ -52,7 +52,7 @@ def fetch_times_read(judged: Sequence[Judged]) -> str:
     lines = [
         f"- {cell.client}: one fetch in {cell.mode} took {digits(cell.found.value)} times as "
         f"long as in serial{cell.found.beside}{_slower(cell.ruling)}."
-        for cell in _cells(judged, "fetch-slower")
+        for cell in cells_of(judged, "fetch-slower")
         if cell.found
     ]
     return "\n".join(lines) or NOTHING_TO_COMPARE
@@ -66,10 +66,6 @@ def _slower(ruling: Ruling) -> str:
         "inconclusive": ": whether that is slower is open",
     }
     return words.get(ruling.verdict, "")
-
-
-def _cells(judged: Sequence[Judged], name: str) -> Sequence[Cell]:
-    return next(claim.cells for claim in judged if claim.id == name)
 
 
 def distribution_read(fetches: pd.DataFrame, study: Study) -> str:
@@ -117,8 +113,7 @@ def swim_lanes(rounds: pd.DataFrame, study: Study) -> list[tuple[str, str, int, 
             number = summary.typical_round(rounds, client, mode)
             if number is not None:
                 repeat = int(summary.of_cell(rounds, client, mode, "repeat")[number])
-                chunk = study.chunk_size or library_chunk_size(study.pages, study.pool_size)
-                lanes.append((client, mode, number, repeat, chunk))
+                lanes.append((client, mode, number, repeat, study.pages_in_a_chunk()))
     return lanes
 
 
@@ -203,7 +198,7 @@ def phases_read(rounds: pd.DataFrame, judged: Sequence[Judged], study: Study) ->
         return "This study has no browser."
     lines = [
         _phases_read(rounds, cell)
-        for cell in _cells(judged, "contention")
+        for cell in cells_of(judged, "contention")
         if cell.client and summary.slow_down(rounds, cell.client, "threads").rounds
     ]
     return "\n".join(lines) or NOTHING_TO_COMPARE

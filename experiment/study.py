@@ -244,6 +244,10 @@ class Study(BaseModel):
         except ValidationError as error:
             raise UserError(_mistake(error)) from None
 
+    def pages_in_a_chunk(self) -> int:
+        """Pages that a pool hands to a worker at a time: as asked, or the library's choice."""
+        return self.chunk_size or library_chunk_size(self.pages, self.pool_size)
+
     def run_name(self) -> str:
         """The name of the run's folder: as given, or after what differs from the default."""
         if self.run is not None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from experiment import summary
-from experiment.claims import PARALLEL, Cell, Evidence, Judged
+from experiment.claims import PARALLEL, Cell, Evidence, Judged, cells_of
 from experiment.rules import Verdict
-from experiment.study import Study, as_words, library_chunk_size
+from experiment.study import Study, as_words
 from experiment.summary import digits, percent
 
 BUSY, BUSY_TRIALS = 0.10, 0.10
@@ -73,10 +73,9 @@ def _pool(study: Study, mode: str) -> str:
 
 def threads_or_processes(judged: Sequence[Judged], client: str) -> str:
     """What a client's totals say of threads against processes."""
-    cells = next(claim.cells for claim in judged if claim.id == "no-difference")
-    cell = next(cell for cell in cells if cell.client == client)
-    ratio = cell.estimate
-    if ratio is None or not ratio.rounds:
+    cell = next(cell for cell in cells_of(judged, "no-difference") if cell.client == client)
+    ratio = cell.found
+    if ratio is None:
         return ""
     took = f"threads took {digits(ratio.value)} times as long as processes{ratio.beside}"
     faster = "processes" if ratio.value > 1 else "threads"
@@ -229,7 +228,7 @@ def text(judged: Sequence[Judged]) -> str:
 def beside_2018(seen: Evidence) -> str:
     """What belongs beside the figures of 2018, with what this run says of it."""
     study, lines = seen.study, ["Beside the figures of 2018 belongs:", ""]
-    own = study.chunk_size or library_chunk_size(study.pages, study.pool_size)
+    own = study.pages_in_a_chunk()
     ceilings = {
         chunk: summary.ceiling(seen.fetches, "requests", study.pool_size, chunk)
         for chunk in (own, 1)

@@ -152,10 +152,7 @@ def test_a_disk_that_is_full_is_one_line_and_keeps_what_there_is(
     limit = len(kept) + 100  # of the runner alone: what it has started goes on as it was
     subprocess.run(["prlimit", f"--pid={process.pid}", f"--fsize={limit}"], check=True)  # noqa: S607
     _, err = process.communicate(timeout=90)
-    assert process.returncode == 2
-    line = err.rstrip().splitlines()[-1]
-    assert line.startswith(f"error: run: {folder} cannot be written: ")
-    assert "Traceback" not in err
+    assert_it_says(process.returncode, err, folder)
     assert (folder / "fetches.csv").read_text() == kept
     assert sorted(path.name for path in folder.iterdir()) == [
         "fetches.csv", "run.json", "trials.csv",
@@ -175,11 +172,17 @@ def test_a_folder_that_is_locked_in_mid_study_is_one_line(copy: Copy, client: Cl
         _, err = process.communicate(timeout=90)
     finally:
         unlock(folder)
-    assert process.returncode == 2
-    line = err.rstrip().splitlines()[-1]
-    assert line.startswith(f"error: run: {folder} cannot be written: ")
+    assert_it_says(process.returncode, err, folder)
     assert (folder / "fetches.csv").read_text() == kept
     assert_it_goes_on(copy, client, kept)
+
+
+def assert_it_says(status: int, err: str, folder: Path) -> None:
+    """That the run's folder cannot be written, in the last line and without a traceback."""
+    assert status == 2
+    line = err.rstrip().splitlines()[-1]
+    assert line.startswith(f"error: run: {folder} cannot be written: ")
+    assert "Traceback" not in err
 
 
 def lock(folder: Path) -> None:
