@@ -3,10 +3,11 @@ PYTHON ?= python3
 
 # The parameters of a study, with their defaults: make report POOL_SIZE=20 CLIENTS="requests chrome"
 #: POOL_SIZE     10                        workers that a pool has
+#: POOL_SIZES    2 5 10 20 50              sizes of pools that a sweep sets against each other
 #: PAGES         100                       pages that a trial fetches
 #: ROUNDS        5                         replications; a ratio needs 3 for an interval to be worth reading
 #: REPEATS       1                         trials of each parallel mode in a round (odd); their median counts
-#: CLIENTS       requests phantomjs        what fetches: requests, phantomjs, chrome, firefox (none: the article's two)
+#: CLIENTS       requests phantomjs        any of requests, phantomjs, chrome, firefox (none: the article's two)
 #: MODES         serial threads processes  how the fetches are spread
 #: SOURCE        embedded                  where pages come from: embedded, wikipedia, a URL, a file of URLs
 #: TLS           on                        whether the embedded origin speaks HTTPS, as Wikipedia does
@@ -34,7 +35,7 @@ RUN_PYTHON := $(ENVIRONMENT)/bin/python
 READY := $(ENVIRONMENT)/.threads-or-processes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report quick test test-calibration test-faults lock clean
+.PHONY: help setup report sweep quick lab test test-calibration test-faults lock clean
 
 help: ## say what can be done
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -42,7 +43,8 @@ help: ## say what can be done
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1 \2/' \
 	  | while read -r name words; do printf '  %-17s %s\n' "$$name" "$$words"; done
 	@echo
-	@echo "variables of report and quick, with their defaults:"
+	@echo "variables of report, quick and sweep, with their defaults; a sweep has POOL_SIZES, 200 PAGES,"
+	@echo "3 ROUNDS and requests alone, and no POOL_SIZE and CHUNK_SIZE:"
 	@echo
 	@sed -n 's/^#: /  /p' $(firstword $(MAKEFILE_LIST))
 
@@ -54,6 +56,12 @@ report: $(READY) ## measure, and write figures/<run>/ and reports/<run>.html
 quick: PAGES := $(or $(value PAGES),20)
 quick: ROUNDS := $(or $(value ROUNDS),1)
 quick: report ## the same with 20 pages and one round: a look in about a minute
+
+sweep: $(READY) ## measure several pool sizes, and write reports/sweep.html (under ten minutes)
+	@$(RUN_PYTHON) -m experiment sweep $(options)
+
+lab: $(READY) ## explore the measurements in JupyterLab
+	@JUPYTER_PREFER_ENV_PATH=1 $(RUN_PYTHON) -m jupyterlab notebooks/explore.ipynb
 
 test: $(READY) ## run every check and test
 	@$(ENVIRONMENT)/bin/ruff check

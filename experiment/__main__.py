@@ -1,4 +1,4 @@
-"""The command line: `run` measures, `report` writes the report as well, `verdicts` prints them."""
+"""The command line: `run`, `report` and `sweep` measure, the others read what was measured."""
 
 import argparse
 import signal
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from experiment.errors import UserError
-from experiment.study import PROJECT, Study, as_words
+from experiment.study import PROJECT, SWEEP, Study, as_words
 
 MISTAKE, INTERRUPTED = 2, 130
 
@@ -46,9 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     for name, (function, words) in COMMANDS.items():
         command = commands.add_parser(name, help=words, description=words, allow_abbrev=False)
         command.set_defaults(command=function)
-    run, report, verdicts, pages = (commands.choices[name] for name in COMMANDS)
-    _with_parameters(run)
-    _with_parameters(report)
+    run, report, sweep, verdicts, _, pages = (commands.choices[name] for name in COMMANDS)
+    _with_parameters(run, Study())
+    _with_parameters(report, Study())
+    _with_parameters(sweep, Study.of(SWEEP))
     verdicts.add_argument("folder", type=Path, help="the run, such as data/default")
     verdicts.add_argument("--json", action="store_true", help="as a list, for programs")
     pages.add_argument("url", help="the URL to ask, such as that of a random page")
@@ -56,15 +57,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _with_parameters(command: argparse.ArgumentParser) -> None:
-    """An option for each parameter of a study; the study itself checks the values."""
-    for name, field in Study.model_fields.items():
-        default = field.get_default(call_default_factory=True, validated_data={})
+def _with_parameters(command: argparse.ArgumentParser, kind: Study) -> None:
+    """An option for each parameter of a kind of study; the study itself checks the values."""
+    for name in kind.parameters:
+        words, default = Study.model_fields[name].description, as_words(kind.default(name))
         command.add_argument(
             f"--{name.replace('_', '-')}",
             default=argparse.SUPPRESS,
             metavar="VALUE",
-            help=f"{field.description} (default: {as_words(default)})".replace("%", "%%"),
+            help=f"{words} (default: {default})".replace("%", "%%"),
         )
 
 
@@ -75,11 +76,19 @@ def _run(**parameters: str) -> None:
 
 
 def _report(**parameters: str) -> None:
+    _measure_and_write("report", Study.of(parameters))
+
+
+def _sweep(**parameters: str) -> None:
+    _measure_and_write("sweep", Study.of({**SWEEP, **parameters}))
+
+
+def _measure_and_write(notebook: str, study: Study) -> None:
     from experiment import report, runner
 
-    folder = runner.run(Study.of(parameters))
+    folder = runner.run(study)
     print("drawing the figures and writing the report", file=sys.stderr)
-    page = report.write(folder.name)
+    page = report.write(notebook, folder.name)
     print(f"report:   {_shown(page)}")
     print(f"notebook: {_shown(page.with_suffix('.ipynb'))}")
     print(f"figures:  {_shown(PROJECT / 'figures' / folder.name)}")
@@ -95,6 +104,13 @@ def _verdicts(folder: Path, json: bool) -> None:
     print(dumps(claims.rows(judged), indent=2) if json else verdicts.text(judged))
     if beware:
         print(f"\n{beware}", file=sys.stderr if json else sys.stdout)
+
+
+def _runs() -> None:
+    from experiment import runs, verdicts
+
+    table = runs.overview(runs.there())
+    print(verdicts.aligned(table) if len(table) else "no run is here yet; make report measures one")
 
 
 def _pages(url: str, count: str) -> None:
@@ -115,7 +131,9 @@ def _stop(number: int, _frame: object) -> NoReturn:
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "run": (_run, "measure"),
     "report": (_report, "measure and write the report"),
+    "sweep": (_sweep, "measure several pool sizes and write a report on them"),
     "verdicts": (_verdicts, "print what a run says of the article's claims"),
+    "runs": (_runs, "list the runs that are here"),
     "pages": (_pages, "ask a URL that leads elsewhere each time, and print where it led"),
 }
 

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from experiment import summary
+from experiment.errors import UserError
 from experiment.records import Run
 from experiment.rules import (
     GAIN,
@@ -120,7 +121,11 @@ def evidence(run: Run, fetches: pd.DataFrame, trials: pd.DataFrame) -> Evidence:
 
 
 def judge(seen: Evidence) -> list[Judged]:
-    """All the claims of the article, judged."""
+    """All the claims of the article, judged; raises `UserError` for a sweep."""
+    if seen.study.is_sweep:
+        raise UserError(
+            "run: the claims are about one pool size, and this run is a sweep; see make sweep"
+        )
     return [Judged(name, words, list(cells(seen))) for name, (words, cells) in CLAIMS.items()]
 
 

@@ -4,6 +4,7 @@ Colours are Okabe and Ito's, told apart by the colour-blind; hatches and marks t
 apart in grey print too. Axes of seconds start at zero.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,9 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from experiment import summary
-from experiment.claims import Cell, Judged
+from experiment.claims import PARALLEL, Cell, Judged
 from experiment.rules import ALIKE
 from experiment.summary import Estimate
+from experiment.sweeps import Size
 
 if TYPE_CHECKING:
     from IPython.display import Image
@@ -40,8 +42,9 @@ def panels(
     choices: Sequence[tuple[Any, ...]],
     columns: int = 2,
     height: float = 3.6,
+    title: str = "",
 ) -> Figure:
-    """A figure with a panel for each choice, drawn by `draw(*choice, ax=ax)`."""
+    """A figure with a panel for each choice, drawn by `draw(*choice, ax=ax)`; its title above."""
     with plt.style.context(STYLE):
         rows = max(1, math.ceil(len(choices) / columns))
         figure, axes = plt.subplots(
@@ -51,6 +54,7 @@ def panels(
             draw(*choice, ax=ax)
         for ax in axes.flat[len(choices) :]:
             ax.remove()
+        figure.suptitle(title, x=0.01, ha="left", weight="bold", size="medium") if title else None
         plt.close(figure)
     return figure
 
@@ -73,6 +77,8 @@ def fetch_times(rounds: pd.DataFrame, client: str, *, ax: Axes) -> Axes:
     """Figure 1, the article's first chart: the mean time of one fetch in each mode."""
     ax = _bars(rounds, client, "fetch_mean_s", ax)
     ax.set_ylabel("mean time of a fetch (s)")
+    longer = _by_mode(functools.partial(summary.slow_down, rounds, client))
+    ax.set_title(_titled(client, "a fetch takes", longer, "times as long in"))
     return ax
 
 
@@ -80,6 +86,8 @@ def total_times(rounds: pd.DataFrame, client: str, cores: int, *, ax: Axes) -> A
     """Figure 2, the article's second chart: the time until all pages are fetched."""
     ax = _bars(rounds, client, "total_s", ax)
     ax.set_ylabel("total time (s)")
+    sooner = _by_mode(functools.partial(summary.speed_up, rounds, client))
+    ax.set_title(_titled(client, "all pages come", sooner, "times as fast in"))
     limits = summary.bounds(rounds[rounds["client"] == client], cores)
     means = limits.groupby("mode")[["waiting_s", "cpu_s"]].mean().astype(float)
     for column, colour, words in (
@@ -94,6 +102,21 @@ def total_times(rounds: pd.DataFrame, client: str, cores: int, *, ax: Axes) -> A
                 words = "_"  # one entry in the legend
     ax.legend(loc="upper right", fontsize=9, title="least time for", title_fontsize=9)
     return ax
+
+
+def _by_mode(of: Callable[[str], Estimate]) -> dict[str, str]:
+    """A ratio to serial of each parallel mode that has one, in digits."""
+    found = {mode: of(mode) for mode in PARALLEL}
+    return {mode: summary.digits(item.value) for mode, item in found.items() if item.rounds}
+
+
+def _titled(client: str, before: str, values: dict[str, str], between: str) -> str:
+    """A title that says what was found: "requests: a fetch takes 1.07 times as long in threads"."""
+    parts = [f"{value} in {mode}" for mode, value in values.items()]
+    if not parts:
+        return client
+    parts[0] = parts[0].replace(" in ", f" {between} ")
+    return f"{client}: {before}\n{', '.join(parts)}"
 
 
 def _bars(rounds: pd.DataFrame, client: str, column: str, ax: Axes) -> Axes:
@@ -117,7 +140,6 @@ def _bars(rounds: pd.DataFrame, client: str, column: str, ax: Axes) -> Axes:
         words = f"{summary.digits(estimate.value)} s"
         _note(ax, words, (place - 0.1, top), (0, 5), weight="bold", color=colour)
     ax.set_xticks(range(len(modes)), modes)
-    ax.set_title(client)
     ax.set_ylim(0, ax.get_ylim()[1] * 1.06)
     ax.grid(axis="y", color="#E5E5E5")
     return ax
@@ -145,7 +167,12 @@ def distribution(fetches: pd.DataFrame, client: str, *, ax: Axes) -> Axes:
     ax.set_xscale("log")
     _plain_ticks(ax)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.set(title=client, xlabel="seconds of a fetch (log scale)", ylabel="fetches done within")
+    halves = {
+        mode: own.loc[own["mode"] == mode, "fetch_s"].median() for mode in _modes(own, client)
+    }
+    shown = {mode: summary.digits(seconds) for mode, seconds in halves.items()}
+    ax.set_title(_titled(client, "half of the fetches are done within", shown, "s in"))
+    ax.set(xlabel="seconds of a fetch (log scale)", ylabel="fetches done within")
     ax.grid(color="#E5E5E5")
     return ax
 
@@ -205,7 +232,8 @@ def swim_lanes(
         }
         ax.barh(worker, end - idle, 0.8, **tail)
     ax.axvline(bound, color="black", ls=":", lw=1)
-    ax.set_title(f"{client}, {mode}: {summary.digits(end)} s")
+    busy = summary.percent(bound / end)
+    ax.set_title(f"{client}, {mode}: {summary.digits(end)} s, workers {busy} busy")
     words = f"all busy to the end: {summary.digits(bound)} s"
     _note(ax, words, (bound, workers + 0.55), (-4, 2), ha="right", fontsize=8)
     ax.set(xlabel="seconds since the pool was ready", ylabel="worker", xlim=(0, end * 1.01))
@@ -333,12 +361,62 @@ def phases(rounds: pd.DataFrame, client: str, *, ax: Axes) -> Axes:
         _note(ax, ", ".join(aside), (left, place), (5, 0), ha="left", va="center", fontsize=9)
     ax.set_yticks(range(len(modes)), modes)
     ax.invert_yaxis()
-    ax.set(title=client, xlabel="seconds of a fetch, by phase (mean of the rounds)")
+    starts = {
+        mode: summary.digits(
+            summary.mean(summary.of_cell(rounds, client, mode, "browser_start_mean_s")).value
+        )
+        for mode in modes
+    }
+    ax.set_title(_titled(client, "the start of the browser takes", starts, "s in"))
+    ax.set(xlabel="seconds of a fetch, by phase (mean of the rounds)")
     ax.set_xlim(0, ax.get_xlim()[1] * 1.2)
     return ax
 
 
 _PHASE_WORDS = {"browser_start": "start", "load": "load", "check": "check", "close": "close"}
+
+
+def sweep(client: str, sizes: Sequence[Size], enough: Sequence[Size], *, ax: Axes) -> Axes:
+    """Figure 9: speed-up against pool size, with the ideal, the schedule's ceiling, and enough."""
+    workers = sorted({item.size for item in sizes})
+    ceilings = [next(item.ceiling for item in sizes if item.size == size) for size in workers]
+    ax.plot(workers, workers, color="#999999", lw=1)
+    ax.plot(workers, ceilings, color="black", lw=1, ls=":")
+    _note(ax, "ideal", (workers[-1], workers[-1]), (-4, 2), ha="right", fontsize=9)
+    _note(ax, "these pages allow", (workers[-1], ceilings[-1]), (-2, -12), ha="right", fontsize=9)
+    for mode in PARALLEL:
+        own = [item for item in sizes if item.mode == mode]
+        _sweep_line(ax, own, mode)
+    for item in enough:
+        at, colour = (item.size, item.speed_up.value), COLOURS[item.mode]
+        ax.plot(*at, "o", ms=15, mfc="none", mec=colour, mew=1.5)
+    ax.set(xscale="log", yscale="log", xlabel="workers (log scale)")
+    ax.set_ylabel("times as fast as serial (log scale)")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks(workers, [str(size) for size in workers])
+        axis.set_minor_locator(NullLocator())
+    shown = {item.mode: str(item.size) for item in enough}
+    ax.set_title(
+        _titled(client, "no larger pool is more than 5 % faster than", shown, "workers in")
+    )
+    ax.grid(color="#E5E5E5")
+    return ax
+
+
+def _sweep_line(ax: Axes, own: Sequence[Size], mode: str) -> None:
+    """The speed-ups of one mode with their 95 % intervals; set aside a little from the other's."""
+    aside = {"threads": 0.98, "processes": 1.02}[mode]
+    colour = COLOURS[mode]
+    places = [item.size * aside for item in own]
+    values = [item.speed_up.value for item in own]
+    ax.plot(places, values, color=colour, ls=LINES[mode], marker="o", ms=5, mec="white")
+    for place, item in zip(places, own, strict=True):
+        if item.speed_up.ci95:
+            ax.plot([place] * 2, item.speed_up.ci95, color=colour, lw=1.5)
+    if own:
+        offset = {"threads": (-6, -14), "processes": (-6, 10)}[mode]
+        look = {"ha": "right", "color": colour, "weight": "bold", "fontsize": 9}
+        _note(ax, mode, (places[-1], values[-1]), offset, **look)
 
 
 def _modes(rounds: pd.DataFrame, client: str) -> list[str]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Row = TypeVar("Row")
 
@@ -84,6 +85,7 @@ class Trial:
     cpu_s: Seconds | None = None
     python_pss_mb: Seconds | None = None
     browser_pss_mb: Seconds | None = None
+    machine_cpu: Share | None = None
     other_cpu: Seconds
     pickling_error: str | None = None
     failed: Count

@@ -1,4 +1,4 @@
-"""The report of a run: the notebook executed by papermill, and made a page by nbconvert."""
+"""The report of a run: a notebook executed by papermill, and made a page by nbconvert."""
 
 import os
 import subprocess
@@ -10,16 +10,16 @@ from experiment import tree
 from experiment.records import replace_text
 from experiment.study import PROJECT
 
-NOTEBOOK = PROJECT / "notebooks" / "report.ipynb"
+NOTEBOOKS = PROJECT / "notebooks"
 
 
-def write(run: str) -> Path:
-    """Execute the report's notebook on a run; returns the HTML, beside which the notebook lies."""
+def write(notebook: str, run: str) -> Path:
+    """Execute a notebook on a run; returns the HTML, beside which the executed notebook lies."""
     folder = PROJECT / "reports"
     folder.mkdir(exist_ok=True)
     partial = folder / f"{run}.partial.ipynb"
     try:
-        _execute(partial, run)
+        _execute(notebook, partial, run)
         executed = partial.replace(folder / f"{run}.ipynb")
     finally:
         partial.unlink(missing_ok=True)
@@ -28,9 +28,10 @@ def write(run: str) -> Path:
     return page
 
 
-def _execute(target: Path, run: str) -> None:
-    """Have papermill execute the notebook, in this environment's kernel, not another one's."""
-    command = ["papermill", str(NOTEBOOK), str(target), "-p", "run", run, "--no-progress-bar"]
+def _execute(notebook: str, target: Path, run: str) -> None:
+    """Have papermill execute a notebook, in this environment's kernel, not another one's."""
+    source = NOTEBOOKS / f"{notebook}.ipynb"
+    command = ["papermill", str(source), str(target), "-p", "run", run, "--no-progress-bar"]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         process = subprocess.Popen(
             [sys.executable, "-m", *command, "-k", "python3", "--cwd", str(PROJECT)],
@@ -54,7 +55,7 @@ def _page(notebook: Path) -> str:
 
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="template",
-        extra_template_basedirs=[str(NOTEBOOK.parent)],
+        extra_template_basedirs=[str(NOTEBOOKS)],
         exclude_input=True,
         exclude_output_prompt=True,
     )

@@ -96,7 +96,8 @@ def _sources(study: Study, urls: Sequence[str]) -> Iterator[Sources]:
 
 def _has_no_latency(study: Study) -> bool:
     """Whether there is a latency that a control can leave out."""
-    return study.source == "embedded" and study.latency > 0 and "requests" in study.clients
+    fitting = study.source == "embedded" and "requests" in study.clients
+    return fitting and study.latency > 0 and not study.is_sweep
 
 
 @contextmanager
@@ -233,8 +234,8 @@ def _keys(study: Study, number: int) -> list[Key]:
 def _main(study: Study, number: int) -> Iterator[Key]:
     """Every client in every mode, the parallel ones repeated."""
     for client, mode in itertools.product(study.clients, study.modes):
-        size, repeats = (1, 1) if mode == "serial" else (study.pool_size, study.repeats)
-        for repeat in range(1, repeats + 1):
+        sizes, repeats = ((1,), 1) if mode == "serial" else (study.sizes, study.repeats)
+        for size, repeat in itertools.product(sizes, range(1, repeats + 1)):
             yield Key(
                 arm="main", client=client, mode=mode, pool_size=size, round=number, repeat=repeat
             )
@@ -242,6 +243,8 @@ def _main(study: Study, number: int) -> Iterator[Key]:
 
 def _controls(study: Study, number: int) -> Iterator[Key]:
     """Each control once in every mode of the study; start-up is of pools alone."""
+    if study.is_sweep:
+        return
     sizes: dict[Arm, int] = {"startup": controls.STARTUP_WORKERS}
     if machine.cores() > 1:
         sizes["cpu"] = machine.cores()
@@ -282,7 +285,7 @@ def _plan(study: Study, opened: Sources, key: Key) -> trial.Plan:
         client=key.client,
         mode=key.mode,
         pool_size=key.pool_size,
-        chunk_size=study.chunk_size,
+        chunk_size=study.chunk(),
         start_method=study.start_method,
         timeout_s=study.timeout,
         terms=source.terms if source else Terms(),
@@ -318,6 +321,7 @@ def _trial(plan: trial.Plan, key: Key, position: int) -> tuple[list[FetchRow], T
         cpu_s=seen.cpu_s,
         python_pss_mb=outcome.python_pss_mb,
         browser_pss_mb=seen.browser_pss_mb,
+        machine_cpu=outcome.machine_cpu,
         other_cpu=other_cpu,
         pickling_error=outcome.pickling_error,
         failed=sum(item.error is not None for item in outcome.fetches),

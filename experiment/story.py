@@ -21,6 +21,18 @@ MODES = ("serial", *PARALLEL)
 NOTHING_TO_COMPARE = "There are no complete rounds of a pool and of serial to compare."
 
 
+def about(run: Run, rounds_done: int) -> str:
+    """What the run is about, in a sentence: pools, pages, rounds, machine."""
+    study, machine = run.study, run.machine
+    sizes = " ".join(map(str, study.sizes))
+    pools = f"pool sizes **{sizes}**" if study.is_sweep else f"pool size **{sizes}**"
+    return (
+        f"This run: {pools}, {study.pages} pages a trial, {rounds_done} of {study.rounds} rounds, "
+        f"{' and '.join(study.clients)}; measured on {run.started_at:%Y-%m-%d}, "
+        f"{html.escape(machine.cpu)}, {machine.cores} cores, Python {machine.python}."
+    )
+
+
 def answers(rounds: pd.DataFrame, study: Study) -> pd.DataFrame:
     """The answer as a table: a row for each client and mode, beside the article's figures."""
     rows = [_answer(rounds, client, mode) for client in study.clients for mode in study.modes]
@@ -136,6 +148,21 @@ def compared(rounds: pd.DataFrame, study: Study) -> list[tuple[str, str]]:
     ]
 
 
+def losses_title(rounds: pd.DataFrame, cells: Sequence[tuple[str, str]]) -> str:
+    """What figure 5 shows, in a line."""
+    lost = [summary.losses(rounds, *cell) for cell in cells]
+    left, measured = ([step[place] for step in lost] for place in (1, 2))
+    size = max(step[0] for step in lost)
+    return (
+        f"Of {size:.0f} times, idle workers leave {_range(left)}, slower fetches {_range(measured)}"
+    )
+
+
+def _range(values: Sequence[float]) -> str:
+    ends = dict.fromkeys(map(digits, (min(values), max(values))))
+    return " to ".join(ends)
+
+
 def losses_read(rounds: pd.DataFrame, study: Study) -> str:
     """What figure 5 shows: the factors by which the ideal shrinks."""
     lines = []
@@ -182,6 +209,17 @@ def against_each_other_read(
     if said and not controls:
         said.append("- No A/A control: a pool ran once a round; `REPEATS=3` repeats it.")
     return "\n".join(said) or "There are no complete rounds of both pools to compare."
+
+
+def against_each_other_title(judged: Sequence[Judged]) -> str:
+    """What figure 7 shows, in a line."""
+    words = {"holds": "the same within 10 %", "does not hold": "not the same"}
+    parts = [
+        f"{cell.client} {words.get(cell.ruling.verdict, cell.ruling.verdict)}"
+        for cell in cells_of(judged, "no-difference")
+        if cell.found
+    ]
+    return f"Threads and processes: {', '.join(parts)}"
 
 
 def _as_it_should(control: Estimate) -> str:
@@ -380,6 +418,6 @@ def on_what(run: Run) -> pd.DataFrame:
 def parameters(study: Study) -> pd.DataFrame:
     """The parameters of the study, a row each."""
     fields = type(study).model_fields
-    rows = {name: as_words(getattr(study, name)) for name in fields if name != "run"}
+    rows = {name: as_words(getattr(study, name)) for name in study.parameters if name != "run"}
     meanings = [fields[name].description for name in rows]
     return pd.DataFrame({"value": rows.values(), "meaning": meanings}, index=list(rows))

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -35,6 +35,7 @@ Arm = Literal["main", "no_latency", "cpu", "startup"]
 ClientName = Literal["requests", "phantomjs", "chrome", "firefox"]
 Mode = Literal["serial", "threads", "processes"]
 StartMethod = Literal["fork", "spawn", "forkserver"]
+Item = TypeVar("Item")
 
 VERSION = "1.0.0"
 
@@ -74,6 +75,8 @@ def _nothing(value: Any) -> Any:
 
 def _words(value: Any) -> Any:
     """A list however it was written: a Python list, JSON, or words split by spaces or commas."""
+    if isinstance(value, int):
+        return [value]
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):
@@ -81,8 +84,8 @@ def _words(value: Any) -> Any:
     return re.split(r"[\s,]+", value.strip(" ,\n\t"))
 
 
-def _each_once(value: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(value)) < len(value):
+def _each_once(value: tuple[Item, ...] | None) -> tuple[Item, ...] | None:
+    if value and len(set(value)) < len(value):
         raise ValueError("named twice")
     return value
 
@@ -107,6 +110,13 @@ Modes = Annotated[
     AfterValidator(_each_once),
     Expected(f"one or more of {', '.join(get_args(Mode))}, each once"),
 ]
+PoolSizes = Annotated[
+    Annotated[tuple[Annotated[int, Field(ge=1, le=500)], ...], Field(min_length=1)] | None,
+    BeforeValidator(_nothing),
+    BeforeValidator(_words),
+    AfterValidator(_each_once),
+    Expected("one or more whole numbers from 1 to 500, each once"),
+]
 ChunkSize = Annotated[
     Annotated[int, Field(ge=1)] | None,
     BeforeValidator(_nothing),
@@ -125,6 +135,9 @@ class Study(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pool_size: int = Field(10, ge=1, le=500, description="workers that a pool has")
+    pool_sizes: PoolSizes = Field(
+        None, description="sizes of pools that a sweep sets against each other"
+    )
     pages: int = Field(100, ge=1, le=100_000, description="pages that a trial fetches")
     rounds: int = Field(
         5,
@@ -141,7 +154,7 @@ class Study(BaseModel):
     clients: Clients = Field(
         default_factory=default_clients,
         validate_default=True,
-        description="what fetches: requests, phantomjs, chrome, firefox (none: the article's two)",
+        description="any of requests, phantomjs, chrome, firefox (none: the article's two)",
     )
     modes: Modes = Field(
         ("serial", "threads", "processes"),
@@ -204,6 +217,16 @@ class Study(BaseModel):
         return str(Path(value).expanduser().resolve())
 
     @model_validator(mode="after")
+    def _sweep_decides(self) -> Self:
+        for name in ("pool_size", "chunk_size") if self.is_sweep else ():
+            if getattr(self, name) != self.default(name):
+                raise UserError(
+                    f"{name}: {getattr(self, name)} has no use in a sweep, which has pool_sizes "
+                    "and chunks of 1"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _chunk_fits(self) -> Self:
         if self.chunk_size is not None and self.chunk_size > self.pages:
             raise UserError(
@@ -215,7 +238,7 @@ class Study(BaseModel):
     @model_validator(mode="after")
     def _wikipedia_only(self) -> Self:
         for name in ("contact", "wiki"):
-            if self.source != "wikipedia" and getattr(self, name) != _default(name):
+            if self.source != "wikipedia" and getattr(self, name) != self.default(name):
                 raise UserError(
                     f"{name}: {getattr(self, name)} has no use here; "
                     f"it goes with source=wikipedia, and source is {self.source}"
@@ -224,10 +247,11 @@ class Study(BaseModel):
 
     @model_validator(mode="after")
     def _wikipedia_has_rules(self) -> Self:
-        if self.source == "wikipedia" and self.pool_size > WIKIPEDIA_WORKERS:
+        if self.source == "wikipedia" and max(self.sizes) > WIKIPEDIA_WORKERS:
             raise UserError(
-                f"pool_size: {self.pool_size} is not a whole number from 1 to {WIKIPEDIA_WORKERS}, "
-                "the most that Wikipedia's rules for robots allow"
+                f"{'pool_sizes' if self.is_sweep else 'pool_size'}: {max(self.sizes)} is not a "
+                f"whole number from 1 to {WIKIPEDIA_WORKERS}, the most that Wikipedia's rules for "
+                "robots allow"
             )
         if self.source == "wikipedia" and self.contact is None:
             raise UserError(
@@ -244,36 +268,84 @@ class Study(BaseModel):
         except ValidationError as error:
             raise UserError(_mistake(error)) from None
 
+    @property
+    def is_sweep(self) -> bool:
+        """Whether several pool sizes are measured against each other."""
+        return self.pool_sizes is not None
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of what can be chosen in a study of this kind."""
+        without = ("pool_size", "chunk_size") if self.is_sweep else ("pool_sizes",)
+        return [name for name in type(self).model_fields if name not in without]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sizes of its pools."""
+        return self.pool_sizes or (self.pool_size,)
+
+    def default(self, name: str) -> Any:
+        """The value of a parameter that nobody chose, in a study of this kind."""
+        if self.is_sweep and name in SWEEP:
+            return SWEEP[name]
+        return (
+            type(self).model_fields[name].get_default(call_default_factory=True, validated_data={})
+        )
+
+    def chunk(self) -> int | None:
+        """Pages that a pool is asked to hand to a worker at a time; None is the library's choice.
+
+        In a sweep it is 1: the library's own choice would change with the pool size.
+        """
+        return 1 if self.is_sweep else self.chunk_size
+
     def pages_in_a_chunk(self) -> int:
         """Pages that a pool hands to a worker at a time: as asked, or the library's choice."""
-        return self.chunk_size or library_chunk_size(self.pages, self.pool_size)
+        return self.chunk() or library_chunk_size(self.pages, self.pool_size)
 
     def run_name(self) -> str:
         """The name of the run's folder: as given, or after what differs from the default."""
         if self.run is not None:
             return self.run
-        return "_".join(self._differences()) or "default"
+        kind = ["sweep"] if self.is_sweep else []
+        own = [f"{name}-{_in_a_name(value)}" for name, value in self._differences().items()]
+        return "_".join([*kind, *own]) or "default"
 
-    def _differences(self) -> list[str]:
-        return [
-            f"{name}-{_in_a_name(getattr(self, name))}"
-            for name in type(self).model_fields
-            if name not in ("run", "contact") and getattr(self, name) != _default(name)
-        ]
+    def in_short(self) -> str:
+        """What it is, in words: what differs from the default."""
+        own = [f"{name} {as_words(value)}" for name, value in self._differences().items()]
+        return ", ".join([*(["sweep"] if self.is_sweep else []), *own]) or "default"
+
+    def _differences(self) -> dict[str, Any]:
+        names = (name for name in type(self).model_fields if name not in ("run", "contact"))
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if value != self.default(name)}
 
     def joined_to(self, own: "Study") -> "Study":
         """The study of a run that exists, unless this one asks for something else.
 
         Raises `UserError` for a value that is neither the default's nor the run's own.
         """
+        if self.is_sweep != own.is_sweep:
+            kind, command = ("a sweep", "sweep") if own.is_sweep else ("no sweep", "report")
+            raise UserError(f"run: {self.run_name()} is {kind}; it goes with make {command}")
         for name in type(self).model_fields:
             asked, had = getattr(self, name), getattr(own, name)
-            if name != "run" and asked not in (_default(name), had):
+            if name != "run" and asked not in (self.default(name), had):
                 raise UserError(
                     f"{name}: {as_words(asked)} was asked for, but the run "
                     f"{self.run_name()} has {as_words(had)}; leave {name} out, or name another run"
                 )
         return own
+
+
+SWEEP: dict[str, Any] = {
+    "pool_sizes": (2, 5, 10, 20, 50),
+    "pages": 200,
+    "rounds": 3,
+    "clients": ("requests",),
+}
+"""What a sweep has unless told otherwise; the rest is as in any study."""
 
 
 def from_notebook(namespace: Mapping[str, Any]) -> Study:
@@ -302,10 +374,6 @@ def as_words(value: Any) -> str:
     if isinstance(value, tuple | list):
         return " ".join(map(str, value))
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _default(name: str) -> Any:
-    return Study.model_fields[name].get_default(call_default_factory=True, validated_data={})
 
 
 def _in_a_name(value: Any) -> str:

@@ -180,6 +180,11 @@ def of_cell(rounds: pd.DataFrame, client: str, mode: str, column: str) -> "pd.Se
     return rows.set_index("round")[column].astype(float)
 
 
+def of_size(rounds: pd.DataFrame, size: int) -> pd.DataFrame:
+    """The rounds of serial and of pools of that size, of which a sweep has several."""
+    return rounds[(rounds["mode"] == "serial") | (rounds["pool_size"] == size)]
+
+
 def speed_up(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
     """Serial total / parallel total, same round."""
     return ratio(

@@ -50,6 +50,7 @@ class Outcome:
     startup_s: float | None = None
     startup_cpu_s: float | None = None
     python_pss_mb: float | None = None
+    machine_cpu: float | None = None
     wait_s: float = 0.0
     reason: str | None = None
 
@@ -97,13 +98,16 @@ def _work(plan: Plan) -> tuple[Callable[[], None], Work]:
 def _fetch_all(
     plan: Plan, client: clients.Client, pace: clients.Pace | None, pool: Workers, ready: float
 ) -> Outcome:
+    psutil.cpu_percent()
     fetches = pool.map(functools.partial(clients.fetch, client, ready), plan.pages, plan.chunk_size)
+    machine_cpu = psutil.cpu_percent() / 100
     if pace and pace.wait_s:
         return Outcome(
             reason=f"the site refused, and told to wait {pace.wait_s:.0f} s", wait_s=pace.wait_s
         )
     first = min(fetch.start_s for fetch in fetches)
-    return Outcome(fetches, span_s=max(fetch.end_s for fetch in fetches) - first)
+    span_s = max(fetch.end_s for fetch in fetches) - first
+    return Outcome(fetches, span_s=span_s, machine_cpu=machine_cpu)
 
 
 def _use_the_cpu(pool: Workers, _ready: float) -> Outcome:

@@ -109,8 +109,13 @@ def _rounds_said(seen: Evidence) -> str:
 def beware(seen: Evidence, fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
     """What makes the figures doubtful, or is unlike the article: a paragraph each."""
     controls = [_control_said(seen, client) for client in seen.study.clients]
-    said = [_busy_said(trials), *controls, _refused_said(fetches), _unlike_2018(seen.study)]
+    said = [*controls, disturbed(fetches, trials), _unlike_2018(seen.study)]
     return "\n\n".join(filter(None, said))
+
+
+def disturbed(fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
+    """What makes the figures of any run doubtful: a busy machine, modes with other pages."""
+    return "\n\n".join(filter(None, [_busy_said(trials), _refused_said(fetches)]))
 
 
 def _busy_said(trials: pd.DataFrame) -> str:
@@ -219,10 +224,14 @@ def text(judged: Sequence[Judged]) -> str:
     rows = table(judged)
     names = [claim.id for claim in judged for _ in claim.cells]
     shown = rows.assign(**{"the article says": names}).rename(columns={"the article says": "claim"})
-    lines = [list(shown.columns), *shown.to_numpy().tolist()]
+    return f"{aligned(shown)}\n\n{tally(judged)}"
+
+
+def aligned(table: pd.DataFrame) -> str:
+    """A table of words for a terminal: a line a row, columns aligned."""
+    lines = [list(table.columns), *table.to_numpy().tolist()]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    aligned = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-    return "\n".join([*aligned, "", tally(judged)])
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
 def beside_2018(seen: Evidence) -> str:

@@ -1,5 +1,6 @@
 """Made-up runs: rows as a study would have written them, with known truths."""
 
+import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -38,6 +39,7 @@ class World:
     startup_s: tuple[tuple[str, float], ...] = (("threads", 0.005), ("processes", 0.03))
     refusing: tuple[str, ...] = ("processes",)
     controls: bool = True
+    machine_cpu: float = 0.2
 
 
 def even(study: Study, **special: float) -> dict[tuple[str, str], float]:
@@ -88,8 +90,8 @@ def _keys(study: Study, world: World, number: int) -> Iterator[Key]:
     main = Key(arm="main", client=None, mode="serial", pool_size=1, round=number, repeat=1)
     for client in study.clients:
         for mode in study.modes:
-            size, repeats = (1, 1) if mode == "serial" else (study.pool_size, study.repeats)
-            for repeat in range(1, repeats + 1):
+            sizes, repeats = ((1,), 1) if mode == "serial" else (study.sizes, study.repeats)
+            for size, repeat in itertools.product(sizes, range(1, repeats + 1)):
                 yield replace(main, client=client, mode=mode, pool_size=size, repeat=repeat)
     for mode in study.modes if world.controls else ():
         yield replace(main, arm="cpu", mode=mode, pool_size=1 if mode == "serial" else 2)
@@ -154,6 +156,7 @@ def _trial(key: Key, rows: list[FetchRow], world: World, noise: float, position:
         startup_cpu_s=0.3,
         cpu_s=0.3 + (span or 0) / 10,
         python_pss_mb={"serial": 30.0, "threads": 31.0, "processes": 53.0}[key.mode] * noise,
+        machine_cpu=world.machine_cpu if rows else None,
         other_cpu=0.0,
         pickling_error="AttributeError: Can't pickle it" if refused else None,
         failed=sum(row.error is not None for row in rows),

@@ -23,8 +23,10 @@ class _Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         with suppress(OSError):
             words = self.rfile.readline().split()
-            while self.rfile.readline().strip():
-                pass
+            while line := self.rfile.readline().strip():
+                name, _, value = line.decode().partition(": ")
+                if name.lower() == "user-agent":
+                    self.server.agents.append(value)
             self.server.asked.append(words[1].decode())
             behave = getattr(self, "do_" + words[1].decode().split("?")[0].strip("/"), None)
             (behave or self.do_missing)()
@@ -97,7 +99,7 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """The server, running in threads; `asked` lists the paths that were asked for."""
+    """The server, running in threads; `asked` lists the paths, `agents` who asked for them."""
 
     daemon_threads = True
     block_on_close = False
@@ -105,6 +107,7 @@ class Server(socketserver.ThreadingTCPServer):
 
     def __init__(self, tls: bool = False) -> None:
         self.asked: list[str] = []
+        self.agents: list[str] = []
         self.ended = threading.Event()
         self.authority = trustme.CA()
         super().__init__(("127.0.0.1", 0), _Handler)

@@ -1,5 +1,6 @@
 """Clients fetch real pages, and every failure is a row with its reason."""
 
+import re
 import time
 from typing import Any
 
@@ -13,6 +14,12 @@ from tests.conftest import eventually, need
 from tests.servers import PAGE, Server
 
 
+def wanted(name: ClientName) -> None:
+    """Skip the test where its browser is missing."""
+    if name != "requests":
+        need(name)
+
+
 def fetched(name: ClientName, url: str, timeout_s: float = 30, terms: Terms | None = None) -> Any:
     """One page fetched by a client."""
     client = clients.make(name, timeout_s, terms or Terms())
@@ -22,8 +29,7 @@ def fetched(name: ClientName, url: str, timeout_s: float = 30, terms: Terms | No
 
 @pytest.mark.parametrize("name", ["requests", "phantomjs", "chrome"])
 def test_a_page_is_fetched_and_its_phases_add_up(name: ClientName, server: Server) -> None:
-    if name != "requests":
-        need(name)
+    wanted(name)
     row = fetched(name, server.url("page"))
     assert row.error is None
     assert row.final_url == server.url("page")
@@ -39,8 +45,7 @@ def test_a_page_is_fetched_and_its_phases_add_up(name: ClientName, server: Serve
 
 @pytest.mark.parametrize("name", ["requests", "phantomjs", "chrome"])
 def test_a_redirect_is_followed(name: ClientName, server: Server) -> None:
-    if name != "requests":
-        need(name)
+    wanted(name)
     row = fetched(name, server.url("random"))
     assert row.error is None
     assert row.final_url.startswith(server.url("page?"))
@@ -107,12 +112,34 @@ def test_browsers_name_what_failed(
 
 @pytest.mark.parametrize("name", ["requests", "phantomjs", "chrome"])
 def test_a_certificate_nobody_trusts_is_refused(name: ClientName) -> None:
-    if name != "requests":
-        need(name)
+    wanted(name)
     with Server(tls=True) as server:
         row = fetched(name, server.url("page"))
         assert row.error == "tls"
         assert "/page" not in server.asked
+
+
+@pytest.mark.parametrize(
+    ("name", "wait_s"),
+    [("requests", 30), ("phantomjs", 30), ("chrome", 30), ("firefox", 5)],  # it hides the header
+)
+def test_a_client_says_who_it_is_and_stops_where_it_is_refused(
+    name: ClientName, wait_s: float, server: Server
+) -> None:
+    wanted(name)
+    client = clients.make(name, 60, Terms(user_agent="study/1 (you@example.org)"))
+    pace = clients.Pace(5, None)
+    try:
+        clients.begin(client, pace)
+        rows = [clients.fetch(client, 0.0, Page(1, server.url("wait"))) for _ in range(2)]
+    finally:
+        clients.Pace.here = None
+    assert [row.error for row in rows] == ["http 429", "refused"]
+    assert server.asked.count("/wait") == 1
+    assert pace.wait_s == wait_s
+    package = "python-requests" if name == "requests" else "selenium"
+    for agent in server.agents:
+        assert re.fullmatch(rf"study/1 \(you@example\.org\) {package}/[\d.]+", agent)
 
 
 def test_nobody_listening_is_a_failed_connection() -> None:

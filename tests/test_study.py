@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from experiment.errors import UserError
-from experiment.study import PROJECT, Study, as_words, default_clients, from_notebook
+from experiment.study import PROJECT, SWEEP, Study, as_words, default_clients, from_notebook
 
 
 @pytest.mark.parametrize(
@@ -111,46 +111,53 @@ def test_a_notebook_hands_over_its_parameters_and_refuses_unknown_ones() -> None
         from_notebook(injected)
 
 
-def _parameters_cell() -> str:
-    notebook = json.loads((PROJECT / "notebooks" / "report.ipynb").read_text())
+KINDS = {"report": Study(), "sweep": Study.of(SWEEP)}
+OF_THE_NOTEBOOK = {"report": [], "sweep": ["beside", "pooled"]}
+"""Parameters that only say what a notebook shows."""
+
+
+def _parameters_cell(name: str) -> str:
+    notebook = json.loads((PROJECT / "notebooks" / f"{name}.ipynb").read_text())
     cells = [c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", [])]
     assert len(cells) == 1
     return "".join(cells[0]["source"])
 
 
-def test_the_notebook_offers_every_parameter_with_its_default_and_meaning() -> None:
-    cell = _parameters_cell()
+@pytest.mark.parametrize("notebook", KINDS)
+def test_a_notebook_offers_every_parameter_with_its_default_and_meaning(notebook: str) -> None:
+    cell, kind = _parameters_cell(notebook), KINDS[notebook]
     namespace: dict[str, Any] = {}
     exec(cell, namespace)  # noqa: S102
     names = [
         (item.target if isinstance(item, ast.AnnAssign) else item.targets[0]).id  # type: ignore[attr-defined, union-attr]
         for item in ast.parse(cell).body
     ]
-    assert names == list(Study.model_fields)
-    assert Study.of({name: namespace[name] for name in names}) == Study()
-    for line, field in zip(cell.splitlines(), Study.model_fields.values(), strict=True):
-        assert str(field.description) in line
+    assert names == kind.parameters + OF_THE_NOTEBOOK[notebook]
+    assert Study.of({name: namespace[name] for name in kind.parameters}) == kind
+    for line, name in zip(cell.splitlines(), kind.parameters, strict=False):
+        assert str(Study.model_fields[name].description) in line
 
 
-def test_papermill_explains_every_parameter() -> None:
+@pytest.mark.parametrize("notebook", KINDS)
+def test_papermill_explains_every_parameter(notebook: str) -> None:
     shown = subprocess.run(
-        [sys.executable, "-m", "papermill", "--help-notebook", "notebooks/report.ipynb"],
+        [sys.executable, "-m", "papermill", "--help-notebook", f"notebooks/{notebook}.ipynb"],
         cwd=PROJECT,
         capture_output=True,
         text=True,
         check=True,
     )
     assert "Unable to parse" not in shown.stderr
-    for name, field in Study.model_fields.items():
-        assert re.search(
-            rf"{name}: \w+ \(default .+\)\s+{re.escape(field.description or '')}", shown.stdout
-        )
+    for name in KINDS[notebook].parameters:
+        words = re.escape(Study.model_fields[name].description or "")
+        assert re.search(rf"{name}: \w+ \(default .+\)\s+{words}", shown.stdout)
 
 
 def test_make_offers_every_parameter_with_its_default_and_meaning() -> None:
     lines = re.findall(r"^#: (\w+) +(.*?) {2,}(.*)$", (PROJECT / "Makefile").read_text(), re.M)
+    sweep = {"pool_sizes": KINDS["sweep"].pool_sizes}
     fields = {
-        name: (as_words(getattr(Study(), name)), field.description)
+        name: (as_words({**Study().model_dump(), **sweep}[name]), field.description)
         for name, field in Study.model_fields.items()
     }
     if "chrome" not in Study().clients:
