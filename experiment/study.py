@@ -154,7 +154,7 @@ class Study(BaseModel):
     clients: Clients = Field(
         default_factory=default_clients,
         validate_default=True,
-        description="any of requests, phantomjs, chrome, firefox (none: the article's two)",
+        description="requests, phantomjs, chrome, firefox (none: the article's two)",
     )
     modes: Modes = Field(
         ("serial", "threads", "processes"),
