@@ -5,6 +5,7 @@ apart in grey print too. Axes of seconds start at zero.
 """
 
 import functools
+import io
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -57,6 +58,14 @@ def panels(
         figure.suptitle(title, x=0.01, ha="left", weight="bold", size="medium") if title else None
         plt.close(figure)
     return figure
+
+
+def png(figure: Figure, dpi: int) -> bytes:
+    """The figure as a PNG."""
+    target = io.BytesIO()
+    with plt.style.context(STYLE):
+        figure.savefig(target, format="png", dpi=dpi)
+    return target.getvalue()
 
 
 def save(figure: Figure, folder: Path, name: str, alt: str) -> "Image":
@@ -206,10 +215,14 @@ def swim_lanes(
     round_number: int,
     repeat: int,
     chunk: int,
+    chosen: int | None = None,
     *,
     ax: Axes,
 ) -> Axes:
-    """Figure 4: what each worker did when; shades change with each chunk, idle tails hatched."""
+    """Figure 4: what each worker did when; shades change with each chunk, idle tails hatched.
+
+    The chosen page, if any, is outlined.
+    """
     place = {
         "arm": "main", "client": client, "mode": mode, "round": round_number, "repeat": repeat
     }  # fmt: skip
@@ -231,6 +244,9 @@ def swim_lanes(
             "lw": 0,
         }
         ax.barh(worker, end - idle, 0.8, **tail)
+    for fetch in rows[rows["page"] == chosen].to_dict("records"):
+        place_of = (fetch["start_s"], fetch["fetch_s"]), (fetch["worker"] - 0.4, 0.8)
+        ax.broken_barh([place_of[0]], place_of[1], facecolor="#F0E442", edgecolor="black", lw=1.5)
     ax.axvline(bound, color="black", ls=":", lw=1)
     busy = summary.percent(bound / end)
     ax.set_title(f"{client}, {mode}: {summary.digits(end)} s, workers {busy} busy")

@@ -1,6 +1,7 @@
 """The runs that are here: listed, set side by side, and pooled where they are alike."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,23 @@ def there(folder: Path = DATA) -> list[Path]:
     return sorted(path for path in folder.iterdir() if (path / "run.json").exists())
 
 
+def studies(folder: Path = DATA) -> list[str]:
+    """The names of the runs of one pool size that are here and can be read."""
+    names = []
+    for path in there(folder):
+        with suppress(UserError):
+            names += [] if records.read_run(path).study.is_sweep else [path.name]
+    return names
+
+
 def of_names(names: Sequence[str] | None) -> dict[str, Evidence]:
     """The runs of these names, or all that are here and can be read; by name."""
     if names is not None:
         return {name: read(DATA / name) for name in names}
     found = {}
     for folder in there():
-        try:
+        with suppress(UserError):  # `python -m experiment runs` says what is wrong with it
             found[folder.name] = read(folder)
-        except UserError:  # `python -m experiment runs` says what is wrong with it
-            continue
     return found
 
 

@@ -1,0 +1,212 @@
+"""The measurements to play with: widgets that choose what is drawn, for notebooks/explore.ipynb."""
+
+import base64
+import html
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import ipywidgets as widgets
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiment import plots, runs, summary
+from experiment.claims import Evidence
+from experiment.study import as_words
+
+DPI = 80
+"""Enough for a screen, and a third of the time that a printed figure takes."""
+
+ALL_ROUNDS = "all"
+PHASES = ("browser_start_s", "load_s", "check_s", "close_s")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is to be seen: a run's client in some modes, in one round or in all."""
+
+    seen: Evidence
+    client: str
+    modes: tuple[str, ...]
+    round: int | None
+    page: int
+
+    @property
+    def rounds(self) -> pd.DataFrame:
+        """The rounds that were chosen; one row a mode and round."""
+        return self._of(self.seen.main)
+
+    @property
+    def fetches(self) -> pd.DataFrame:
+        """The fetches that were chosen, of the trials that count."""
+        return self._of(self.seen.fetches)
+
+    def _of(self, rows: pd.DataFrame) -> pd.DataFrame:
+        chosen = (rows["client"] == self.client) & rows["mode"].isin(self.modes)
+        return rows[chosen & (rows["round"] == (self.round or rows["round"]))]
+
+    def lanes(self) -> list[tuple[str, int, int]]:
+        """Mode, round (of all rounds a typical one) and repeat of the trials to look into."""
+        found = []
+        for mode in self.modes:
+            number = self.round or summary.typical_round(self.rounds, self.client, mode)
+            repeats = summary.of_cell(self.rounds, self.client, mode, "repeat")
+            if number is not None and number in repeats.index:
+                found.append((mode, int(number), int(repeats[number])))
+        return found
+
+
+def _fetch_times(choice: Choice) -> Figure:
+    return plots.panels(plots.fetch_times, [(choice.rounds, choice.client)], 1, 4)
+
+
+def _total_times(choice: Choice) -> Figure:
+    cores = choice.seen.run.machine.cores
+    return plots.panels(plots.total_times, [(choice.rounds, choice.client, cores)], 1, 4)
+
+
+def _distribution(choice: Choice) -> Figure:
+    return plots.panels(plots.distribution, [(choice.fetches, choice.client)], 1, 4)
+
+
+def _phases(choice: Choice) -> Figure:
+    return plots.panels(plots.phases, [(choice.rounds, choice.client)], 1, 2.8)
+
+
+def _swim_lanes(choice: Choice) -> Figure:
+    chunk = choice.seen.study.pages_in_a_chunk()
+    lanes = [
+        (choice.seen.fetches, choice.client, mode, number, repeat, chunk, choice.page)
+        for mode, number, repeat in choice.lanes()
+    ]
+    return plots.panels(plots.swim_lanes, lanes, min(2, len(lanes) or 1))
+
+
+FIGURES: dict[str, Callable[[Choice], Figure]] = {
+    "swim lanes": _swim_lanes,
+    "one fetch": _fetch_times,
+    "all fetches": _total_times,
+    "distribution": _distribution,
+    "browser phases": _phases,
+}
+
+
+@dataclass
+class Explorer:
+    """The widgets, and the figure that they choose; `view` is what a notebook shows."""
+
+    run: widgets.Dropdown
+    client: widgets.Dropdown
+    modes: widgets.SelectMultiple
+    round: widgets.Dropdown
+    figure: widgets.Dropdown
+    page: widgets.IntSlider
+    picture: widgets.HTML
+    fetch: widgets.HTML
+    _kept: dict[str, Evidence] = field(default_factory=dict)
+    _offering: bool = False
+
+    @property
+    def view(self) -> widgets.VBox:
+        """All of it, the choices above the figure."""
+        choices = widgets.HBox([self.run, self.client, self.round, self.figure])
+        return widgets.VBox([choices, self.modes, self.picture, self.page, self.fetch])
+
+    @property
+    def choice(self) -> Choice:
+        """What the widgets say."""
+        number = None if self.round.value == ALL_ROUNDS else int(self.round.value)
+        return Choice(
+            self._seen(), self.client.value, self.modes.value, number, int(self.page.value)
+        )
+
+    def _seen(self) -> Evidence:
+        name = self.run.value
+        if name not in self._kept:
+            self._kept[name] = runs.read(runs.DATA / name)
+        return self._kept[name]
+
+    def offer(self, _change: Any = None) -> None:
+        """Offer what the chosen run has."""
+        study = self._seen().study
+        numbers = sorted(self._seen().main["round"].unique())
+        self._offering = True  # each of these would draw
+        self.client.options = study.clients
+        self.modes.options, self.modes.value = study.modes, study.modes
+        self.round.options = [ALL_ROUNDS, *map(str, numbers)]
+        self.page.max = study.pages
+        self._offering = False
+        self.draw()
+
+    def draw(self, _change: Any = None) -> None:
+        """Draw what is chosen, and tell of the chosen page."""
+        if self._offering:
+            return
+        choice = self.choice
+        if choice.rounds.empty or (self.figure.value == "browser phases" and _plain(choice)):
+            self.picture.value = "<p>There is nothing to draw for this choice.</p>"
+        else:
+            self.picture.value = _picture(FIGURES[self.figure.value](choice), self.figure.value)
+        self.fetch.value = of_page(choice).to_html(border=0)
+
+
+def _plain(choice: Choice) -> bool:
+    return choice.client == "requests"
+
+
+def _picture(figure: Figure, name: str) -> str:
+    """The figure as an image that stands in the page itself."""
+    encoded = base64.b64encode(plots.png(figure, DPI)).decode()
+    width = int(figure.get_figwidth() * 96)
+    return f'<img alt="{name}" width="{width}" src="data:image/png;base64,{encoded}">'
+
+
+def of_page(choice: Choice) -> pd.DataFrame:
+    """What became of the chosen page in each mode: a column a trial."""
+    columns = {}
+    for mode, number, repeat in choice.lanes():
+        rows = choice.seen.fetches
+        place = {"client": choice.client, "mode": mode, "round": number, "repeat": repeat}
+        own = rows[(rows[list(place)] == pd.Series(place)).all(axis=1)]
+        [fetch] = own[own["page"] == choice.page].to_dict("records") or [{}]
+        if fetch:
+            columns[f"{mode}, round {number}"] = _described(fetch)
+    return pd.DataFrame(columns)
+
+
+def _described(fetch: dict[Any, Any]) -> dict[str, str]:
+    """A fetch in words: page, worker, times (s) and phases, what came."""
+    times = ("start_s", "end_s", "fetch_s", *PHASES)
+    told = {name: f"{fetch[name]:.3f}" for name in times if pd.notna(fetch[name])}
+    came = {name: _word(fetch[name]) for name in ("origin_ms", "status", "length", "error")}
+    return {
+        "page": f"{fetch['page']}",
+        "url": html.escape(str(fetch["url"])),
+        "worker": f"{fetch['worker']} of {fetch['pool_size']}",
+        **told,
+        **came,
+    }
+
+
+def _word(value: Any) -> str:
+    return "-" if pd.isna(value) else as_words(value)
+
+
+def explorer(run: str = "reference") -> Explorer:
+    """The widgets, showing a run."""
+    names = runs.studies()
+    made = Explorer(
+        run=widgets.Dropdown(options=names, value=run, description="run"),
+        client=widgets.Dropdown(description="client"),
+        modes=widgets.SelectMultiple(description="modes", rows=3),
+        round=widgets.Dropdown(description="round"),
+        figure=widgets.Dropdown(options=list(FIGURES), description="figure"),
+        page=widgets.IntSlider(1, 1, 1, description="page", continuous_update=False),
+        picture=widgets.HTML(),
+        fetch=widgets.HTML(),
+    )
+    made.offer()
+    made.run.observe(made.offer, "value")
+    for chosen in (made.client, made.modes, made.round, made.figure, made.page):
+        chosen.observe(made.draw, "value")
+    return made
