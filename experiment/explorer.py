@@ -46,13 +46,13 @@ class Choice:
         return rows[chosen & (rows["round"] == (self.round or rows["round"]))]
 
     def lanes(self) -> list[tuple[str, int, int]]:
-        """Mode, round (of all rounds a typical one) and repeat of the trials to look into."""
+        """Mode, round and repeat of the trials to look into; of all rounds a typical one."""
+        number = self.round or summary.typical_round(self.rounds, self.client, self.modes[-1])
         found = []
         for mode in self.modes:
-            number = self.round or summary.typical_round(self.rounds, self.client, mode)
             repeats = summary.of_cell(self.rounds, self.client, mode, "repeat")
             if number is not None and number in repeats.index:
-                found.append((mode, int(number), int(repeats[number])))
+                found.append((mode, number, int(repeats[number])))
         return found
 
 
@@ -134,6 +134,7 @@ class Explorer:
         self.client.options = study.clients
         self.modes.options, self.modes.value = study.modes, study.modes
         self.round.options = [ALL_ROUNDS, *map(str, numbers)]
+        self.client.value, self.round.value = study.clients[0], ALL_ROUNDS
         self.page.max = study.pages
         self._offering = False
         self.draw()

@@ -194,7 +194,7 @@ def load(folder: Path) -> tuple["pd.DataFrame", "pd.DataFrame"]:
     done = {row.round for row in trials}
     fetches = [row for row in read_fetches(folder) if row.round in done]
     _check_complete(folder, trials, fetches)
-    return _frame(FetchRow, fetches), _frame(TrialRow, trials)
+    return frame(FetchRow, fetches), frame(TrialRow, trials)
 
 
 def _check_complete(folder: Path, trials: Sequence[TrialRow], fetches: Sequence[FetchRow]) -> None:
@@ -229,13 +229,14 @@ def _words(trial: TrialRow) -> str:
     return ", ".join(filter(None, [arm, trial.client, trial.mode, f"round {trial.round}"]))
 
 
-def _frame(kind: type, rows: Sequence[Any]) -> "pd.DataFrame":
+def frame(kind: type, rows: Sequence[Any]) -> "pd.DataFrame":
+    """Rows as a DataFrame with a column for each field; measures are floats, also where absent."""
     import pandas as pd
 
     names = [field.name for field in fields(kind)]
-    frame = pd.DataFrame([[getattr(row, name) for name in names] for row in rows], columns=names)
+    table = pd.DataFrame([[getattr(row, name) for name in names] for row in rows], columns=names)
     measures = [name for name in names if name.endswith(("_s", "_ms", "_mb", "_cpu"))]
-    return frame.astype(dict.fromkeys([*measures], float))
+    return table.astype(dict.fromkeys([*measures], float))
 
 
 def _write_rows(path: Path, kind: type, rows: Iterable[Any]) -> None:

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import filelock
 from tqdm.auto import tqdm
@@ -23,6 +24,9 @@ from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.records import Fetch, FetchRow, Key, Run, TrialRow
 from experiment.study import PROJECT, Arm, Study, library_chunk_size
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LISTEN_S = 0.5
 """How long the machine is listened to before each trial, to see what else it does."""
@@ -64,6 +68,16 @@ def run(study: Study) -> Path:
         with _alone():
             _complete(study, folder, own)
     return folder
+
+
+def live(study: Study) -> "pd.DataFrame":
+    """One trial of a study, the first there is, measured for a look: its fetches; none is kept."""
+    key = next(_main(study, 1))
+    with _alone(), sources.opened(study, sources.urls_of(study, Path("pages.txt"))) as source:
+        fetches, row, _ = _trial(_plan(study, {"main": source}, key), key, 1)
+    if row.reason:
+        raise UserError(f"clients: {key.client} could not be tried: {row.reason}")
+    return records.frame(FetchRow, fetches)
 
 
 def _complete(study: Study, folder: Path, own: Run | None) -> None:
