@@ -72,7 +72,7 @@ test: $(READY) ## run every check and test
 test-calibration: $(READY) ## simulate every case of the verdict rules (a quarter of an hour)
 	@$(RUN_PYTHON) -m pytest -m calibration -q
 
-test-faults: $(READY) ## break studies in every way there is a test for (ten minutes)
+test-faults: $(READY) ## break studies in every way there is a test for (twenty minutes)
 	@$(RUN_PYTHON) -m pytest -m "faults or not faults" tests/test_faults.py
 
 lock: ## pin the newest packages that fit pyproject.toml (needs uv)

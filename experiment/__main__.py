@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from experiment.errors import UserError
-from experiment.study import PROJECT, SWEEP, Study, as_words
+from experiment.study import PROJECT, Study, as_words, sweep_of
 
 MISTAKE, INTERRUPTED = 2, 130
 
@@ -47,9 +47,9 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=words, description=words, allow_abbrev=False)
         command.set_defaults(command=function)
     run, report, sweep, verdicts, _, pages = (commands.choices[name] for name in COMMANDS)
-    _with_parameters(run, Study())
-    _with_parameters(report, Study())
-    _with_parameters(sweep, Study.of(SWEEP))
+    _with_parameters(run, Study(), list(Study.model_fields))
+    for command, kind in ((report, Study()), (sweep, sweep_of({}))):
+        _with_parameters(command, kind, kind.parameters)
     verdicts.add_argument("folder", type=Path, help="the run, such as data/default")
     verdicts.add_argument("--json", action="store_true", help="as a list, for programs")
     pages.add_argument("url", help="the URL to ask, such as that of a random page")
@@ -57,15 +57,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _with_parameters(command: argparse.ArgumentParser, kind: Study) -> None:
-    """An option for each parameter of a kind of study; the study itself checks the values."""
-    for name in kind.parameters:
-        words, default = Study.model_fields[name].description, as_words(kind.default(name))
+def _with_parameters(
+    command: argparse.ArgumentParser, kind: Study, names: Sequence[str]
+) -> None:
+    """An option for each parameter, those of `names` explained; the study checks the values."""
+    for name, field in Study.model_fields.items():
+        words = f"{field.description} (default: {as_words(kind.default(name))})"
         command.add_argument(
             f"--{name.replace('_', '-')}",
             default=argparse.SUPPRESS,
             metavar="VALUE",
-            help=f"{words} (default: {default})".replace("%", "%%"),
+            help=words.replace("%", "%%") if name in names else argparse.SUPPRESS,
         )
 
 
@@ -76,11 +78,16 @@ def _run(**parameters: str) -> None:
 
 
 def _report(**parameters: str) -> None:
-    _measure_and_write("report", Study.of(parameters))
+    study = Study.of(parameters)
+    if study.is_sweep:
+        raise UserError(
+            f"pool_sizes: {as_words(study.pool_sizes)} has no use here; it goes with make sweep"
+        )
+    _measure_and_write("report", study)
 
 
 def _sweep(**parameters: str) -> None:
-    _measure_and_write("sweep", Study.of({**SWEEP, **parameters}))
+    _measure_and_write("sweep", sweep_of(parameters))
 
 
 def _measure_and_write(notebook: str, study: Study) -> None:

@@ -192,7 +192,7 @@ def _alone(study: Study) -> str:
     return "a pool of one worker fetches nothing in parallel" if study.pool_size == 1 else ""
 
 
-def _paced(study: Study) -> str:
+def paced(study: Study) -> str:
     """The premise of claims about total times."""
     if study.source != "wikipedia":
         return ""
@@ -207,7 +207,7 @@ def _no_wait(study: Study) -> str:
 def _sooner(seen: Evidence, client: ClientName, times: float) -> Cell:
     found, rule = summary.speed_up(seen.main, client, "threads"), roughly(times)
     lacking = _lacking(seen.study, "serial", "threads")
-    unless = _paced(seen.study) or _not_ten(seen.study) or _no_wait(seen.study)
+    unless = paced(seen.study) or _not_ten(seen.study) or _no_wait(seen.study)
     ruling = _guarded(found, rule.judge, lacking, unless)
     then = summary.in_2018(client, "threads", "speedup_vs_serial")
     return Cell(client, "threads", "speed-up", ruling, found, rule.zone, then)
@@ -280,7 +280,7 @@ def _no_difference(seen: Evidence) -> Iterator[Cell]:
         pair = [(client, mode) for mode in PARALLEL]
         found = summary.ratio(*(summary.of_cell(seen.main, *cell, "total_s") for cell in pair))
         lacking = _lacking(seen.study, *PARALLEL)
-        unless = _paced(seen.study) or _alone(seen.study)
+        unless = paced(seen.study) or _alone(seen.study)
         ruling = _guarded(found, NO_DIFFERENCE.judge, lacking, unless)
         then = _ratio_2018(pair, "total_s")
         yield Cell(client, None, quantity, ruling, found, zone, then)

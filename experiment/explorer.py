@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from experiment import plots, runs, summary
 from experiment.claims import Evidence
-from experiment.study import as_words
+from experiment.errors import UserError
 
 DPI = 80
 """Enough for a screen, and a third of the time that a printed figure takes."""
@@ -47,7 +47,8 @@ class Choice:
 
     def lanes(self) -> list[tuple[str, int, int]]:
         """Mode, round and repeat of the trials to look into; of all rounds a typical one."""
-        number = self.round or summary.typical_round(self.rounds, self.client, self.modes[-1])
+        typical = (summary.typical_round(self.rounds, self.client, mode) for mode in self.modes)
+        number = self.round or next(filter(None, typical), None)
         found = []
         for mode in self.modes:
             repeats = summary.of_cell(self.rounds, self.client, mode, "repeat")
@@ -127,9 +128,13 @@ class Explorer:
         return self._kept[name]
 
     def offer(self, _change: Any = None) -> None:
-        """Offer what the chosen run has."""
-        study = self._seen().study
-        numbers = sorted(self._seen().main["round"].unique())
+        """Offer what the chosen run has, or say why it cannot be read."""
+        try:
+            seen = self._seen()
+        except UserError as mistake:
+            self.picture.value, self.fetch.value = f"<p>{html.escape(str(mistake))}</p>", ""
+            return
+        study, numbers = seen.study, sorted(seen.main["round"].unique())
         self._offering = True  # each of these would draw
         self.client.options = study.clients
         self.modes.options, self.modes.value = study.modes, study.modes
@@ -144,22 +149,24 @@ class Explorer:
         if self._offering:
             return
         choice = self.choice
-        if choice.rounds.empty or (self.figure.value == "browser phases" and _plain(choice)):
+        if not choice.lanes() or (self.figure.value == "browser phases" and _plain(choice)):
             self.picture.value = "<p>There is nothing to draw for this choice.</p>"
         else:
-            self.picture.value = _picture(FIGURES[self.figure.value](choice), self.figure.value)
-        self.fetch.value = of_page(choice).to_html(border=0)
+            name = f"{self.figure.value}, {choice.client}, {' and '.join(choice.modes)}"
+            self.picture.value = _picture(FIGURES[self.figure.value](choice), name)
+        with pd.option_context("display.max_colwidth", None):
+            self.fetch.value = of_page(choice).to_html(border=0)
 
 
 def _plain(choice: Choice) -> bool:
     return choice.client == "requests"
 
 
-def _picture(figure: Figure, name: str) -> str:
+def _picture(figure: Figure, alt: str) -> str:
     """The figure as an image that stands in the page itself."""
     encoded = base64.b64encode(plots.png(figure, DPI)).decode()
     width = int(figure.get_figwidth() * 96)
-    return f'<img alt="{name}" width="{width}" src="data:image/png;base64,{encoded}">'
+    return f'<img alt="{alt}" width="{width}" src="data:image/png;base64,{encoded}">'
 
 
 def of_page(choice: Choice) -> pd.DataFrame:
@@ -182,7 +189,7 @@ def _described(fetch: dict[Any, Any]) -> dict[str, str]:
     came = {name: _word(fetch[name]) for name in ("origin_ms", "status", "length", "error")}
     return {
         "page": f"{fetch['page']}",
-        "url": html.escape(str(fetch["url"])),
+        "url": str(fetch["url"]),
         "worker": f"{fetch['worker']} of {fetch['pool_size']}",
         **told,
         **came,
@@ -190,14 +197,19 @@ def _described(fetch: dict[Any, Any]) -> dict[str, str]:
 
 
 def _word(value: Any) -> str:
-    return "-" if pd.isna(value) else as_words(value)
+    if pd.isna(value):
+        return "-"
+    return f"{value:,.0f}" if isinstance(value, float) and value.is_integer() else f"{value}"
 
 
 def explorer(run: str = "reference") -> Explorer:
     """The widgets, showing a run."""
     names = runs.studies()
+    if not names:
+        raise UserError("run: there is none yet; make report measures one")
+    first = run if run in names else names[0]
     made = Explorer(
-        run=widgets.Dropdown(options=names, value=run, description="run"),
+        run=widgets.Dropdown(options=names, value=first, description="run"),
         client=widgets.Dropdown(description="client"),
         modes=widgets.SelectMultiple(description="modes", rows=3),
         round=widgets.Dropdown(description="round"),

@@ -7,9 +7,10 @@ apart in grey print too. Axes of seconds start at zero.
 import functools
 import io
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -21,7 +22,7 @@ from experiment import summary
 from experiment.claims import PARALLEL, Cell, Judged
 from experiment.rules import ALIKE
 from experiment.summary import Estimate
-from experiment.sweeps import Size
+from experiment.sweeps import GAIN, Enough, Size
 
 if TYPE_CHECKING:
     from IPython.display import Image
@@ -55,7 +56,9 @@ def panels(
             draw(*choice, ax=ax)
         for ax in axes.flat[len(choices) :]:
             ax.remove()
-        figure.suptitle(title, x=0.01, ha="left", weight="bold", size="medium") if title else None
+        if title:
+            lines = textwrap.fill(title, 105)
+            figure.suptitle(lines, x=0.01, ha="left", weight="bold", size="medium")
         plt.close(figure)
     return figure
 
@@ -116,7 +119,7 @@ def total_times(rounds: pd.DataFrame, client: str, cores: int, *, ax: Axes) -> A
 def _by_mode(of: Callable[[str], Estimate]) -> dict[str, str]:
     """A ratio to serial of each parallel mode that has one, in digits."""
     found = {mode: of(mode) for mode in PARALLEL}
-    return {mode: summary.digits(item.value) for mode, item in found.items() if item.rounds}
+    return {mode: item.shown for mode, item in found.items() if item.rounds}
 
 
 def _titled(client: str, before: str, values: dict[str, str], between: str) -> str:
@@ -146,7 +149,7 @@ def _bars(rounds: pd.DataFrame, client: str, column: str, ax: Axes) -> Axes:
         ax.plot(place + 0.28, then, "D", ms=6, mfc="white", mec="black", zorder=6)
         _note(ax, "2018", (place + 0.28, then), (0, 7), fontsize=8)
         top = max(estimate.value, (estimate.ci95 or (0, 0))[1], values.max())
-        words = f"{summary.digits(estimate.value)} s"
+        words = f"{estimate.shown} s"
         _note(ax, words, (place - 0.1, top), (0, 5), weight="bold", color=colour)
     ax.set_xticks(range(len(modes)), modes)
     ax.set_ylim(0, ax.get_ylim()[1] * 1.06)
@@ -194,9 +197,10 @@ _ASIDE = {
 """Where a mode's name stands: at which height, how far from the curve, on which side."""
 
 
-def _plain_ticks(ax: Axes) -> None:
+def _plain_ticks(ax: Axes, which: Literal["x", "y"] = "x") -> None:
     """Ticks of a log axis as plain numbers, as many as there is room for."""
-    low, high = ax.get_xlim()
+    axis = {"x": ax.xaxis, "y": ax.yaxis}[which]
+    low, high = axis.get_view_interval()
     if high < 3 * low:
         ticks = list(MaxNLocator(7, steps=[1, 2, 5, 10]).tick_values(low, high))
     else:
@@ -204,8 +208,8 @@ def _plain_ticks(ax: Axes) -> None:
         steps = (1, 1.5, 2, 3, 5, 7) if high < 20 * low else (1, 2, 5)
         ticks = [step * 10.0**power for power in powers for step in steps]
     ticks = [tick for tick in ticks if low <= tick <= high]
-    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    ax.xaxis.set_minor_locator(NullLocator())
+    axis.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    axis.set_minor_locator(NullLocator())
 
 
 def swim_lanes(
@@ -293,7 +297,7 @@ def against_each_other(lines: Sequence[tuple[str, Estimate, bool]], *, ax: Axes)
             ax.plot(found.ci99, [place] * 2, color=colour, lw=1, ls=":", marker="|")
         _interval(ax, place, found, colour)
         over = {"bbox": {"fc": ZONE, "ec": "none", "pad": 0.5}, "color": colour}
-        _note(ax, summary.digits(found.value), (found.value, place), (0, 8), **over)
+        _note(ax, found.shown, (found.value, place), (0, 8), **over)
     ax.set_xscale("log")
     low, high = ax.get_xlim()
     ax.set_xlim(min(low, 0.85), max(high, 1.18))
@@ -392,29 +396,29 @@ def phases(rounds: pd.DataFrame, client: str, *, ax: Axes) -> Axes:
 _PHASE_WORDS = {"browser_start": "start", "load": "load", "check": "check", "close": "close"}
 
 
-def sweep(client: str, sizes: Sequence[Size], enough: Sequence[Size], *, ax: Axes) -> Axes:
+def sweep(client: str, sizes: Sequence[Size], enough: Sequence[Enough], *, ax: Axes) -> Axes:
     """Figure 9: speed-up against pool size, with the ideal, the schedule's ceiling, and enough."""
     workers = sorted({item.size for item in sizes})
-    ceilings = [next(item.ceiling for item in sizes if item.size == size) for size in workers]
-    ax.plot(workers, workers, color="#999999", lw=1)
-    ax.plot(workers, ceilings, color="black", lw=1, ls=":")
+    most = {item.size: item.ceiling.value for item in sizes}
+    ceilings = [most[size] for size in workers]
+    ax.plot(workers, workers, color="#999999", lw=1, marker=".")
+    ax.plot(workers, ceilings, color="black", lw=1, ls=":", marker=".")
     _note(ax, "ideal", (workers[-1], workers[-1]), (-4, 2), ha="right", fontsize=9)
     _note(ax, "these pages allow", (workers[-1], ceilings[-1]), (-2, -12), ha="right", fontsize=9)
     for mode in PARALLEL:
         own = [item for item in sizes if item.mode == mode]
         _sweep_line(ax, own, mode)
-    for item in enough:
+    for item in (found.at for found in enough):
         at, colour = (item.size, item.speed_up.value), COLOURS[item.mode]
         ax.plot(*at, "o", ms=15, mfc="none", mec=colour, mew=1.5)
     ax.set(xscale="log", yscale="log", xlabel="workers (log scale)")
     ax.set_ylabel("times as fast as serial (log scale)")
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_ticks(workers, [str(size) for size in workers])
-        axis.set_minor_locator(NullLocator())
-    shown = {item.mode: str(item.size) for item in enough}
-    ax.set_title(
-        _titled(client, "no larger pool is more than 5 % faster than", shown, "workers in")
-    )
+    _plain_ticks(ax, "y")
+    ax.set_xticks(workers, [str(size) for size in workers])
+    ax.xaxis.set_minor_locator(NullLocator())
+    shown = {item.at.mode: item.words for item in enough}
+    words = f"workers that no larger pool beats by more than {summary.percent(GAIN - 1)}:"
+    ax.set_title(_titled(client, words, shown, "in"))
     ax.grid(color="#E5E5E5")
     return ax
 

@@ -31,10 +31,12 @@ def write(notebook: str, run: str) -> Path:
 def _execute(notebook: str, target: Path, run: str) -> None:
     """Have papermill execute a notebook, in this environment's kernel, not another one's."""
     source = NOTEBOOKS / f"{notebook}.ipynb"
-    command = ["papermill", str(source), str(target), "-p", "run", run, "--no-progress-bar"]
+    paths = [str(path.relative_to(PROJECT)) for path in (source, target)]  # both are kept in it
+    command = ["papermill", *paths, "-p", "run", run, "--no-progress-bar"]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command, "-k", "python3", "--cwd", str(PROJECT)],
+            [sys.executable, "-m", *command, "-k", "python3"],
+            cwd=PROJECT,
             env={**os.environ, "JUPYTER_PREFER_ENV_PATH": "1", "TMPDIR": temporary},
             stderr=subprocess.PIPE,
             text=True,

@@ -1,6 +1,7 @@
 """The runs that are here: listed, set side by side, and pooled where they are alike."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,36 +12,36 @@ from experiment import claims, records, summary
 from experiment.claims import PARALLEL, Evidence
 from experiment.errors import UserError
 from experiment.records import Run
-from experiment.study import PROJECT, Study, as_words
-from experiment.summary import digits
+from experiment.study import PROJECT, Study, as_words, listed
 
 DATA = PROJECT / "data"
 
 MAIN_CLAIMS = ("requests-8x", "selenium-4x", "fetch-slower", "no-difference")
 """The claims whose verdicts the list of runs shows."""
 
-NO_DIFFERENCE = ("run", "rounds", "contact")
+MAY_DIFFER = ("run", "rounds", "seed", "contact")
 """What may differ between two studies that are alike."""
 
 
-def there(folder: Path = DATA) -> list[Path]:
+def there() -> list[Path]:
     """The folders of the runs that are here, in the order of their names."""
-    return sorted(path for path in folder.iterdir() if (path / "run.json").exists())
+    return sorted(path.parent for path in DATA.glob("*/run.json"))
 
 
-def studies(folder: Path = DATA) -> list[str]:
+def studies() -> list[str]:
     """The names of the runs of one pool size that are here and can be read."""
     names = []
-    for path in there(folder):
+    for path in there():
         with suppress(UserError):
             names += [] if records.read_run(path).study.is_sweep else [path.name]
     return names
 
 
-def of_names(names: Sequence[str] | None) -> dict[str, Evidence]:
-    """The runs of these names, or all that are here and can be read; by name."""
-    if names is not None:
-        return {name: read(DATA / name) for name in names}
+def of_names(names: Any) -> dict[str, Evidence]:
+    """The runs of these names (a list, JSON or words), or all that can be read; by name."""
+    wanted = listed(names)
+    if wanted is not None:
+        return {name: read(DATA / name) for name in wanted}
     found = {}
     for folder in there():
         with suppress(UserError):  # `python -m experiment runs` says what is wrong with it
@@ -56,7 +57,8 @@ def read(folder: Path) -> Evidence:
 
 def overview(folders: Sequence[Path]) -> pd.DataFrame:
     """A row of words for each run; one that is damaged says so."""
-    return pd.DataFrame([_in_a_row(folder) for folder in folders]).fillna("")
+    columns = ["run", "measured", "study", "machine", "rounds", *MAIN_CLAIMS]
+    return pd.DataFrame([_in_a_row(folder) for folder in folders], columns=columns).fillna("")
 
 
 def _in_a_row(folder: Path) -> dict[str, str]:
@@ -70,7 +72,7 @@ def _in_a_row(folder: Path) -> dict[str, str]:
         "run": folder.name,
         "measured": f"{run.started_at:%Y-%m-%d}",
         "study": study.in_short(),
-        "machine": f"{run.machine.cpu}, {run.machine.cores} cores",
+        "machine": _machine(run),
         "rounds": f"{done} of {study.rounds}",
         **_verdicts(seen),
     }
@@ -85,7 +87,7 @@ def _verdicts(seen: Evidence) -> dict[str, str]:
 
 
 def side_by_side(runs: Mapping[str, Evidence]) -> pd.DataFrame:
-    """A row for each run, client, and pool size: totals, speed-ups, slow-downs, and the machine."""
+    """A row for each run, client and pool size: speed-ups, slow-downs, the study, the machine."""
     rows = [
         {"run": name, **row}
         for name, seen in runs.items()
@@ -104,56 +106,61 @@ def _compared(seen: Evidence, client: str, size: int) -> dict[str, str] | None:
         return None
     losses = {mode: summary.slow_down(rounds, client, mode) for mode in PARALLEL}
     totals = (summary.of_cell(rounds, client, mode, "total_s") for mode in PARALLEL)
+    paced = " (paced)" if claims.paced(seen.study) else ""
     return {
         "client": client,
         "workers": str(size),
         "rounds": str(max(gain.rounds for gain in gains.values())),
-        "threads / processes": str(summary.ratio(*totals)),
-        **{f"speed-up, {mode}": str(gain) for mode, gain in gains.items()},
-        **{f"slow-down, {mode}": digits(loss.value) for mode, loss in losses.items()},
+        "threads / processes": f"{summary.ratio(*totals)}{paced}",
+        **{f"speed-up, {mode}": f"{gain}{paced}" for mode, gain in gains.items()},
+        **{f"slow-down, {mode}": loss.shown for mode, loss in losses.items()},
         "study": seen.study.in_short(),
-        "machine": f"{seen.run.machine.cpu}, {seen.run.machine.cores} cores",
+        "machine": _machine(seen.run),
     }
+
+
+def _machine(run: Run) -> str:
+    return f"{run.machine.cpu}, {run.machine.cores} cores"
+
+
+def as_one(names: Any) -> dict[str, Evidence]:
+    """The runs of these names (a list, JSON or words) counted as one; empty for none."""
+    wanted = listed(names) or []
+    if len(set(wanted)) < len(wanted):
+        raise UserError(f"pooled: {' '.join(wanted)} names a run twice, which does not count twice")
+    return {" + ".join(wanted): pooled(of_names(wanted))} if wanted else {}
 
 
 def pooled(runs: Mapping[str, Evidence]) -> Evidence:
     """All rounds of runs that are alike, as those of one run.
 
     Raises `UserError` that names what differs where they are not alike: another study, another
-    machine, other versions; or the same seed, with which their rounds share their pages.
+    machine, other versions; or pages that they share, whose rounds are not new ones.
     """
-    (first, one), *others = runs.items()
-    for name, other in others:
-        if unlike := differences(one.run, other.run):
-            raise UserError(f"pooled: {first} and {name} are not alike: {'; '.join(unlike)}")
-    _check_seeds(runs)
+    for (first, one), (second, other) in itertools.combinations(runs.items(), 2):
+        if unlike := differences(one, other):
+            raise UserError(f"pooled: {first} and {second} are not alike: {'; '.join(unlike)}")
     parts = list(runs.values())
     frames = {
         field: _after_each_other([getattr(seen, field) for seen in parts])
         for field in ("fetches", "trials", "main", "no_latency", "cpu", "startup")
     }
-    return Evidence(one.run, **frames)
+    return Evidence(_of_all([seen.run for seen in parts]), **frames)
 
 
-def _check_seeds(runs: Mapping[str, Evidence]) -> None:
-    """Pages of the embedded origin follow from the seed, so rounds of one seed are not new ones."""
-    seen: dict[int, str] = {}
-    for name, run in runs.items():
-        study = run.study
-        if study.source == "embedded" and study.seed in seen:
-            raise UserError(
-                f"pooled: {seen[study.seed]} and {name} have the same seed, {study.seed}, so their "
-                "rounds share their pages and do not count twice; measure one with another SEED"
-            )
-        seen[study.seed] = name
+def _of_all(runs: Sequence[Run]) -> Run:
+    """The first run, with the rounds of all."""
+    rounds = sum(run.study.rounds for run in runs)
+    study = runs[0].study.model_copy(update={"rounds": rounds, "seed": Study().seed})
+    return runs[0].model_copy(update={"study": study})
 
 
 def _after_each_other(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The rows of all, their rounds numbered on."""
-    numbered, before = [], 0
-    for frame in frames:
-        numbered.append(frame.assign(round=frame["round"] + before))
-        before += ROUNDS_APART
+    """The rounds of all, their rounds numbered on."""
+    numbered = [
+        frame.assign(round=frame["round"] + place * ROUNDS_APART)
+        for place, frame in enumerate(frames)
+    ]
     return pd.concat(numbered, ignore_index=True)
 
 
@@ -161,14 +168,24 @@ ROUNDS_APART = 1_000
 """More rounds than any study has."""
 
 
-def differences(one: Run, other: Run) -> list[str]:
+def differences(one: Evidence, other: Evidence) -> list[str]:
     """What keeps two runs from being alike, in words: "tls on, off"."""
-    names = [name for name in Study.model_fields if name not in (*NO_DIFFERENCE, "seed")]
+    names = [name for name in Study.model_fields if name not in MAY_DIFFER]
     study = _unlike(names, one.study, other.study)
-    return study + _unlike(type(one.machine).model_fields, one.machine, other.machine)
+    machine = _unlike(type(one.run.machine).model_fields, one.run.machine, other.run.machine)
+    return [*study, *machine, *_shared(one, other)]
 
 
-def _unlike(names: Sequence[str] | Mapping[str, Any], one: Any, other: Any) -> list[str]:
+def _shared(one: Evidence, other: Evidence) -> list[str]:
+    """Pages in common: those of the embedded origin follow from the seed, others from the URL."""
+    if one.study.source == other.study.source == "embedded":
+        same = one.study.seed == other.study.seed
+        return [f"seed {one.study.seed} in both, so their rounds share their pages"] if same else []
+    common = set(one.fetches["url"]) & set(other.fetches["url"])
+    return [f"their rounds share {len(common)} pages"] if common else []
+
+
+def _unlike(names: Iterable[str], one: Any, other: Any) -> list[str]:
     values = ((name, getattr(one, name), getattr(other, name)) for name in names)
     return [
         f"{name} {_shown(was, now)}, {_shown(now, was)}" for name, was, now in values if was != now
@@ -183,12 +200,11 @@ def _shown(value: Any, other: Any) -> str:
     return " ".join(own) or "none"
 
 
-def alike_said(runs: Mapping[str, Evidence]) -> str:
-    """Which of the runs could be pooled with the first, and what keeps the others from it."""
-    (first, one), *others = runs.items()
-    lines = []
-    for name, other in others:
-        unlike = differences(one.run, other.run)
-        words = f"not alike: {'; '.join(unlike)}" if unlike else "alike"
-        lines.append(f"- {first} and {name}: {words}.")
-    return "\n".join(lines) or "There is one run only, so nothing to compare it with."
+def alike_said(name: str, seen: Evidence, others: Mapping[str, Evidence]) -> str:
+    """Which of the others could be counted as one with a run, and what keeps the rest from it."""
+    lines = [
+        f"- {other}: {'; '.join(differences(seen, run)) or 'alike'}."
+        for other, run in others.items()
+        if other != name
+    ]
+    return "\n".join([f"Compared with {name}:", "", *lines]) if lines else "There is no other run."

@@ -50,10 +50,10 @@ def _answer(rounds: pd.DataFrame, client: str, mode: str) -> dict[str, str]:
     return {
         "client": client,
         "mode": mode,
-        "total (s)": digits(total.value),
+        "total (s)": total.shown,
         "speed-up [95 %]": "1" if serial else str(faster),
         "speed-up in 2018": "1" if serial else digits(then("speedup_vs_serial")),
-        "one fetch (s)": digits(fetch.value),
+        "one fetch (s)": fetch.shown,
         "slow-down [95 %]": "1" if serial else str(slower),
         "slow-down in 2018": "1" if serial else digits(then("fetch_mean_ratio_vs_serial")),
     }
@@ -62,7 +62,7 @@ def _answer(rounds: pd.DataFrame, client: str, mode: str) -> dict[str, str]:
 def fetch_times_read(judged: Sequence[Judged]) -> str:
     """What figure 1 shows."""
     lines = [
-        f"- {cell.client}: one fetch in {cell.mode} took {digits(cell.found.value)} times as "
+        f"- {cell.client}: one fetch in {cell.mode} took {cell.found.shown} times as "
         f"long as in serial{cell.found.beside}{_slower(cell.ruling)}."
         for cell in cells_of(judged, "fetch-slower")
         if cell.found
@@ -111,7 +111,7 @@ def totals_read(rounds: pd.DataFrame, study: Study, cores: int) -> str:
                 f"{digits(waiting)} s is the least for the waiting, " if pd.notna(waiting) else ""
             )
             lines.append(
-                f"- {client}, {mode}: {digits(total.value)} s; {known}"
+                f"- {client}, {mode}: {total.shown} s; {known}"
                 f"{digits(cpu)} s is the least for the CPU work on {cores} cores."
             )
     return "\n".join(lines) or "No parallel mode was measured."
@@ -203,7 +203,7 @@ def against_each_other_read(
     controls = [(label, found) for label, found, is_control in lines if is_control]
     for label, found in controls:
         said.append(
-            f"- {label}: {digits(found.value)} {summary.brackets(found.ci99)} (99 %)"
+            f"- {label}: {found.shown} {summary.brackets(found.ci99)} (99 %)"
             f"{_as_it_should(found)}."
         )
     if said and not controls:

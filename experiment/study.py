@@ -10,7 +10,7 @@ import math
 import platform
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
@@ -70,6 +70,7 @@ def library_chunk_size(pages: int, workers: int) -> int:
 
 
 def _nothing(value: Any) -> Any:
+    """None for what means it: an empty text, or the word."""
     return None if isinstance(value, str) and value.strip().lower() in ("", "none") else value
 
 
@@ -88,6 +89,15 @@ def _each_once(value: tuple[Item, ...] | None) -> tuple[Item, ...] | None:
     if value and len(set(value)) < len(value):
         raise ValueError("named twice")
     return value
+
+
+def _in_order(value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    return value and tuple(sorted(value))
+
+
+def listed(value: Any) -> list[str] | None:
+    """Names however they were written: a list, JSON, or words; None for none."""
+    return None if _nothing(value) is None else list(_words(value))
 
 
 def web_url(value: str) -> str:
@@ -112,9 +122,10 @@ Modes = Annotated[
 ]
 PoolSizes = Annotated[
     Annotated[tuple[Annotated[int, Field(ge=1, le=500)], ...], Field(min_length=1)] | None,
-    BeforeValidator(_nothing),
     BeforeValidator(_words),
+    BeforeValidator(_nothing),  # the last one is asked first
     AfterValidator(_each_once),
+    AfterValidator(_in_order),
     Expected("one or more whole numbers from 1 to 500, each once"),
 ]
 ChunkSize = Annotated[
@@ -224,6 +235,11 @@ class Study(BaseModel):
                     f"{name}: {getattr(self, name)} has no use in a sweep, which has pool_sizes "
                     "and chunks of 1"
                 )
+        if self.is_sweep and ("serial" not in self.modes or len(self.modes) == 1):
+            raise UserError(
+                f"modes: {as_words(self.modes)} is not serial and threads, processes or both, "
+                "which a sweep compares"
+            )
         return self
 
     @model_validator(mode="after")
@@ -262,9 +278,13 @@ class Study(BaseModel):
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> Self:
-        """The study that `parameters` describe; raises `UserError` for what is not right."""
+        """The study that `parameters` describe, a sweep if they name `pool_sizes`.
+
+        Raises `UserError` for what is not right.
+        """
+        sweep = _nothing(parameters.get("pool_sizes")) is not None
         try:
-            return cls.model_validate(dict(parameters))
+            return cls.model_validate({**(SWEEP if sweep else {}), **parameters})
         except ValidationError as error:
             raise UserError(_mistake(error)) from None
 
@@ -348,11 +368,20 @@ SWEEP: dict[str, Any] = {
 """What a sweep has unless told otherwise; the rest is as in any study."""
 
 
-def from_notebook(namespace: Mapping[str, Any]) -> Study:
+def sweep_of(parameters: Mapping[str, Any]) -> Study:
+    """The sweep that `parameters` describe; raises `UserError` for what is not right."""
+    study = Study.of({**SWEEP, **parameters})
+    if not study.is_sweep:
+        wanted = _expected(Study.model_fields["pool_sizes"])
+        raise UserError(f"pool_sizes: none is not {wanted}")
+    return study
+
+
+def from_notebook(namespace: Mapping[str, Any], also: Sequence[str] = ()) -> Study:
     """The study that a notebook's parameters describe, papermill's unknown ones refused.
 
     papermill only warns of a parameter that the notebook does not have, so the names that its
-    cell (marked "# Parameters") sets are checked too.
+    cell (marked "# Parameters") sets are checked too, but for those that are `also` parameters.
     """
     injected = [cell for cell in namespace.get("In", ()) if cell.startswith("# Parameters\n")]
     names = {
@@ -361,10 +390,11 @@ def from_notebook(namespace: Mapping[str, Any]) -> Study:
         for statement in ast.parse(cell).body
         if isinstance(statement, ast.Assign)
         for target in statement.targets
-        if isinstance(target, ast.Name)
+        if isinstance(target, ast.Name) and target.id not in also
     }
     wanted = [name for name in namespace if name in Study.model_fields or name in names]
-    return Study.of({name: namespace[name] for name in wanted})
+    parameters = {name: namespace[name] for name in wanted}
+    return sweep_of(parameters) if "pool_sizes" in parameters else Study.of(parameters)
 
 
 def as_words(value: Any) -> str:

@@ -38,21 +38,36 @@ class Estimate:
         return self.rounds >= ENOUGH_ROUNDS
 
     @property
+    def shown(self) -> str:
+        """The value, with no more digits than its 95 % interval allows."""
+        return digits(self.value, self.ci95)
+
+    @property
     def beside(self) -> str:
         """What stands beside the value: its interval, and whether its rounds are too few."""
         few = "" if self.enough or not self.rounds else "(too few rounds)"
         return "".join(f" {words}" for words in (brackets(self.ci95), few) if words)
 
     def __str__(self) -> str:
-        return f"{digits(self.value)}{self.beside}"
+        return f"{self.shown}{self.beside}"
 
 
-def digits(value: float) -> str:
-    """A number with three significant digits, but at most three after the point."""
+def digits(value: float, interval: Interval | None = None) -> str:
+    """A number with three significant digits, at most three after the point.
+
+    Fewer where its interval is wide: two digits of half its width are enough.
+    """
     if not np.isfinite(value):
         return "-"
-    decimals = max(0, 2 - int(np.floor(np.log10(abs(value))))) if value else 0
-    return f"{value:,.{min(decimals, 3)}f}"
+    decimals = min(3, _decimals(value, 3))
+    if interval and np.ptp(interval) > 0:
+        decimals = min(decimals, _decimals(np.ptp(interval) / 2, 2))
+    return f"{value:,.{decimals}f}"
+
+
+def _decimals(value: float, significant: int) -> int:
+    """Digits after the point that make so many significant ones."""
+    return max(0, significant - 1 - int(np.floor(np.log10(abs(value))))) if value else 0
 
 
 def percent(share: float) -> str:
@@ -64,7 +79,11 @@ def brackets(interval: Interval | None) -> str:
     """An interval as readers know it: [low, high]; an end near 1 shows on which side it lies."""
     if interval is None:
         return ""
-    low, high = (digits(end) if digits(end) != "1.00" else f"{end:.3f}" for end in interval)
+    shown = [digits(end, interval) for end in interval]
+    low, high = (
+        f"{end:.3f}" if words in ("1", "1.0", "1.00") else words
+        for end, words in zip(interval, shown, strict=True)
+    )
     return f"[{low},\u00a0{high}]"
 
 

@@ -1,28 +1,29 @@
 """How many workers? The pool sizes of a sweep compared, and the smallest that is enough."""
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from experiment import summary
+from experiment import claims, summary
 from experiment.claims import PARALLEL, Evidence
 from experiment.summary import Estimate, digits, percent
 
 GAIN = 1.05
-"""How much faster a larger pool must be to be worth its workers."""
+"""How many times as fast a larger pool must be to be worth its workers."""
 
-BUSY, NEAR = 0.85, 0.90
-"""Use of the cores, or of one, that counts as full; share of the ceiling that counts as near."""
+BUSY, IDLE, NEAR = 0.85, 0.5, 0.90
+"""Use of the cores that counts as full, as little; share of the ceiling that counts as near."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """What one pool size came to, for one client in one mode; means of the rounds.
+    """What one pool size came to, for one client in one mode, over the rounds.
 
     `ceiling` is the speed-up of workers whose fetches take as long as in serial, `cores` how many
     cores the trial itself kept busy while it fetched, `machine_cpu` the share of all of them that
-    anything did.
+    anything did, `limit` what keeps the pool from being faster.
     """
 
     client: str
@@ -31,10 +32,10 @@ class Size:
     total: Estimate
     speed_up: Estimate
     slow_down: Estimate
-    ceiling: float
+    ceiling: Estimate
     cores: float
     machine_cpu: float
-    limit: str
+    limit: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,52 +43,67 @@ class Enough:
     """The smallest size that no larger one beats by more than 5 %, and the best of the larger."""
 
     at: Size
-    best: Size | None
-    gain: Estimate | None
+    best: Size | None = None
+    gain: Estimate | None = None
+
+    @property
+    def words(self) -> str:
+        """The size; the largest that was measured may not be enough."""
+        return f"{self.at.size}" if self.best else f"{self.at.size} or more"
 
 
 def sizes(seen: Evidence) -> list[Size]:
     """Every client, mode and pool size that has complete rounds to compare with serial."""
-    wanted = (
-        (client, mode, size)
-        for client in seen.study.clients
-        for mode in PARALLEL
-        for size in sorted(seen.study.sizes)
-    )
-    return [found for cell in wanted if (found := _size(seen, *cell)).speed_up.rounds]
+    return [found for cell in _wanted(seen) if (found := _size(seen, *cell)).speed_up.rounds]
+
+
+def _wanted(seen: Evidence) -> list[tuple[str, str, int]]:
+    study = seen.study
+    modes = [mode for mode in PARALLEL if mode in study.modes]
+    return list(itertools.product(study.clients, modes, study.sizes))
 
 
 def _size(seen: Evidence, client: str, mode: str, size: int) -> Size:
     rounds = summary.of_size(seen.main, size)
     own = rounds[(rounds["client"] == client) & (rounds["mode"] == mode)]
     used = (own["cpu_s"] - own["startup_cpu_s"]) / own["total_s"]
-    gain = summary.speed_up(rounds, client, mode)
-    most = summary.ceiling(seen.fetches, client, size, seen.study.pages_in_a_chunk()).value
-    cores, busy = float(used.mean()), float(own["machine_cpu"].mean())
-    return Size(
+    found = Size(
         client=client,
         mode=mode,
         size=size,
         total=summary.mean(summary.of_cell(rounds, client, mode, "total_s")),
-        speed_up=gain,
+        speed_up=summary.speed_up(rounds, client, mode),
         slow_down=summary.slow_down(rounds, client, mode),
-        ceiling=most,
-        cores=cores,
-        machine_cpu=busy,
-        limit=_limit(seen, client, mode, gain.value / most, cores, busy),
+        ceiling=summary.ceiling(seen.fetches, client, size, seen.study.pages_in_a_chunk()),
+        cores=float(used.mean()),
+        machine_cpu=float(own["machine_cpu"].mean()),
     )
+    return replace(found, limit=_limit(seen, found, rounds))
 
 
-def _limit(
-    seen: Evidence, client: str, mode: str, of_ceiling: float, cores: float, busy: float
-) -> str:
-    """What keeps the pool from being faster."""
-    if busy >= BUSY:
-        return "the cores"
-    alone = client == "requests" and mode == "threads" and seen.run.machine.gil
-    if alone and seen.run.machine.cores > 1 and cores >= BUSY:
+def _limit(seen: Evidence, found: Size, rounds: pd.DataFrame) -> str:
+    """What keeps a pool from being faster."""
+    cores = seen.run.machine.cores
+    if claims.paced(seen.study):
+        return "the pace"
+    if _is_gil(seen, found, rounds):
         return "the GIL"
-    return "waiting" if of_ceiling >= NEAR else "waiting and the CPU both"
+    if found.machine_cpu >= BUSY or found.cores >= BUSY * cores:
+        return "the cores"
+    if found.speed_up.value >= NEAR * found.ceiling.value:
+        return "waiting"
+    if found.machine_cpu < IDLE and found.cores < IDLE * cores:
+        return "slower answers, though cores are free"
+    return "waiting and the CPU both"
+
+
+def _is_gil(seen: Evidence, found: Size, rounds: pd.DataFrame) -> bool:
+    """Whether threads keep a core busy while as many processes are faster on the same cores."""
+    fitting = found.client == "requests" and found.mode == "threads" and found.cores >= BUSY
+    totals = (summary.of_cell(rounds, found.client, mode, "total_s") for mode in PARALLEL)
+    apart = summary.ratio(*totals)
+    clear = apart.value > GAIN and apart.ci95 is not None and apart.ci95[0] > 1
+    return fitting and clear and seen.run.machine.gil
 
 
 def enough(seen: Evidence, found: Sequence[Size]) -> list[Enough]:
@@ -102,43 +118,55 @@ def enough(seen: Evidence, found: Sequence[Size]) -> list[Enough]:
 def _enough(seen: Evidence, own: Sequence[Size]) -> Enough:
     for place, item in enumerate(own):
         gains = [(larger, _gain(seen, item, larger)) for larger in own[place + 1 :]]
-        if all(gain.value <= GAIN for _, gain in gains):
-            best, gain = max(gains, key=lambda pair: pair[1].value, default=(None, None))
-            return Enough(item, best, gain)
-    raise AssertionError("the largest has no larger one")
+        known = [(larger, gain) for larger, gain in gains if gain.rounds]
+        if known and all(gain.value <= GAIN for _, gain in known):
+            return Enough(item, *max(known, key=lambda pair: pair[1].value))
+    return Enough(own[-1])
 
 
 def _gain(seen: Evidence, small: Size, large: Size) -> Estimate:
     """How many times as fast the larger pool is, round by round."""
-    totals = (
+    rounds = seen.main
+    small_s, large_s = (
         summary.of_cell(
-            seen.main[seen.main["pool_size"] == item.size], item.client, item.mode, "total_s"
+            rounds[rounds["pool_size"] == item.size], item.client, item.mode, "total_s"
         )
         for item in (small, large)
     )
-    return summary.ratio(*totals)
+    return summary.ratio(small_s, large_s)
 
 
 def answer(seen: Evidence, found: Sequence[Size]) -> str:
     """The plain answer, a line for each client and mode."""
-    if not found:
-        return "No round was complete, so there is no answer."
-    return "\n".join(f"- {_answer(item)}" for item in enough(seen, found))
+    if claims.paced(seen.study):
+        return f"Not applicable: {claims.paced(seen.study)}, not what a pool can do."
+    lines = [_answer(item) for item in enough(seen, found)]
+    there = [(item.client, item.mode, item.size) for item in found]
+    gone = [cell for cell in _wanted(seen) if cell not in there]
+    lines += [
+        f"{client}, {mode}: {size} workers have no complete round and do not count."
+        for client, mode, size in gone
+    ]
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _answer(item: Enough) -> str:
     at = item.at
-    said = (
-        f"**{at.client}, {at.mode}: {at.size} workers**, {digits(at.speed_up.value)} times as fast "
-        f"as serial{at.speed_up.beside};"
-    )
-    if item.best is None or item.gain is None:
-        return f"{said} no larger pool was measured, so a larger one may be faster still."
-    best = f"the best of them, {item.best.size}, is {digits(item.gain.value)} times as fast"
+    workers = "worker" if at.size == 1 else "workers"
     return (
-        f"{said} no larger pool measured here is more than {percent(GAIN - 1)} faster "
-        f"({best}{item.gain.beside}). With {at.size} workers the limit is {at.limit}: the machine "
-        f"was {percent(at.machine_cpu)} busy, the trial itself used {digits(at.cores)} cores."
+        f"**{at.client}, {at.mode}: {item.words} {workers}**, {at.speed_up.shown} times as fast as "
+        f"serial{at.speed_up.beside}; {_larger(item)}. With {at.size} the limit is {at.limit}: the "
+        f"machine was {percent(at.machine_cpu)} busy, the trial itself used {digits(at.cores)} "
+        "cores."
+    )
+
+
+def _larger(item: Enough) -> str:
+    if item.best is None or item.gain is None:
+        return "it is the largest measured here that gains, and a larger one may be faster still"
+    return (
+        f"no larger pool measured here is more than {percent(GAIN - 1)} faster (the best of them, "
+        f"{item.best.size}, is {item.gain.shown} times as fast{item.gain.beside})"
     )
 
 
@@ -152,9 +180,9 @@ def _row(item: Size, cores: int) -> dict[str, str]:
         "client": item.client,
         "mode": item.mode,
         "workers": str(item.size),
-        "total (s)": digits(item.total.value),
+        "total (s)": item.total.shown,
         "speed-up [95 %]": str(item.speed_up),
-        "at most": digits(item.ceiling),
+        "at most": item.ceiling.shown,
         "slow-down [95 %]": str(item.slow_down),
         f"cores used, of {cores}": digits(item.cores),
         "machine busy": percent(item.machine_cpu),
@@ -162,14 +190,14 @@ def _row(item: Size, cores: int) -> dict[str, str]:
     }
 
 
-def panels(seen: Evidence, found: Sequence[Size]) -> list[tuple[str, list[Size], list[Size]]]:
-    """What figure 9 draws for each client: its name, its sizes, those that are enough."""
-    best = [item.at for item in enough(seen, found)]
+def panels(seen: Evidence, found: Sequence[Size]) -> list[tuple[str, list[Size], list[Enough]]]:
+    """What figure 9 draws for each client: its name, its sizes, what is enough."""
+    best = enough(seen, found)
     return [
-        (client, _of_client(found, client), _of_client(best, client))
+        (
+            client,
+            [item for item in found if item.client == client],
+            [item for item in best if item.at.client == client],
+        )
         for client in dict.fromkeys(item.client for item in found)
     ]
-
-
-def _of_client(found: Sequence[Size], client: str) -> list[Size]:
-    return [item for item in found if item.client == client]

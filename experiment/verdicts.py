@@ -53,11 +53,11 @@ def _of_client(seen: Evidence, judged: Sequence[Judged], client: str) -> str:
         return f"**{client}**: no round was complete, so nothing can be said of it."
     parts = [
         f"{_pool(seen.study, mode)} {'was' if seen.study.pool_size == 1 else 'were'} "
-        f"**{digits(ratio.value)} times** as fast as serial{ratio.beside}"
+        f"**{ratio.shown} times** as fast as serial{ratio.beside}"
         for mode in PARALLEL
         if (ratio := summary.speed_up(seen.main, client, mode)).rounds
     ]
-    took = (f"{mode} took {digits(total.value)} s" for mode, total in totals.items())
+    took = (f"{mode} took {total.shown} s" for mode, total in totals.items())
     sooner = "; ".join(parts) or ", ".join(took)
     return f"**{client}**: {sooner}. {threads_or_processes(judged, client)}".strip()
 
@@ -77,7 +77,7 @@ def threads_or_processes(judged: Sequence[Judged], client: str) -> str:
     ratio = cell.found
     if ratio is None:
         return ""
-    took = f"threads took {digits(ratio.value)} times as long as processes{ratio.beside}"
+    took = f"threads took {ratio.shown} times as long as processes{ratio.beside}"
     faster = "processes" if ratio.value > 1 else "threads"
     differ = bool(cell.ruling.reason)
     match cell.ruling.verdict:
@@ -135,7 +135,7 @@ def _control_said(seen: Evidence, client: str) -> str:
     if not alike.enough or alike.ci99 is None or alike.ci99[0] <= 1 <= alike.ci99[1]:
         return ""
     return (
-        f"**The A/A control fails**: {client} in threads took {digits(alike.value)} times as long "
+        f"**The A/A control fails**: {client} in threads took {alike.shown} times as long "
         f"as {client} in threads ({summary.brackets(alike.ci99)}, 99 %). Something disturbed the "
         "measurement, or chance did, as once in a hundred runs: differences of that size mean "
         "little here."
@@ -204,7 +204,7 @@ def _rows(claim: Judged) -> list[dict[str, str]]:
 
 def _value(cell: Cell) -> str:
     found = cell.found
-    return f"{digits(found.value)} {summary.brackets(found.ci95)}".strip() if found else ""
+    return f"{found.shown} {summary.brackets(found.ci95)}".strip() if found else ""
 
 
 def _then(claim: Judged, cell: Cell) -> str:
@@ -243,7 +243,7 @@ def beside_2018(seen: Evidence) -> str:
         for chunk in (own, 1)
     }
     if ceilings[1].rounds:
-        parts = [f"{digits(most.value)} (chunks of {chunk})" for chunk, most in ceilings.items()]
+        parts = [f"{most.shown} (chunks of {chunk})" for chunk, most in ceilings.items()]
         lines.append(
             "- A pool hands out pages in chunks, and some workers end before the last one. If the "
             "`requests` fetches of this run took just as long in a pool as in serial, pools would "

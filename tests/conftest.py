@@ -123,6 +123,8 @@ def server() -> Iterator[Server]:
 
 def need(client: ClientName) -> None:
     """Skip a test by name where a browser is missing; with CI=true that is a failure."""
+    if client == "requests":
+        return
     try:
         programs.version(client)
     except UserError as missing:

@@ -40,6 +40,7 @@ class World:
     refusing: tuple[str, ...] = ("processes",)
     controls: bool = True
     machine_cpu: float = 0.2
+    cores: float = 0.1
 
 
 def even(study: Study, **special: float) -> dict[tuple[str, str], float]:
@@ -154,7 +155,7 @@ def _trial(key: Key, rows: list[FetchRow], world: World, noise: float, position:
         span_s=span,
         startup_s=startup_s,
         startup_cpu_s=0.3,
-        cpu_s=0.3 + (span or 0) / 10,
+        cpu_s=0.3 + (span or 0) * world.cores,
         python_pss_mb={"serial": 30.0, "threads": 31.0, "processes": 53.0}[key.mode] * noise,
         machine_cpu=world.machine_cpu if rows else None,
         other_cpu=0.0,

@@ -14,12 +14,6 @@ from tests.conftest import eventually, need
 from tests.servers import PAGE, Server
 
 
-def wanted(name: ClientName) -> None:
-    """Skip the test where its browser is missing."""
-    if name != "requests":
-        need(name)
-
-
 def fetched(name: ClientName, url: str, timeout_s: float = 30, terms: Terms | None = None) -> Any:
     """One page fetched by a client."""
     client = clients.make(name, timeout_s, terms or Terms())
@@ -29,7 +23,7 @@ def fetched(name: ClientName, url: str, timeout_s: float = 30, terms: Terms | No
 
 @pytest.mark.parametrize("name", ["requests", "phantomjs", "chrome"])
 def test_a_page_is_fetched_and_its_phases_add_up(name: ClientName, server: Server) -> None:
-    wanted(name)
+    need(name)
     row = fetched(name, server.url("page"))
     assert row.error is None
     assert row.final_url == server.url("page")
@@ -45,7 +39,7 @@ def test_a_page_is_fetched_and_its_phases_add_up(name: ClientName, server: Serve
 
 @pytest.mark.parametrize("name", ["requests", "phantomjs", "chrome"])
 def test_a_redirect_is_followed(name: ClientName, server: Server) -> None:
-    wanted(name)
+    need(name)
     row = fetched(name, server.url("random"))
     assert row.error is None
     assert row.final_url.startswith(server.url("page?"))
@@ -112,7 +106,7 @@ def test_browsers_name_what_failed(
 
 @pytest.mark.parametrize("name", ["requests", "phantomjs", "chrome"])
 def test_a_certificate_nobody_trusts_is_refused(name: ClientName) -> None:
-    wanted(name)
+    need(name)
     with Server(tls=True) as server:
         row = fetched(name, server.url("page"))
         assert row.error == "tls"
@@ -126,7 +120,7 @@ def test_a_certificate_nobody_trusts_is_refused(name: ClientName) -> None:
 def test_a_client_says_who_it_is_and_stops_where_it_is_refused(
     name: ClientName, wait_s: float, server: Server
 ) -> None:
-    wanted(name)
+    need(name)
     client = clients.make(name, 60, Terms(user_agent="study/1 (you@example.org)"))
     pace = clients.Pace(5, None)
     try:

@@ -25,15 +25,9 @@ CLIENTS = [
 ROUND_TWO = ("--rounds", "2", "--modes", "threads processes")
 
 
-def need_client(client: ClientName) -> None:
-    """Skip where a browser is missing."""
-    if client != "requests":
-        need(client)
-
-
 def command(client: str, *more: str) -> tuple[str, ...]:
-    """A study that takes a while: pages wait long enough to be interrupted."""
-    options = ("--pages", "4", "--pool-size", "2", "--clients", client, "--run", "cut", *more)
+    """A sweep, which has no controls, that takes a while: pages wait long enough to be cut."""
+    options = ("--pages", "4", "--pool-sizes", "2", "--clients", client, "--run", "cut", *more)
     return (sys.executable, "-m", "experiment", "run", *options)
 
 
@@ -110,7 +104,7 @@ def assert_it_goes_on(copy: Copy, client: str, kept: str) -> None:
 def test_a_study_that_is_ended_keeps_its_rounds_and_goes_on(
     copy: Copy, client: ClientName, number: signal.Signals, status: int
 ) -> None:
-    need_client(client)
+    need(client)
     process = start_second_round(copy, client)
     os.killpg(process.pid, number)
     assert process.wait(timeout=15) == status
@@ -128,7 +122,7 @@ def test_a_study_that_is_ended_keeps_its_rounds_and_goes_on(
 @pytest.mark.faults
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_second_ctrl_c_ends_no_worse_than_one(copy: Copy, client: ClientName) -> None:
-    need_client(client)
+    need(client)
     process = start_second_round(copy, client)
     os.killpg(process.pid, signal.SIGINT)
     time.sleep(0.05)
@@ -145,7 +139,7 @@ def test_a_second_ctrl_c_ends_no_worse_than_one(copy: Copy, client: ClientName) 
 def test_a_disk_that_is_full_is_one_line_and_keeps_what_there_is(
     copy: Copy, client: ClientName
 ) -> None:
-    need_client(client)
+    need(client)
     process = start_second_round(copy, client)
     folder = copy.path / "data" / "cut"
     kept = (folder / "fetches.csv").read_text()
@@ -163,7 +157,7 @@ def test_a_disk_that_is_full_is_one_line_and_keeps_what_there_is(
 @pytest.mark.faults
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_folder_that_is_locked_in_mid_study_is_one_line(copy: Copy, client: ClientName) -> None:
-    need_client(client)
+    need(client)
     process = start_second_round(copy, client)
     folder = copy.path / "data" / "cut"
     kept = (folder / "fetches.csv").read_text()
@@ -230,7 +224,7 @@ def unlock(folder: Path) -> None:
 def test_a_trial_that_is_killed_fails_within_seconds_and_the_study_goes_on(
     copy: Copy, client: ClientName, victim: str, mode: str
 ) -> None:
-    need_client(client)
+    need(client)
     other = "threads" if mode == "serial" else "serial"
     options = ("--rounds", "1", "--modes", f"{mode} {other}", "--latency", "4")
     process = copy.start(*command(client, *options))
@@ -306,12 +300,12 @@ def test_a_browser_or_driver_that_dies_is_one_failed_fetch(
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_an_origin_that_dies_ends_the_study_with_a_line(copy: Copy, client: ClientName) -> None:
-    need_client(client)
+    need(client)
     process = copy.start(*command(client, "--rounds", "3"))
     folder = copy.path / "data" / "cut"
     assert eventually(lambda: records.rounds_done(folder) == {1}, 60)
     origins = [item for item in copy.processes() if "experiment.origin" in words(item)]
-    assert len(origins) == (2 if client == "requests" else 1)  # one is the control's
+    assert len(origins) == 1
     origins[0].kill()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2

@@ -97,8 +97,9 @@ def is_listening(port: int) -> bool:
 def test_a_zim_file_is_a_source_by_chance_and_by_list(copy: Copy, kiwix: str) -> None:
     for client in ("phantomjs", "chrome"):
         need(client)
-    options = ("--pages", "6", "--pool-size", "3", "--rounds", "1")
-    asked = copy.experiment("run", *options, "--source", kiwix, "--run", "asked")
+    options = ("--pages", "6", "--pool-sizes", "3", "--rounds", "1")  # without controls
+    both = ("--clients", "requests phantomjs")
+    asked = copy.experiment("run", *options, *both, "--source", kiwix, "--run", "asked")
     assert asked.returncode == 0, asked.stderr
     fetches, _ = load(copy.path / "data" / "asked")
     assert fetches["error"].isna().all()

@@ -25,7 +25,17 @@ MEASURING = {
     "controls",
     "wikipedia",
 }
-READING = {"summary", "rules", "claims", "verdicts", "story", "plots"}
+READING = {
+    "summary",
+    "rules",
+    "claims",
+    "verdicts",
+    "story",
+    "plots",
+    "sweeps",
+    "runs",
+    "explorer",
+}
 
 
 def imports(room: str) -> set[str]:
@@ -48,7 +58,8 @@ def test_the_wings_meet_in_the_records_only() -> None:
         assert not imports(room) & READING
     assert imports("records") & (MEASURING | READING) == set()
     assert not imports("summary") & (READING - {"summary"})
-    assert not imports("claims") & {"verdicts", "story", "plots"}
+    assert not imports("claims") & {"verdicts", "story", "plots", "sweeps", "runs", "explorer"}
+    assert not imports("sweeps") & {"verdicts", "story", "plots", "runs", "explorer"}
     assert imports("modes") & {"clients", "browsers", "runner", "origin"} == set()
 
 

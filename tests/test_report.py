@@ -38,6 +38,10 @@ class Page(HTMLParser):
         self._in: list[str] = []
         self.feed(text)
 
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._in:
+            del self._in[len(self._in) - 1 - self._in[::-1].index(tag) :]
+
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         values = dict(attributes)
         self._in.append(tag)
@@ -47,7 +51,7 @@ class Page(HTMLParser):
             self.addresses += [value] if (value := values.get(name)) else []
 
     def handle_data(self, data: str) -> None:
-        if self._in and self._in[-1] in ("style", "script"):
+        if {"style", "script", "nav"} & set(self._in):
             return
         self.words.append(data)
         if self._in and re.fullmatch("h[1-6]", self._in[-1]):
@@ -103,6 +107,16 @@ def test_make_report_measures_draws_and_tells(page: Page) -> None:
     assert "import experiment" not in text
 
 
+def told(notebook: Path) -> list[str]:
+    """The sentences of an executed notebook, cell by cell."""
+    return [
+        "".join(output["data"]["text/markdown"])
+        for cell in json.loads(notebook.read_text())["cells"]
+        for output in cell.get("outputs", [])
+        if "text/markdown" in output.get("data", {})
+    ]
+
+
 def test_papermill_alone_measures_from_any_folder(copy: Copy, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -117,16 +131,29 @@ def test_papermill_alone_measures_from_any_folder(copy: Copy, tmp_path: Path) ->
     fetches, trials = load(copy.path / "data" / name)
     assert (trials["arm"] == "main").sum() == 3
     assert (fetches["arm"] == "main").sum() == 15
-    notebook = json.loads((elsewhere / "out.ipynb").read_text())
-    said = [
-        "".join(output["data"]["text/markdown"])
-        for cell in notebook["cells"]
-        for output in cell.get("outputs", [])
-        if "text/markdown" in output.get("data", {})
-    ]
-    assert "2 threads were" in said[0]
-    assert "Of the article's 13 claims" in said[0]
-    assert "Only 1 complete round" in said[0]
+    about, headline, *_ = told(elsewhere / "out.ipynb")
+    assert "This run: pool size **2**, 5 pages a trial, 1 of 1 rounds, requests" in about
+    assert "2 threads were" in headline
+    assert "Of the article's 13 claims" in headline
+    assert "Only 1 complete round" in headline
+
+
+def test_a_pool_size_through_papermill_lands_beside_the_other_runs(copy: Copy) -> None:
+    report = copy.path / "notebooks" / "report.ipynb"
+    small = {"pages: int = 100": "pages: int = 2", "rounds: int = 5": "rounds: int = 1"}
+    text = report.read_text().replace("clients = None", 'clients = [\\"requests\\"]')
+    for default, value in small.items():
+        text = text.replace(default, value)
+    report.write_text(text)
+    before = {path.name for path in (copy.path / "data").iterdir()}
+    ended = copy.run(
+        "env", f"PYTHONPATH={copy.path}",
+        *"papermill notebooks/report.ipynb reports/p20.ipynb -p pool_size 20".split(),
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert "pool size **20**" in told(copy.path / "reports" / "p20.ipynb")[0]
+    [name] = {path.name for path in (copy.path / "data").iterdir()} - before
+    assert name == "pool_size-20_pages-2_rounds-1_clients-requests"
 
 
 @pytest.mark.parametrize(
@@ -138,10 +165,11 @@ def test_papermill_alone_measures_from_any_folder(copy: Copy, tmp_path: Path) ->
     ],
 )
 def test_papermill_ends_with_our_line(copy: Copy, parameter: tuple[str, str], line: str) -> None:
+    before = sorted((copy.path / "data").iterdir())
     ended = copy.run("papermill", "notebooks/report.ipynb", "out.ipynb", "-p", *parameter)
     assert ended.returncode == 1
     assert ended.stderr.rstrip().splitlines()[-1].startswith(line)
-    assert [path.name for path in (copy.path / "data").glob("*/")] == ["reference"]
+    assert sorted((copy.path / "data").iterdir()) == before
 
 
 def test_make_refuses_in_one_line(copy: Copy) -> None:

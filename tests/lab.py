@@ -1,0 +1,124 @@
+"""A real JupyterLab server, and a browser that works in it as a person does."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select
+
+from experiment import programs
+from tests.conftest import Copy, eventually
+
+SETTINGS = {
+    "notebook-extension/tracker": {"windowingMode": "none"},  # every cell is in the page
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+
+
+@contextmanager
+def server(copy: Copy) -> Iterator[str]:
+    """JupyterLab of this environment on a copy of the project; yields its address."""
+    folder = copy.path.parent / "jupyter"
+    for name, values in SETTINGS.items():
+        path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+    process = copy.start(
+        "env", f"JUPYTER_RUNTIME_DIR={folder}", f"JUPYTER_CONFIG_DIR={folder}",
+        f"JUPYTERLAB_SETTINGS_DIR={folder / 'settings'}", f"IPYTHONDIR={folder}",
+        f"JUPYTERLAB_WORKSPACES_DIR={folder}", "JUPYTER_PREFER_ENV_PATH=1",
+        f"PYTHONPATH={copy.path}", sys.executable, "-m", "jupyterlab", "--no-browser",
+        "--ip=127.0.0.1", "--port=0", "--allow-root", "--log-level=CRITICAL",
+        "--IdentityProvider.token=",
+    )  # fmt: skip
+    try:
+        assert eventually(lambda: list(folder.glob("jpserver-*.json")), 60)
+        [told] = folder.glob("jpserver-*.json")
+        assert eventually(lambda: told.read_text().endswith("}"), 5)
+        yield str(json.loads(told.read_text())["url"])
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+@contextmanager
+def browser(width: int = 1400, height: int = 1800) -> Iterator[webdriver.Chrome]:
+    """Headless Chromium."""
+    found = programs.find("chrome")
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(found.browser)
+    for argument in ("--headless", "--no-sandbox", f"--window-size={width},{height}"):
+        options.add_argument(argument)
+    driver = webdriver.Chrome(options, Service(str(found.driver)))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+class Lab:
+    """A notebook that is open in JupyterLab."""
+
+    def __init__(self, driver: webdriver.Chrome, url: str, notebook: str) -> None:
+        self.driver = driver
+        driver.get(f"{url}lab/tree/notebooks/{notebook}.ipynb?reset")
+        self.wait_for(lambda: self.all(".jp-Notebook .jp-CodeCell"), 60)
+        self.wait_for(lambda: self.all('.jp-Notebook-ExecutionIndicator[data-status="idle"]'), 60)
+
+    def all(self, selector: str) -> list[WebElement]:
+        """The elements that a CSS selector finds."""
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def wait_for(self, happened: Callable[[], Any], seconds: float) -> None:
+        """Wait until something is so."""
+        assert eventually(happened, seconds), self.errors()
+
+    def run_all(self) -> None:
+        """Choose Run All Cells from the menu and wait until every cell has run."""
+        self.driver.find_element(
+            By.XPATH, "//div[contains(@class,'lm-MenuBar-itemLabel') and text()='Run']"
+        ).click()
+        item = 'li[data-command="runmenu:run-all"]'
+        self.wait_for(lambda: self.all(item), 10)
+        self.all(item)[0].click()
+        self.wait_for(lambda: all(text[1:-2].isdigit() for text in self.prompts()), 150)
+
+    def prompts(self) -> list[str]:
+        """What stands before each cell of code: `[3]:` once it has run."""
+        return [item.text for item in self.all(".jp-CodeCell .jp-InputArea-prompt")]
+
+    def errors(self) -> list[str]:
+        """The errors that cells show."""
+        return [
+            item.text for item in self.all('[data-mime-type="application/vnd.jupyter.error"]')
+        ]
+
+    def images(self, alt: str) -> list[str]:
+        """What the images are whose text begins so."""
+        found = self.all(f'.jp-OutputArea img[alt^="{alt}"]')
+        return [str(item.get_attribute("src")) for item in found]
+
+    def choose(self, description: str, value: str) -> float:
+        """Choose from the widget of that description; returns the clock at that moment."""
+        path = f"//label[text()='{description}']/following-sibling::select"
+        Select(self.driver.find_element(By.XPATH, path)).select_by_visible_text(value)
+        return time.monotonic()
+
+    def slide(self, steps: int) -> None:
+        """Move the slider so many steps to the right."""
+        handle = self.all(".widget-slider .noUi-handle")[0]
+        for _ in range(steps):
+            handle.send_keys(Keys.ARROW_RIGHT)
+
+    def picture(self, path: Path) -> None:
+        """Keep what the browser shows."""
+        self.driver.save_screenshot(str(path))

@@ -1,0 +1,76 @@
+"""The widgets choose what is drawn, and draw what there is."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from experiment import explorer, runs
+from experiment.explorer import Explorer
+from experiment.study import Study
+from tests.made_up import World, even, write
+
+
+@pytest.fixture
+def shown() -> Explorer:
+    """The widgets, showing the reference run."""
+    return explorer.explorer()
+
+
+def test_every_choice_is_drawn_anew(shown: Explorer) -> None:
+    pictures = {shown.picture.value}
+    for name in list(explorer.FIGURES)[1:]:
+        shown.client.value = "phantomjs"
+        shown.figure.value = name
+        assert shown.picture.value.startswith(f'<img alt="{name}, phantomjs')
+        pictures.add(shown.picture.value)
+    shown.figure.value = "one fetch"
+    before = shown.picture.value
+    shown.modes.value = ("serial", "threads")
+    without = shown.picture.value
+    shown.round.value = "2"
+    assert len({before, without, shown.picture.value}) == 3
+    assert len(pictures) == len(explorer.FIGURES)
+
+
+def test_a_chosen_page_is_told_in_every_mode(shown: Explorer) -> None:
+    shown.round.value = "3"
+    before = shown.picture.value
+    shown.page.value = 17
+    assert shown.picture.value != before
+    text = re.sub(r"<[^>]+>|\s+", " ", shown.fetch.value)
+    assert all(f"{mode}, round 3" in text for mode in ("serial", "threads", "processes"))
+    assert text.count("/3/17") == 3
+    assert "1 of 1" in text
+    assert "of 10" in text
+    fetches = shown.choice.seen.fetches
+    place = (fetches["client"] == "requests") & (fetches["mode"] == "serial")
+    [seconds] = fetches[place & (fetches["round"] == 3) & (fetches["page"] == 17)]["fetch_s"]
+    assert f"{seconds:.3f}" in text
+    shown.client.value = "phantomjs"
+    assert "browser_start_s" in shown.fetch.value
+
+
+def test_what_cannot_be_drawn_says_so(shown: Explorer) -> None:
+    shown.figure.value = "browser phases"
+    assert "nothing to draw" in shown.picture.value
+    shown.figure.value = "one fetch"
+    shown.modes.value = ()
+    assert "nothing to draw" in shown.picture.value
+
+
+def test_another_run_brings_its_own_choices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "DATA", tmp_path)
+    for name, clients in (("a", "requests"), ("b", "chrome phantomjs")):
+        study = Study.of({"pages": 6, "clients": clients, "modes": "serial threads"})
+        write(tmp_path / name, study, World(even(study)))
+    shown = explorer.explorer("a")
+    assert shown.run.options == ("a", "b")
+    shown.page.value = 6
+    shown.run.value = "b"
+    assert shown.client.options == ("chrome", "phantomjs")
+    assert shown.modes.options == ("serial", "threads")
+    assert shown.page.max == 6
+    assert shown.picture.value.startswith('<img alt="swim lanes, chrome')

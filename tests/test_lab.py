@@ -1,0 +1,75 @@
+"""Every notebook works where it is used: in JupyterLab, and through papermill without a browser."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+
+from tests import lab
+from tests.conftest import Copy, need
+from tests.lab import Lab
+
+
+@pytest.fixture
+def chromium() -> Iterator[webdriver.Chrome]:
+    """A browser."""
+    need("chrome")
+    with lab.browser() as driver:
+        yield driver
+
+
+def test_the_explorer_redraws_and_measures_live(
+    copy: Copy, chromium: webdriver.Chrome, tmp_path: Path
+) -> None:
+    with lab.server(copy) as url:
+        notebook = Lab(chromium, url, "explore")
+        notebook.run_all()
+        assert notebook.errors() == []
+        [lanes] = notebook.images("swim lanes, requests")
+        [live] = notebook.images("What each worker of the live trial did")
+        assert live.startswith("data:image/png")
+        notebook.slide(3)
+        notebook.wait_for(lambda: notebook.images("swim lanes") not in ([], [lanes]), 10)
+        table = notebook.all(".widget-html table")[0].text
+        assert "/4\n" in table or "/4 " in table
+        notebook.picture(tmp_path / "explore-lanes.png")
+        chosen = notebook.choose("figure", "one fetch")
+        notebook.wait_for(lambda: notebook.images("one fetch, requests"), 10)
+        assert time.monotonic() - chosen < 5  # half a second where nothing else runs
+        notebook.choose("client", "phantomjs")
+        notebook.wait_for(lambda: notebook.images("one fetch, phantomjs"), 10)
+        notebook.picture(tmp_path / "explore-fetch.png")
+        assert notebook.errors() == []
+        chromium.get("about:blank")
+    copy.assert_nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("notebook", "run", "figures"), [("report", "reference", 8), ("sweep", "reference-sweep", 1)]
+)
+def test_a_report_can_be_run_in_the_lab(
+    copy: Copy, chromium: webdriver.Chrome, tmp_path: Path, notebook: str, run: str, figures: int
+) -> None:
+    path = copy.path / "notebooks" / f"{notebook}.ipynb"
+    path.write_text(path.read_text().replace("run = None", f'run = \\"{run}\\"'))
+    with lab.server(copy) as url:
+        opened = Lab(chromium, url, notebook)
+        opened.run_all()
+        assert opened.errors() == []
+        assert len(opened.images("Figure ")) == figures
+        opened.picture(tmp_path / f"{notebook}.png")
+        chromium.get("about:blank")
+
+
+def test_the_explorer_runs_without_a_browser(copy: Copy) -> None:
+    ended = copy.run(
+        "env", f"PYTHONPATH={copy.path}", "papermill", "notebooks/explore.ipynb", "out.ipynb",
+        "--cwd", str(copy.path),
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    text = (copy.path / "out.ipynb").read_text()
+    assert "What each worker of the live trial did when" in text
+    assert '"output_type": "error"' not in text
+    copy.assert_nothing_left()

@@ -1,0 +1,100 @@
+"""The pages of the reports as people meet them: contents, screen readers, paper."""
+
+import base64
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+
+from tests import lab
+from tests.conftest import Copy, need
+
+AXE = "axe-core@4.14.1"
+"""The checks of accessibility, of npm."""
+
+PAPER = {"paperWidth": 8.27, "paperHeight": 11.69, "printBackground": True}
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core."""
+    folder, npm = tmp_path_factory.mktemp("axe"), shutil.which("npm")
+    command = [npm or "npm", "install", "--silent", "--no-save", "--prefix", str(folder), AXE]
+    ended = npm and subprocess.run(command, capture_output=True, text=True, check=False)
+    if not ended or ended.returncode:
+        words = f"npm cannot install {AXE}; it comes with: sudo apt install npm"
+        pytest.fail(words) if os.environ.get("CI") == "true" else pytest.skip(words)
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+@pytest.fixture(params=["report", "sweep"])
+def page(request: pytest.FixtureRequest, copy: Copy) -> Path:
+    """The page of the reference data, drawn here."""
+    need("chrome")
+    run = {"report": "reference", "sweep": "reference-sweep"}[request.param]
+    ended = copy.experiment(request.param, "--run", run)
+    assert ended.returncode == 0, ended.stderr
+    return copy.path / "reports" / f"{run}.html"
+
+
+@pytest.fixture
+def chromium() -> Iterator[webdriver.Chrome]:
+    """A browser as wide as a laptop."""
+    with lab.browser(1280, 900) as driver:
+        yield driver
+
+
+def test_a_page_is_for_everyone(page: Path, chromium: webdriver.Chrome, axe: str) -> None:
+    chromium.get(page.as_uri())
+    chromium.execute_script(axe)
+    found = chromium.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
+    serious = [
+        (item["id"], item["impact"], item["nodes"][0]["html"][:200])
+        for item in found["violations"]
+        if item["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    assert len(found["passes"]) > 15
+    _check_contents(chromium)
+    _check_paper(chromium)
+
+
+def _check_contents(chromium: webdriver.Chrome) -> None:
+    """Every section is in the contents, and each entry leads to its section."""
+    titles, entries = chromium.execute_script(
+        "return [[...document.querySelectorAll('h2')].map(item => item.id),"
+        "[...document.querySelectorAll('nav a')].map("
+        "item => decodeURIComponent(item.hash.slice(1)))]"
+    )
+    assert len(titles) > 4
+    assert titles == entries
+    requests = "return performance.getEntriesByType('resource').map(item => item.name)"
+    assert [name for name in chromium.execute_script(requests) if "data:" not in name] == []
+
+
+def _check_paper(chromium: webdriver.Chrome) -> None:
+    """No figure is higher than a sheet or may be cut; nothing is wider."""
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    width = int((PAPER["paperWidth"] - 2 * 16 / 25.4) * 96)
+    chromium.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False},
+    )
+    figures: list[dict[str, Any]] = chromium.execute_script(
+        "return [...document.images].map(item => ({height: item.height,"
+        "right: item.getBoundingClientRect().right, cut: getComputedStyle(item).breakInside}))"
+    )
+    sheet = (PAPER["paperHeight"] - 2 * 18 / 25.4) * 96
+    for figure in figures:
+        assert 0 < figure["height"] < sheet
+        assert figure["right"] <= width + 1
+        assert figure["cut"] == "avoid"
+    widest = chromium.execute_script("return document.documentElement.scrollWidth")
+    assert widest <= width + 1
+    printed = chromium.execute_cdp_cmd("Page.printToPDF", PAPER)["data"]
+    assert base64.b64decode(printed).startswith(b"%PDF")
