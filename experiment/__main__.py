@@ -57,9 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _with_parameters(
-    command: argparse.ArgumentParser, kind: Study, names: Sequence[str]
-) -> None:
+def _with_parameters(command: argparse.ArgumentParser, kind: Study, names: Sequence[str]) -> None:
     """An option for each parameter, those of `names` explained; the study checks the values."""
     for name, field in Study.model_fields.items():
         words = f"{field.description} (default: {as_words(kind.default(name))})"

@@ -203,8 +203,7 @@ def against_each_other_read(
     controls = [(label, found) for label, found, is_control in lines if is_control]
     for label, found in controls:
         said.append(
-            f"- {label}: {found.shown} {summary.brackets(found.ci99)} (99 %)"
-            f"{_as_it_should(found)}."
+            f"- {label}: {found.shown} {summary.brackets(found.ci99)} (99 %){_as_it_should(found)}."
         )
     if said and not controls:
         said.append("- No A/A control: a pool ran once a round; `REPEATS=3` repeats it.")

@@ -128,9 +128,7 @@ def _gain(seen: Evidence, small: Size, large: Size) -> Estimate:
     """How many times as fast the larger pool is, round by round."""
     rounds = seen.main
     small_s, large_s = (
-        summary.of_cell(
-            rounds[rounds["pool_size"] == item.size], item.client, item.mode, "total_s"
-        )
+        summary.of_cell(rounds[rounds["pool_size"] == item.size], item.client, item.mode, "total_s")
         for item in (small, large)
     )
     return summary.ratio(small_s, large_s)

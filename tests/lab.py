@@ -98,9 +98,7 @@ class Lab:
 
     def errors(self) -> list[str]:
         """The errors that cells show."""
-        return [
-            item.text for item in self.all('[data-mime-type="application/vnd.jupyter.error"]')
-        ]
+        return [item.text for item in self.all('[data-mime-type="application/vnd.jupyter.error"]')]
 
     def images(self, alt: str) -> list[str]:
         """What the images are whose text begins so."""

@@ -175,7 +175,7 @@ def test_figure_9_draws_every_size_and_says_which_is_enough(tmp_path: Path) -> N
     assert [label.get_text() for label in first.get_xticklabels()] == ["2", "5", "10", "20", "50"]
     assert first.get_title(loc="left").startswith("requests: no larger pool is more than 5 %")
     assert second.get_title(loc="left").startswith("phantomjs")
-    measured = [line for line in first.lines if len(line.get_xdata()) == 5]
+    measured = [line for line in first.lines if len(list(line.get_xydata())) == 5]
     assert len(measured) == 4  # the ideal, the ceiling, threads, processes
 
 
