@@ -18,6 +18,7 @@ DPI = 80
 """Enough for a screen, and a third of the time that a printed figure takes."""
 
 ALL_ROUNDS = "all"
+WIDE = {"width": "40em"}
 PHASES = ("browser_start_s", "load_s", "check_s", "close_s")
 
 
@@ -166,7 +167,8 @@ def _picture(figure: Figure, alt: str) -> str:
     """The figure as an image that stands in the page itself."""
     encoded = base64.b64encode(plots.png(figure, DPI)).decode()
     width = int(figure.get_figwidth() * 96)
-    return f'<img alt="{alt}" width="{width}" src="data:image/png;base64,{encoded}">'
+    style = f"width: {width}px; max-width: 100%"
+    return f'<img alt="{alt}" style="{style}" src="data:image/png;base64,{encoded}">'
 
 
 def of_page(choice: Choice) -> pd.DataFrame:
@@ -214,7 +216,7 @@ def explorer(run: str = "reference") -> Explorer:
         modes=widgets.SelectMultiple(description="modes", rows=3),
         round=widgets.Dropdown(description="round"),
         figure=widgets.Dropdown(options=list(FIGURES), description="figure"),
-        page=widgets.IntSlider(1, 1, 1, description="page", continuous_update=False),
+        page=widgets.IntSlider(1, 1, 1, description="page", continuous_update=False, layout=WIDE),
         picture=widgets.HTML(),
         fetch=widgets.HTML(),
     )

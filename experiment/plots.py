@@ -35,6 +35,7 @@ PHASES = {"browser_start": "#E69F00", "load": "#56B4E9", "check": "#009E73", "cl
 WAITING, CPU = "#009E73", "#CC79A7"
 IDLE, SLOWER = "#E69F00", "#CC79A7"
 ZONE = "#BFE3D3"
+CHOSEN = "#F0E442"
 
 STYLE = Path(__file__).with_name("figures.mplstyle")
 
@@ -235,22 +236,10 @@ def swim_lanes(
     bound = rows["fetch_s"].sum() / workers
     for worker in range(1, workers + 1):
         lane = rows[rows["worker"] == worker].sort_values("start_s")
-        shade = ((lane["page"] - 1) // chunk).diff().ne(0).cumsum() % 2
-        colours = [COLOURS[mode] if odd else LIGHT[mode] for odd in shade]
-        bars = list(zip(lane["start_s"], lane["fetch_s"], strict=True))
-        ax.broken_barh(bars, (worker - 0.4, 0.8), facecolors=colours, edgecolor="white", lw=0.5)
-        idle = lane["end_s"].max() if len(lane) else 0.0
-        tail: dict[str, Any] = {
-            "left": idle,
-            "color": "none",
-            "hatch": "//////",
-            "edgecolor": "#999999",
-            "lw": 0,
-        }
-        ax.barh(worker, end - idle, 0.8, **tail)
+        _lane(ax, lane, worker, mode, chunk, end)
     for fetch in rows[rows["page"] == chosen].to_dict("records"):
-        place_of = (fetch["start_s"], fetch["fetch_s"]), (fetch["worker"] - 0.4, 0.8)
-        ax.broken_barh([place_of[0]], place_of[1], facecolor="#F0E442", edgecolor="black", lw=1.5)
+        bar, lane_at = (fetch["start_s"], fetch["fetch_s"]), (fetch["worker"] - 0.4, 0.8)
+        ax.broken_barh([bar], lane_at, facecolor=CHOSEN, edgecolor="black", lw=1.5)
     ax.axvline(bound, color="black", ls=":", lw=1)
     busy = summary.percent(bound / end)
     ax.set_title(f"{client}, {mode}: {summary.digits(end)} s, workers {busy} busy")
@@ -258,7 +247,19 @@ def swim_lanes(
     _note(ax, words, (bound, workers + 0.55), (-4, 2), ha="right", fontsize=8)
     ax.set(xlabel="seconds since the pool was ready", ylabel="worker", xlim=(0, end * 1.01))
     ax.set_ylim(0.4, workers + 1.2)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
+
+
+def _lane(ax: Axes, lane: pd.DataFrame, worker: int, mode: str, chunk: int, end: float) -> None:
+    """The fetches of one worker, and its idle tail."""
+    shade = ((lane["page"] - 1) // chunk).diff().ne(0).cumsum() % 2
+    colours = [COLOURS[mode] if odd else LIGHT[mode] for odd in shade]
+    bars = list(zip(lane["start_s"], lane["fetch_s"], strict=True))
+    ax.broken_barh(bars, (worker - 0.4, 0.8), facecolors=colours, edgecolor="white", lw=0.5)
+    idle = lane["end_s"].max() if len(lane) else 0.0
+    tail: dict[str, Any] = {"color": "none", "hatch": "//////", "edgecolor": "#999999", "lw": 0}
+    ax.barh(worker, end - idle, 0.8, left=idle, **tail)
 
 
 def where_it_goes(rounds: pd.DataFrame, cells: Sequence[tuple[str, str]], *, ax: Axes) -> Axes:
@@ -404,7 +405,7 @@ def sweep(client: str, sizes: Sequence[Size], enough: Sequence[Enough], *, ax: A
     ax.plot(workers, workers, color="#999999", lw=1, marker=".")
     ax.plot(workers, ceilings, color="black", lw=1, ls=":", marker=".")
     _note(ax, "ideal", (workers[-1], workers[-1]), (-4, 2), ha="right", fontsize=9)
-    _note(ax, "these pages allow", (workers[-1], ceilings[-1]), (-2, -12), ha="right", fontsize=9)
+    _note(ax, "these pages allow", (workers[-1], ceilings[-1]), (8, -18), ha="right", fontsize=9)
     for mode in PARALLEL:
         own = [item for item in sizes if item.mode == mode]
         _sweep_line(ax, own, mode)

@@ -84,12 +84,14 @@ class Lab:
 
     def run_all(self) -> None:
         """Choose Run All Cells from the menu and wait until every cell has run."""
-        self.driver.find_element(
-            By.XPATH, "//div[contains(@class,'lm-MenuBar-itemLabel') and text()='Run']"
-        ).click()
+        menu = "//div[contains(@class,'lm-MenuBar-itemLabel') and text()='Run']"
         item = 'li[data-command="runmenu:run-all"]'
-        self.wait_for(lambda: self.all(item), 10)
-        self.all(item)[0].click()
+        for _ in range(5):  # a lab that has just opened may not hear the first click
+            self.driver.find_element(By.XPATH, menu).click()
+            self.wait_for(lambda: self.all(item), 10)
+            self.all(item)[0].click()
+            if eventually(lambda: set(self.prompts()) != {"[ ]:"}, 5):
+                break
         self.wait_for(lambda: all(text[1:-2].isdigit() for text in self.prompts()), 150)
 
     def prompts(self) -> list[str]:

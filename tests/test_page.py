@@ -59,6 +59,7 @@ def test_a_page_is_for_everyone(page: Path, chromium: webdriver.Chrome, axe: str
         if item["impact"] in ("serious", "critical")
     ]
     assert serious == []
+    assert chromium.title in ("Threads or processes?", "How many workers?")
     assert len(found["passes"]) > 15
     _check_contents(chromium)
     _check_paper(chromium)

@@ -105,7 +105,9 @@ def test_the_lower_bounds_are_those_of_waiting_and_of_the_cores(tmp_path: Path) 
 def test_the_identity_holds_on_what_was_measured() -> None:
     fetches, trials = load(PROJECT / "data" / "reference")
     rounds = summary.per_round(summary.per_trial(fetches, trials))
-    for client, mode in itertools.product(("requests", "phantomjs"), ("threads", "processes")):
+    for client, mode in itertools.product(
+        ("requests", "phantomjs", "chrome"), ("threads", "processes")
+    ):
         size, left, measured = summary.losses(rounds, client, mode)
         assert size == 10
         slower = summary.slow_down(rounds, client, mode).value

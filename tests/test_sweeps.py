@@ -173,10 +173,11 @@ def test_figure_9_draws_every_size_and_says_which_is_enough(tmp_path: Path) -> N
     first, second = figure.axes
     assert first.get_xscale() == first.get_yscale() == "log"
     assert [label.get_text() for label in first.get_xticklabels()] == ["2", "5", "10", "20", "50"]
-    assert first.get_title(loc="left").startswith("requests: no larger pool is more than 5 %")
+    assert first.get_title(loc="left").startswith("requests: workers that no larger")
     assert second.get_title(loc="left").startswith("phantomjs")
-    measured = [line for line in first.lines if len(list(line.get_xydata())) == 5]
-    assert len(measured) == 4  # the ideal, the ceiling, threads, processes
+    assert first.get_xlim()[0] < 2
+    assert first.get_xlim()[1] > 50
+    assert {text.get_text() for text in first.texts} >= {"ideal", "threads", "processes"}
 
 
 def test_make_sweep_measures_and_answers(copy: Copy) -> None:
