@@ -72,7 +72,10 @@ class Lab:
         self.driver = driver
         driver.get(f"{url}lab/tree/notebooks/{notebook}.ipynb?reset")
         self.wait_for(lambda: self.all(".jp-Notebook .jp-CodeCell"), 60)
-        self.wait_for(lambda: self.all('.jp-Notebook-ExecutionIndicator[data-status="idle"]'), 60)
+        self.wait_for(
+            lambda: "| Idle" in "".join(self.told(".jp-StatusBar-TextItem", "innerText")), 60
+        )
+        self.wait_for(lambda: not self.all("#jupyterlab-splash, .jp-Dialog"), 60)
 
     def all(self, selector: str) -> list[WebElement]:
         """The elements that a CSS selector finds."""
@@ -80,32 +83,33 @@ class Lab:
 
     def wait_for(self, happened: Callable[[], Any], seconds: float) -> None:
         """Wait until something is so."""
-        assert eventually(happened, seconds), self.errors()
+        assert eventually(happened, seconds), (self.prompts(), self.errors())
 
     def run_all(self) -> None:
         """Choose Run All Cells from the menu and wait until every cell has run."""
         menu = "//div[contains(@class,'lm-MenuBar-itemLabel') and text()='Run']"
         item = 'li[data-command="runmenu:run-all"]'
-        for _ in range(5):  # a lab that has just opened may not hear the first click
-            self.driver.find_element(By.XPATH, menu).click()
-            self.wait_for(lambda: self.all(item), 10)
-            self.all(item)[0].click()
-            if eventually(lambda: set(self.prompts()) != {"[ ]:"}, 5):
-                break
-        self.wait_for(lambda: all(text[1:-2].isdigit() for text in self.prompts()), 150)
+        self.driver.find_element(By.XPATH, menu).click()
+        self.wait_for(lambda: self.all(item), 10)
+        self.all(item)[0].click()
+        self.wait_for(lambda: all(text[1:-2].isdigit() for text in self.prompts()), 90)
+
+    def told(self, selector: str, name: str) -> list[str]:
+        """A property of all elements that a CSS selector finds, at one moment."""
+        script = "return [...document.querySelectorAll(arguments[0])].map(e => e[arguments[1]])"
+        return [str(item) for item in self.driver.execute_script(script, selector, name)]
 
     def prompts(self) -> list[str]:
         """What stands before each cell of code: `[3]:` once it has run."""
-        return [item.text for item in self.all(".jp-CodeCell .jp-InputArea-prompt")]
+        return self.told(".jp-CodeCell .jp-InputArea-prompt", "textContent")
 
     def errors(self) -> list[str]:
         """The errors that cells show."""
-        return [item.text for item in self.all('[data-mime-type="application/vnd.jupyter.error"]')]
+        return self.told('[data-mime-type="application/vnd.jupyter.error"]', "textContent")
 
-    def images(self, alt: str) -> list[str]:
-        """What the images are whose text begins so."""
-        found = self.all(f'.jp-OutputArea img[alt^="{alt}"]')
-        return [str(item.get_attribute("src")) for item in found]
+    def images(self, selector: str) -> list[str]:
+        """What the images are that a CSS selector finds in the outputs."""
+        return self.told(f".jp-OutputArea {selector}", "src")
 
     def choose(self, description: str, value: str) -> float:
         """Choose from the widget of that description; returns the clock at that moment."""
