@@ -405,7 +405,7 @@ def sweep(client: str, sizes: Sequence[Size], enough: Sequence[Enough], *, ax: A
     ax.plot(workers, workers, color="#999999", lw=1, marker=".")
     ax.plot(workers, ceilings, color="black", lw=1, ls=":", marker=".")
     _note(ax, "ideal", (workers[-1], workers[-1]), (-4, 2), ha="right", fontsize=9)
-    _note(ax, "these pages allow", (workers[-1], ceilings[-1]), (8, -18), ha="right", fontsize=9)
+    _note(ax, "these pages allow", (workers[-1], ceilings[-1]), (8, -34), ha="right", fontsize=9)
     for mode in PARALLEL:
         own = [item for item in sizes if item.mode == mode]
         _sweep_line(ax, own, mode)
