@@ -212,6 +212,7 @@ def _bootstrap(values: Numbers, level: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
+@pytest.mark.calibration
 def test_a_bootstrap_instead_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         summary,
@@ -221,6 +222,7 @@ def test_a_bootstrap_instead_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -
     assert max(_simulated(MODERATE, EDGES[0], 5, 200).coverage()) < 0.93
 
 
+@pytest.mark.calibration
 def test_the_fetch_as_the_unit_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     per_fetch = math.sqrt(PAGES)  # standard errors from 100 times as many values
     original = summary._intervals

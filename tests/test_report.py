@@ -260,6 +260,7 @@ NO_PROCESSES = Study(
             STUDY, World(even(STUDY), failing="phantomjs"),
             ["phantomjs: no round was complete", "0 complete rounds; it takes 3", "browser 180"],
             ["phantomjs: one fetch in"], id="no selenium",
+            marks=pytest.mark.faults,
         ),
         pytest.param(
             ONE_ROUND, World(even(ONE_ROUND)),
@@ -269,12 +270,13 @@ NO_PROCESSES = Study(
         pytest.param(
             ONE_CLIENT, World(even(ONE_CLIENT)),
             ["the study has no browser", "This study has no browser."], ["phantomjs:"],
-            id="one client",
+            id="one client", marks=pytest.mark.faults,
         ),
         pytest.param(
             NO_PROCESSES, World(even(NO_PROCESSES)),
             ["the study has no processes", "no complete rounds of both pools"],
             ["10 processes were"], id="no processes",
+            marks=pytest.mark.faults,
         ),
     ],
 )  # fmt: skip
