@@ -21,7 +21,7 @@ AGENT = rf"threads-or-processes/{re.escape(VERSION)} \(you@example\.org\) "
 
 
 def run(copy: Copy, wiki: Wiki, *options: str) -> "CompletedProcess[str]":
-    """A sweep of the stand-in, which has no controls; its certificate is trusted."""
+    """A study of the stand-in, whose certificate is trusted."""
     source = ("--source", "wikipedia", "--contact", CONTACT, "--wiki", wiki.host, "--run", "wiki")
     return copy.run(
         "env", f"REQUESTS_CA_BUNDLE={wiki.bundle}", "python", "-m", "experiment", "run", *source,
@@ -38,7 +38,7 @@ def most_within_a_second(guests: list[Guest]) -> int:
 @pytest.mark.parametrize("mode", ["serial", "threads", "processes"])
 def test_requests_is_paced_and_says_who_it_is(copy: Copy, tmp_path: Path, mode: str) -> None:
     with Wiki(tmp_path, delay_s=0.05 if mode == "serial" else 0.4) as wiki:
-        options = ("--pages", "60", "--pool-sizes", "9", "--modes", mode, "--clients", "requests")
+        options = ("--pages", "60", "--pool-size", "9", "--modes", mode, "--clients", "requests")
         ended = run(copy, wiki, *options)
         assert ended.returncode == 0, ended.stderr
     guests = wiki.seen.articles()
@@ -74,7 +74,7 @@ def _check_rows(folder: Path, mode: str) -> None:
 def test_a_browser_is_paced_more_and_says_who_it_is(copy: Copy, tmp_path: Path) -> None:
     need("phantomjs")
     with Wiki(tmp_path) as wiki:
-        options = ("--pages", "20", "--pool-sizes", "9", "--modes", "threads")
+        options = ("--pages", "20", "--pool-size", "9", "--modes", "threads")
         ended = run(copy, wiki, *options, "--clients", "phantomjs")
         assert ended.returncode == 0, ended.stderr
     guests = wiki.seen.articles()[1:]  # the first tries the client out
@@ -89,7 +89,7 @@ def test_a_refusal_fails_the_trial_and_the_study_goes_on_as_told(
     copy: Copy, tmp_path: Path
 ) -> None:
     with Wiki(tmp_path, refuses=lambda number: number == 8, Retry_After="6") as wiki:
-        options = ("--pages", "12", "--pool-sizes", "3", "--clients", "requests")
+        options = ("--pages", "12", "--pool-size", "3", "--clients", "requests")
         begun = time.monotonic()
         ended = run(copy, wiki, *options)
         assert ended.returncode == 0, ended.stderr
@@ -107,7 +107,7 @@ def test_a_refusal_fails_the_trial_and_the_study_goes_on_as_told(
 def test_the_third_refusal_ends_the_study_which_goes_on_later(copy: Copy, tmp_path: Path) -> None:
     angry = True
     with Wiki(tmp_path, refuses=lambda number: angry and number > 20) as wiki:
-        options = ("--pages", "4", "--pool-sizes", "2", "--clients", "requests", "--rounds", "2")
+        options = ("--pages", "4", "--pool-size", "2", "--clients", "requests", "--rounds", "2")
         ended = run(copy, wiki, *options)
         assert ended.returncode == 2
         assert f"source: {wiki.host} refused 3 times" in ended.stderr
