@@ -10,6 +10,7 @@ PYTHON ?= python3
 #: CLIENTS       requests phantomjs        requests, phantomjs, chrome, firefox (none: the article's two)
 #: MODES         serial threads processes  how the fetches are spread
 #: SOURCE        embedded                  where pages come from: embedded, wikipedia, a URL, a file of URLs
+#: KEEP_QUERY    off                       whether query values of URLs are written down (off: a digest of each)
 #: TLS           on                        whether the embedded origin speaks HTTPS, as Wikipedia does
 #: LATENCY       1                         factor on the embedded origin's latency
 #: CHUNK_SIZE    none                      pages handed to a worker at a time (none: the library's own choice)

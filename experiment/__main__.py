@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from experiment.errors import UserError
+from experiment.redaction import redacted_text
 from experiment.study import PROJECT, Study, as_words, sweep_of
 
 MISTAKE, INTERRUPTED = 2, 130
@@ -19,7 +20,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end."""
-        self.exit(MISTAKE, f"error: {message}; --help lists what there is\n")
+        self.exit(MISTAKE, f"error: {redacted_text(message)}; --help lists what there is\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 from experiment import wikipedia
 from experiment.records import Fetch, Page
+from experiment.redaction import redacted_text
 from experiment.study import ClientName, StartMethod
 
 UNKNOWN_STATUS = "http ?"
@@ -206,7 +207,7 @@ def _timed(client: Client, zero: float, page: Page) -> tuple[Fetch, Answer]:
             error = client.reason(raised) or f"unexpected {type(raised).__name__}"
     end = time.perf_counter()
     if failure is not None:
-        print(f"{page.url}: {failure!r}", file=sys.stderr)
+        print(redacted_text(f"{page.url}: {failure!r}", page.url), file=sys.stderr)
     seconds = {f"{item.name}_s": getattr(phases, item.name) for item in fields(phases)}
     row = Fetch(
         page=page.number,

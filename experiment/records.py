@@ -132,6 +132,8 @@ class Run(BaseModel):
     interfaces: dict[str, list[str]]
     started_at: datetime
     finished_at: datetime | None = None
+    redacted: bool = False
+    """Whether its URLs are not those that were asked for: secrets were left out."""
 
 
 def run_is_there(folder: Path) -> bool:
@@ -142,7 +144,9 @@ def run_is_there(folder: Path) -> bool:
 def urls_listed(folder: Path) -> int | None:
     """How many URLs the run's own list has; None where its source is no list."""
     path = folder / "pages.txt"
-    return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else None
+    if not path.exists():
+        return None
+    return len(path.read_bytes().rstrip(b"\n").split(b"\n"))
 
 
 def write_run(folder: Path, run: Run) -> None:

@@ -23,6 +23,7 @@ from experiment import controls, machine, records, sources, trial, wikipedia
 from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.records import Fetch, FetchRow, Key, Run, TrialRow
+from experiment.redaction import redacted, redacted_text
 from experiment.study import PROJECT, Arm, Study, library_chunk_size
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def live(study: Study) -> "pd.DataFrame":
     """One trial of a study, the first there is, measured for a look: its fetches; none is kept."""
     key = next(_main(study, 1))
     with _alone(), sources.opened(study, sources.urls_of(study, Path("pages.txt"))) as source:
-        fetches, row, _ = _trial(_plan(study, {"main": source}, key), key, 1)
+        fetches, row, _ = _trial(study, _plan(study, {"main": source}, key), key, 1)
     if row.reason:
         raise UserError(f"clients: {key.client} could not be tried: {row.reason}")
     return records.frame(FetchRow, fetches)
@@ -86,11 +87,12 @@ def _complete(study: Study, folder: Path, own: Run | None) -> None:
     missing = [number for number in range(1, study.rounds + 1) if number not in done]
     if missing:
         urls = sources.urls_of(study, folder / "pages.txt")
-        own = _same_machine(folder, own) if own else _new_run(study)
+        own = _same_machine(folder, own) if own else _new_run(study, urls)
+        sources.check_real(own, study, urls)
         with _sources(study, urls) as opened:
             _try_out(study, opened)
             with _writing(folder):
-                _begin(folder, own, urls)
+                _begin(folder, own, sources.as_written(study, urls))
             _measure(study, opened, folder, missing)
     assert own is not None
     with _writing(folder):
@@ -153,15 +155,16 @@ def _alone() -> Iterator[None]:
         lock.release()
 
 
-def _new_run(study: Study) -> Run:
+def _new_run(study: Study, urls: Sequence[str]) -> Run:
     return Run(
-        study=study,
+        study=study.written(),
         machine=machine.describe(study),
         kernel=os.uname().release,
         clock_resolution_s=time.get_clock_info("perf_counter").resolution,
         commit=machine.commit(),
         interfaces=controls.interfaces(),
         started_at=_now(),
+        redacted=sources.as_written(study, urls) != list(urls),
     )
 
 
@@ -203,7 +206,7 @@ def _try_out(study: Study, opened: Sources) -> None:
             raise UserError(f"clients: {client} cannot run ({error}): {words}")
         if client == study.clients[0] and error in ("connection", "timeout", "tls"):
             raise UserError(
-                f"source: {plan.pages[0].url} does not answer {client} ({error}): {words}"
+                f"source: {redacted(plan.pages[0].url)} does not answer {client} ({error}): {words}"
             )
 
 
@@ -218,7 +221,7 @@ def _measure(study: Study, opened: Sources, folder: Path, missing: Sequence[int]
             fetches, rows = [], []
             for position, key in enumerate(_keys(study, number), start=1):
                 bar.set_description(f"round {number} of {study.rounds}: {_words(key)}")
-                found, row, wait_s = _trial(_plan(study, opened, key), key, position)
+                found, row, wait_s = _trial(study, _plan(study, opened, key), key, position)
                 fetches += found
                 rows.append(row)
                 if wait_s:
@@ -315,7 +318,9 @@ def _pace(study: Study, key: Key) -> float | None:
     return wikipedia.starts_a_second(key.client)
 
 
-def _trial(plan: trial.Plan, key: Key, position: int) -> tuple[list[FetchRow], TrialRow, float]:
+def _trial(
+    study: Study, plan: trial.Plan, key: Key, position: int
+) -> tuple[list[FetchRow], TrialRow, float]:
     """Run one trial; a failed one is a row that says why, and has no fetches.
 
     The last value is how many seconds the site has told to wait, having refused.
@@ -342,8 +347,15 @@ def _trial(plan: trial.Plan, key: Key, position: int) -> tuple[list[FetchRow], T
         state="failed" if outcome.reason else "ok",
         reason=outcome.reason,
     )
-    fetches = [FetchRow(**asdict(key), **asdict(item)) for item in _numbered(outcome.fetches)]
+    written = [_written(study, item) for item in _numbered(outcome.fetches)]
+    fetches = [FetchRow(**asdict(key), **asdict(item)) for item in written]
     return fetches, row, outcome.wait_s
+
+
+def _written(study: Study, fetch: Fetch) -> Fetch:
+    """A fetch as it is written down: its URLs without their secrets."""
+    led = fetch.final_url and redacted(fetch.final_url, study.keep_query)
+    return replace(fetch, url=redacted(fetch.url, study.keep_query), final_url=led)
 
 
 def _numbered(fetches: Sequence[Fetch]) -> list[Fetch]:
@@ -361,7 +373,7 @@ def _supervised(plan: trial.Plan) -> Supervised:
         report = json.loads(_supervise(plan, folder) or '{"reason": "its supervisor was killed"}')
         log = ""
         with suppress(FileNotFoundError):  # gone where the supervisor was killed
-            log = (folder / "log.txt").read_text(errors="replace")
+            log = redacted_text((folder / "log.txt").read_text(errors="replace"))
         if report["reason"] is None:
             outcome = trial.OUTCOME.validate_json((folder / "outcome.json").read_bytes())
         elif report["reason"] == "it ended with status 1":

@@ -12,6 +12,7 @@ from experiment import claims, records, summary
 from experiment.claims import PARALLEL, Evidence
 from experiment.errors import UserError
 from experiment.records import Run
+from experiment.redaction import redacted
 from experiment.study import PROJECT, Study, as_words, listed
 
 DATA = PROJECT / "data"
@@ -181,7 +182,7 @@ def _shared(one: Evidence, other: Evidence) -> list[str]:
     if one.study.source == other.study.source == "embedded":
         same = one.study.seed == other.study.seed
         return [f"seed {one.study.seed} in both, so their rounds share their pages"] if same else []
-    common = set(one.fetches["url"]) & set(other.fetches["url"])
+    common = set(one.fetches["url"].map(redacted)) & set(other.fetches["url"].map(redacted))
     return [f"their rounds share {len(common)} pages"] if common else []
 
 

@@ -15,7 +15,8 @@ from experiment import wikipedia
 from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.origin import Behaviour
-from experiment.records import Fetch, Page
+from experiment.records import Fetch, Page, Run
+from experiment.redaction import redacted, redacted_text
 from experiment.study import Study, web_url
 
 ORIGIN_END_S = 2.0
@@ -97,8 +98,8 @@ def opened(study: Study, urls: Sequence[str]) -> Iterator[Source]:
 def urls_of(study: Study, kept: Path) -> list[str]:
     """The URLs of a source that is not embedded; raises `UserError` for one that cannot be used.
 
-    `kept` is the run's own copy of a file of URLs: the file must still hold the same, but may
-    be gone.
+    `kept` is the run's own copy of a file of URLs, without their secrets: the file must still
+    hold the same, but may be gone.
     """
     if study.source == "embedded":
         return []
@@ -108,17 +109,33 @@ def urls_of(study: Study, kept: Path) -> list[str]:
         urls = read_urls(kept)
         wikipedia.check_kept(study, urls, kept)
         return urls
-    urls = [study.source] if "://" in study.source else _of_file(Path(study.source), kept)
+    urls = [study.source] if "://" in study.source else _of_file(study, kept)
     _refuse_ruled(urls)
     return urls
 
 
-def _of_file(file: Path, kept: Path) -> list[str]:
+def as_written(study: Study, urls: Sequence[str]) -> list[str]:
+    """The URLs as they are written down: without their secrets."""
+    return [redacted(url, study.keep_query) for url in urls]
+
+
+def check_real(own: Run, study: Study, urls: Sequence[str]) -> None:
+    """Raise `UserError` where a run has only the redacted form of the URLs that it began with."""
+    if own.redacted and as_written(study, urls) == list(urls):
+        again = "give SOURCE" if "://" in study.source else f"put back the file {study.source}"
+        raise UserError(
+            f"source: the run {study.run_name()} does not keep the secrets of its URLs; {again} "
+            "as it was at first"
+        )
+
+
+def _of_file(study: Study, kept: Path) -> list[str]:
     """The URLs of a file, which are still those that the run began with."""
+    file = Path(study.source)
     if kept.exists() and not file.exists():
         return read_urls(kept)
     urls = read_urls(file)
-    if kept.exists() and urls != read_urls(kept):
+    if kept.exists() and as_written(study, urls) != read_urls(kept):
         raise UserError(
             f"source: {file} has changed since the run {kept.parent.name} began; name another run"
         )
@@ -134,7 +151,7 @@ def led_from(url: str, count: str) -> Iterator[str]:
     try:
         web_url(url)
     except ValueError:
-        raise UserError(f"url: {url[:100]} is not an http or https URL") from None
+        raise UserError(f"url: {redacted(url)[:100]} is not an http or https URL") from None
     _refuse_ruled([url])
     for _ in range(int(count)):
         try:
@@ -143,8 +160,8 @@ def led_from(url: str, count: str) -> Iterator[str]:
                 _refuse_ruled([answer.url])
                 yield answer.url
         except requests.RequestException as error:
-            words = " ".join(str(error).split())[:200]
-            raise UserError(f"url: {url} leads nowhere: {words}") from None
+            words = " ".join(redacted_text(str(error), url).split())[:200]
+            raise UserError(f"url: {redacted(url)} leads nowhere: {words}") from None
 
 
 def check_arrival(study: Study, fetches: Sequence[Fetch]) -> None:
@@ -156,14 +173,18 @@ def check_arrival(study: Study, fetches: Sequence[Fetch]) -> None:
 def _refuse_ruled(urls: Sequence[str]) -> None:
     for url in filter(wikipedia.is_ruled, urls):
         raise UserError(
-            f"source: {url} is of a site that has rules for robots; use wikipedia, which keeps them"
+            f"source: {redacted(url)} is of a site that has rules for robots; use wikipedia, which "
+            "keeps them"
         )
 
 
 def read_urls(path: Path) -> list[str]:
-    """The URLs of a text file, one a line; blank lines and lines that start with # do not count."""
+    """The URLs of a text file, one a line; blank lines and lines that start with # do not count.
+
+    It is UTF-8, with a byte order mark or without; only \\n and \\r\\n end a line.
+    """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip(" \t\r") for line in _text(path).split("\n")]
     except (OSError, UnicodeDecodeError) as error:
         words = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
         raise UserError(f"source: the file {path} cannot be read: {words}") from None
@@ -175,6 +196,11 @@ def read_urls(path: Path) -> list[str]:
     return urls
 
 
+def _text(path: Path) -> str:
+    """The text of a file as it is: in reading it as text, Python would end lines at \\r, too."""
+    return path.read_bytes().decode("utf-8-sig")
+
+
 def _check_url(path: Path, number: int, line: str) -> None:
     if not line or line.startswith("#"):
         return
@@ -182,7 +208,7 @@ def _check_url(path: Path, number: int, line: str) -> None:
         web_url(line)
     except ValueError:
         raise UserError(
-            f"source: {path}, line {number}: {line[:100]} is not an http or https URL"
+            f"source: {path}, line {number}: {redacted(line)[:100]} is not an http or https URL"
         ) from None
 
 

@@ -30,6 +30,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from experiment.errors import UserError
+from experiment.redaction import redacted
 
 Arm = Literal["main", "no_latency", "cpu", "startup"]
 ClientName = Literal["requests", "phantomjs", "chrome", "firefox"]
@@ -45,6 +46,10 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 WIKIPEDIA_WORKERS = 9
 """Wikipedia asks for fewer than ten requests at once."""
+
+
+LONGEST_NAME = 120
+"""Characters of the name that a run is given; encrypted home folders take 143 with its ending."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,8 @@ def listed(value: Any) -> list[str] | None:
 
 def web_url(value: str) -> str:
     """The URL as it is; raises `ValueError` for one that is not http or https."""
+    if not re.match(r"(?i)https?://[^/\\]", value) or re.search(r"[\x00-\x1f\x7f]", value):
+        raise ValueError("browsers mend such a URL, each in its way")
     TypeAdapter(HttpUrl).validate_python(value)
     return value
 
@@ -177,6 +184,9 @@ class Study(BaseModel):
         "embedded",
         description="where pages come from: embedded, wikipedia, a URL, a file of URLs",
     )
+    keep_query: Annotated[bool, Expected("on or off")] = Field(
+        False, description="whether query values of URLs are written down (off: a digest of each)"
+    )
     tls: Annotated[bool, Expected("on or off")] = Field(
         True, description="whether the embedded origin speaks HTTPS, as Wikipedia does"
     )
@@ -221,6 +231,7 @@ class Study(BaseModel):
     @field_validator("source")
     @classmethod
     def _known_source(cls, value: str) -> str:
+        value = value.strip()
         if value in ("embedded", "wikipedia"):
             return value
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value):
@@ -257,8 +268,17 @@ class Study(BaseModel):
             if self.source != "wikipedia" and getattr(self, name) != self.default(name):
                 raise UserError(
                     f"{name}: {getattr(self, name)} has no use here; "
-                    f"it goes with source=wikipedia, and source is {self.source}"
+                    f"it goes with source=wikipedia, and source is {self.written().source}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _own_urls_only(self) -> Self:
+        if self.keep_query and self.source in ("embedded", "wikipedia"):
+            raise UserError(
+                "keep_query: on has no use here; it goes with a URL or a file of URLs, and source "
+                f"is {self.source}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -323,13 +343,19 @@ class Study(BaseModel):
         """Pages that a pool hands to a worker at a time: as asked, or the library's choice."""
         return self.chunk() or library_chunk_size(self.pages, self.pool_size)
 
+    def written(self) -> Self:
+        """The study as it is written down: without the secrets of a URL that is its source."""
+        if "://" not in self.source:
+            return self
+        return self.model_copy(update={"source": redacted(self.source, self.keep_query)})
+
     def run_name(self) -> str:
         """The name of the run's folder: as given, or after what differs from the default."""
         if self.run is not None:
             return self.run
         kind = ["sweep"] if self.is_sweep else []
         own = [f"{name}-{_in_a_name(value)}" for name, value in self._differences().items()]
-        return "_".join([*kind, *own]) or "default"
+        return _cut("_".join([*kind, *own])) or "default"
 
     def in_short(self) -> str:
         """What it is, in words: what differs from the default."""
@@ -338,7 +364,8 @@ class Study(BaseModel):
 
     def _differences(self) -> dict[str, Any]:
         names = (name for name in type(self).model_fields if name not in ("run", "contact"))
-        values = {name: getattr(self, name) for name in names}
+        written = self.written()
+        values = {name: getattr(written, name) for name in names}
         return {name: value for name, value in values.items() if value != self.default(name)}
 
     def joined_to(self, own: "Study") -> "Study":
@@ -351,12 +378,19 @@ class Study(BaseModel):
             raise UserError(f"run: {self.run_name()} is {kind}; it goes with make {command}")
         for name in type(self).model_fields:
             asked, had = getattr(self, name), getattr(own, name)
+            if name == "source":
+                asked, had = self._written_as(own).source, own.written().source
             if name != "run" and asked not in (self.default(name), had):
                 raise UserError(
                     f"{name}: {as_words(asked)} was asked for, but the run "
                     f"{self.run_name()} has {as_words(had)}; leave {name} out, or name another run"
                 )
-        return own
+        is_given = self.source != self.default("source")
+        return own.model_copy(update={"source": self.source}) if is_given else own
+
+    def _written_as(self, own: "Study") -> "Study":
+        """The study as it is written down in a run that may keep queries."""
+        return self.model_copy(update={"keep_query": own.keep_query}).written()
 
 
 SWEEP: dict[str, Any] = {
@@ -411,9 +445,17 @@ def _in_a_name(value: Any) -> str:
     words = as_words(value).replace(" ", "-")
     if re.fullmatch(r"[A-Za-z0-9.-]{1,40}", words):
         return words
-    readable = words.partition("://")[2] if "://" in words else Path(words).stem
+    place = words.partition("://")[2].partition("?")[0]
+    readable = place or Path(words).stem
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", readable)[:24].strip("-")
     return f"{readable}-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
+
+
+def _cut(name: str) -> str:
+    """A name that leaves a file system room for endings; a long one is told apart by a digest."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _mistake(error: ValidationError) -> str:
@@ -421,7 +463,9 @@ def _mistake(error: ValidationError) -> str:
     name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
         return f"{name}: no such parameter; there are {', '.join(Study.model_fields)}"
-    return f"{name}: {as_words(first['input'])} is not {_expected(Study.model_fields[name])}"
+    value = as_words(first["input"])
+    shown = redacted(value) if name == "source" else value
+    return f"{name}: {shown} is not {_expected(Study.model_fields[name])}"
 
 
 def _expected(field: FieldInfo) -> str:

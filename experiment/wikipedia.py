@@ -18,6 +18,7 @@ from urllib.parse import quote
 from pydantic import HttpUrl
 
 from experiment.errors import UserError
+from experiment.redaction import redacted
 from experiment.study import VERSION, ClientName, Study
 
 PROJECTS = (
@@ -76,7 +77,9 @@ def check_kept(study: Study, urls: Sequence[str], kept: Path) -> None:
     start = f"https://{study.wiki}/wiki/"
     for number, url in enumerate(urls, start=1):
         if not url.startswith(start) or "special:" in url.lower():
-            raise UserError(f"source: {kept}, line {number}: {url[:100]} is no article of {start}")
+            raise UserError(
+                f"source: {kept}, line {number}: {redacted(url)[:100]} is no article of {start}"
+            )
 
 
 def _titles(study: Study, count: int) -> list[str]:

@@ -1,0 +1,78 @@
+"""Keep the secrets of URLs out of what is written: files, names of folders, messages.
+
+User names and passwords are cut. The values of a query and a fragment are replaced by a digest:
+equal values stay equal, so pages can be compared, also between runs. A short value can be guessed
+from its digest by trying. Paths and the names of a query's parameters stay.
+"""
+
+import hashlib
+import re
+from urllib.parse import unquote
+
+PARTS = re.compile(
+    r"(?P<start>(?:[a-z][a-z0-9+.-]*:)?[/\\]*)"
+    # A password with a raw / ? or # makes no valid URL; what is said of it must not show it.
+    r"(?P<user>[^/\\?#]*@|[^/\\?#@:\[]*:(?!\d*(?:[/\\?#]|$)).*@)?"
+    r"(?P<place>[^?#]*)"
+    r"(?P<query>\?[^#]*)?"
+    r"(?P<fragment>#.*)?",
+    re.DOTALL | re.IGNORECASE,
+)
+"""The parts of a URL, also of one that is not valid; matches any text."""
+
+DIGEST = re.compile(r"sha256-[0-9a-f]{12}\W*")
+"""What stands for a value; in a message punctuation may follow."""
+
+LEAST_TELLING = 4
+"""Characters of a user name or password that are looked for in a message about its URL."""
+
+
+def redacted(url: str, keep_query: bool = False) -> str:
+    """Return a URL without its user information, its query values and fragment as digests.
+
+    With `keep_query` query and fragment stay. A redacted URL is not changed by redacting it again.
+    """
+    start, place, query, fragment = _parts(url).group("start", "place", "query", "fragment")
+    query, fragment = query or "", fragment or ""
+    if not keep_query:
+        query = query[:1] + "".join(map(_parameter, re.split("([&;])", query[1:])))
+        fragment = fragment[:1] + _digest(fragment[1:])
+    return f"{start}{place}{query}{fragment}"
+
+
+def redacted_text(text: str, url: str = "") -> str:
+    """Return a message with every URL in it redacted; it may quote `url` in pieces, too."""
+    if url:
+        text = text.replace(url, redacted(url))
+    for word in _user_words(url):
+        text = text.replace(word, "...")
+    text = re.sub(r"(?<=:)//\S+", lambda found: redacted(found[0]), text)
+    return re.sub(r"(?<=[^\s(])\?[^\s'\")]\S*", lambda found: redacted(found[0]), text)
+
+
+def _parts(url: str) -> re.Match[str]:
+    found = PARTS.match(url)
+    assert found is not None  # all of its parts may be empty
+    return found
+
+
+def _parameter(text: str) -> str:
+    """A parameter of a query, or what stands between two; what has no value has no name either."""
+    if text in ("&", ";"):
+        return text
+    name, _, value = text.partition("=")
+    return f"{name}={_digest(value)}" if value.strip("=") else _digest(text)
+
+
+def _digest(value: str) -> str:
+    if not value or DIGEST.fullmatch(value):
+        return value
+    return f"sha256-{hashlib.sha256(value.encode(errors='surrogatepass')).hexdigest()[:12]}"
+
+
+def _user_words(url: str) -> list[str]:
+    """User name and password, as the URL has them and as they are sent, the longest first."""
+    user = (_parts(url)["user"] or "").removesuffix("@")
+    words = {user, *user.split(":", 1)}
+    words |= {unquote(word) for word in words}
+    return sorted((word for word in words if len(word) >= LEAST_TELLING), key=len, reverse=True)
