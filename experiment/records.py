@@ -132,8 +132,8 @@ class Run(BaseModel):
     interfaces: dict[str, list[str]]
     started_at: datetime
     finished_at: datetime | None = None
-    redacted: bool = False
-    """Whether its URLs are not those that were asked for: secrets were left out."""
+    urls_with_user: int = 0
+    """How many of its URLs name a user, who is not written down."""
 
 
 def run_is_there(folder: Path) -> bool:

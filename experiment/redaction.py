@@ -7,10 +7,11 @@ from its digest by trying. Paths and the names of a query's parameters stay.
 
 import hashlib
 import re
+from collections.abc import Iterable
 from urllib.parse import unquote
 
 PARTS = re.compile(
-    r"(?P<start>(?:[a-z][a-z0-9+.-]*:)?[/\\]*)"
+    r"(?P<start>(?:[a-z][a-z0-9+.-]*:(?=[/\\]))?[/\\]*)"
     # A password with a raw / ? or # makes no valid URL; what is said of it must not show it.
     r"(?P<user>[^/\\?#]*@|[^/\\?#@:\[]*:(?!\d*(?:[/\\?#]|$)).*@)?"
     r"(?P<place>[^?#]*)"
@@ -38,6 +39,16 @@ def redacted(url: str, keep_query: bool = False) -> str:
         query = query[:1] + "".join(map(_parameter, re.split("([&;])", query[1:])))
         fragment = fragment[:1] + _digest(fragment[1:])
     return f"{start}{place}{query}{fragment}"
+
+
+def is_redacted(url: str) -> bool:
+    """Whether a URL has a digest in the place of a value: it is not one to ask for."""
+    return re.search(rf"[?&;=#]{DIGEST.pattern}(?:[&;#]|$)", url) is not None
+
+
+def count_users(urls: Iterable[str]) -> int:
+    """How many URLs name a user."""
+    return sum(_parts(url)["user"] is not None for url in urls)
 
 
 def redacted_text(text: str, url: str = "") -> str:

@@ -23,7 +23,7 @@ from experiment import controls, machine, records, sources, trial, wikipedia
 from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.records import Fetch, FetchRow, Key, Run, TrialRow
-from experiment.redaction import redacted, redacted_text
+from experiment.redaction import count_users, redacted, redacted_text
 from experiment.study import PROJECT, Arm, Study, library_chunk_size
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _new_run(study: Study, urls: Sequence[str]) -> Run:
         commit=machine.commit(),
         interfaces=controls.interfaces(),
         started_at=_now(),
-        redacted=sources.as_written(study, urls) != list(urls),
+        urls_with_user=count_users(urls),
     )
 
 

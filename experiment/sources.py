@@ -16,7 +16,7 @@ from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.origin import Behaviour
 from experiment.records import Fetch, Page, Run
-from experiment.redaction import redacted, redacted_text
+from experiment.redaction import count_users, is_redacted, redacted, redacted_text
 from experiment.study import Study, web_url
 
 ORIGIN_END_S = 2.0
@@ -120,12 +120,12 @@ def as_written(study: Study, urls: Sequence[str]) -> list[str]:
 
 
 def check_real(own: Run, study: Study, urls: Sequence[str]) -> None:
-    """Raise `UserError` where a run has only the redacted form of the URLs that it began with."""
-    if own.redacted and as_written(study, urls) == list(urls):
-        again = "give SOURCE" if "://" in study.source else f"put back the file {study.source}"
+    """Raise `UserError` for URLs without the secrets with which the run began."""
+    if any(map(is_redacted, urls)) or count_users(urls) != own.urls_with_user:
+        kind = "" if "://" in study.source else "the file "
         raise UserError(
-            f"source: the run {study.run_name()} does not keep the secrets of its URLs; {again} "
-            "as it was at first"
+            f"source: {kind}{study.written().source} is needed as it was at first: user names, "
+            "passwords and query values are not kept with a run"
         )
 
 

@@ -455,7 +455,9 @@ def _cut(name: str) -> str:
     """A name that leaves a file system room for endings; a long one is told apart by a digest."""
     if len(name) <= LONGEST_NAME:
         return name
-    return f"{name[: LONGEST_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return (
+        f"{name[: LONGEST_NAME - 9].rstrip('-_')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    )
 
 
 def _mistake(error: ValidationError) -> str:

@@ -5,12 +5,16 @@ import socketserver
 import ssl
 import threading
 import time
+from base64 import b64encode
 from contextlib import suppress
 from typing import Self
 
 import trustme
 
 PAGE = b"<!DOCTYPE html><html><head><title>A page</title></head><body>Hello</body></html>"
+
+PRIVATE = "alice:p4ssword"
+"""Who may see the page `private`."""
 
 MARKUP = (
     b"<!DOCTYPE html><title>&lt;script&gt;alert(1)</title><script>document.title='<b>'</script>"
@@ -23,10 +27,13 @@ class _Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         with suppress(OSError):
             words = self.rfile.readline().split()
+            self.authorization = ""
             while line := self.rfile.readline().strip():
                 name, _, value = line.decode().partition(": ")
                 if name.lower() == "user-agent":
                     self.server.agents.append(value)
+                if name.lower() == "authorization":
+                    self.authorization = value
             self.server.asked.append(words[1].decode())
             behave = getattr(self, "do_" + words[1].decode().split("?")[0].strip("/"), None)
             (behave or self.do_missing)()
@@ -41,6 +48,15 @@ class _Handler(socketserver.StreamRequestHandler):
     def do_random(self) -> None:
         number = len(self.server.asked)
         self.answer(b"", "302 Found", f"Location: /page?{number}\r\n")
+
+    def do_private(self) -> None:
+        if self.authorization == f"Basic {b64encode(PRIVATE.encode()).decode()}":
+            return self.answer(PAGE)
+        ask = 'WWW-Authenticate: Basic realm="here"\r\n'
+        return self.answer(b"who are you?", "401 Unauthorized", ask)
+
+    def do_session(self) -> None:
+        self.answer(b"", "302 Found", "Location: /page?session=s3ssion#fr4gment\r\n")
 
     def do_missing(self) -> None:
         self.answer(b"not here", "404 Not Found")
