@@ -56,6 +56,7 @@ def test_the_wings_meet_in_the_records_only() -> None:
         assert not imports(room) & (MEASURING | {"selenium", "requests", "psutil", "machine"})
     for room in MEASURING | {"records", "study", "machine", "programs"}:
         assert not imports(room) & READING
+    assert imports("redaction") & (MEASURING | READING | {"records", "study", "errors"}) == set()
     assert imports("records") & (MEASURING | READING) == set()
     assert not imports("summary") & (READING - {"summary"})
     assert not imports("claims") & {"verdicts", "story", "plots", "sweeps", "runs", "explorer"}
