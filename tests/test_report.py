@@ -177,7 +177,7 @@ def test_make_refuses_in_one_line(copy: Copy) -> None:
     url = "ftp://127.0.0.1/?a=$HOME&b"
     for argument, words in {
         "POOL_SIZE=ten": "error: pool_size: ten is not a whole number from 1 to 500",
-        f"SOURCE={url}": f"error: source: {redacted(url)} is not",  # its digests are of what was typed
+        f"SOURCE={url}": f"error: source: {redacted(url)} is not",  # of what was typed
         "CLIENTS=lynx": "error: clients: lynx is not one or more of",
         "RUN=it's": "error: run: it's is not a name",
         "POL_SIZE=3": "error: unrecognized arguments: --pol-size=3",
