@@ -1,4 +1,9 @@
 """The command line: `run`, `report` and `sweep` measure, the others read what was measured."""
+# ruff: noqa: E402
+
+from experiment import shadowing
+
+shadowing.main()  # what it finds may keep the imports below from working
 
 import argparse
 import signal
@@ -8,6 +13,7 @@ from json import dumps
 from pathlib import Path
 from typing import Any, NoReturn
 
+from experiment import terminal
 from experiment.errors import UserError
 from experiment.study import PROJECT, Study, as_words, sweep_of
 
@@ -27,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, _stop)
+    terminal.end_when_closed()
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
     try:
@@ -130,6 +137,8 @@ def _shown(path: Any) -> str:
 
 
 def _stop(number: int, _frame: object) -> NoReturn:
+    """End in order; to be told once more, as when a terminal is closed, must not break that off."""
+    signal.signal(number, signal.SIG_IGN)
     raise SystemExit(128 + number)
 
 

@@ -21,8 +21,7 @@ SMALL = ("PAGES=6", "POOL_SIZE=3", "ROUNDS=3", "LATENCY=0.3")
 def make(copy: Copy, *arguments: str) -> tuple[int, str, str]:
     """Run make as a user does, in the environment that runs the tests."""
     environment = Path(sys.executable).parent.parent
-    ready = environment / ".threads-or-processes"
-    ended = copy.run("env", f"VIRTUAL_ENV={environment}", "make", "-o", str(ready), *arguments)
+    ended = copy.run("env", f"VIRTUAL_ENV={environment}", "make", "-o", "setup", *arguments)
     return ended.returncode, ended.stdout, ended.stderr
 
 
