@@ -17,7 +17,7 @@ OURS = {"experiment", "tests"}
 def check() -> None:
     """Raise `UserError` if the current folder or PYTHONPATH replaces a module or a package."""
     if not os.environ.get("PYTHONSAFEPATH"):
-        for file, name in _replacing(os.getcwd()):
+        for file, name in _replacing(os.getcwd()):  # noqa: PTH109
             raise UserError(
                 f"{file} stands in for {name}; rename it, or run this in another folder"
             )

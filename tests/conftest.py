@@ -35,6 +35,11 @@ class Copy:
         kept = {name: text for name, text in os.environ.items() if name not in outer}
         return {**kept, "TMPDIR": str(self.temporary), "PATH": path}
 
+    def moved_to(self, path: Path) -> "Copy":
+        """The same copy in another folder."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Copy(self.path.rename(path), self.temporary)
+
     def start(self, *command: str, cwd: Path | None = None) -> "subprocess.Popen[str]":
         """Start a command in a process group of its own, as a terminal does."""
         return subprocess.Popen(
