@@ -18,6 +18,9 @@ from experiment.errors import UserError
 from experiment.study import PROJECT, ClientName
 from tests.servers import Server
 
+ODD_NAME = "a  'b\" $HOME & #ü é"
+"""A folder's name with what make and the shell read in their own ways."""
+
 
 @dataclass(frozen=True)
 class Copy:

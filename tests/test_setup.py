@@ -14,11 +14,8 @@ from pathlib import Path
 import pytest
 
 from experiment import records
-from tests.conftest import Copy, eventually
+from tests.conftest import ODD_NAME, Copy, eventually
 from tests.test_faults import words
-
-ODD_NAME = "a  'b\" $HOME & #ü é"
-"""A folder's name with what make and the shell read in their own ways."""
 
 
 @pytest.fixture
