@@ -2,8 +2,8 @@
 # environment.sh ENVIRONMENT PYTHON: make the environment that make uses, or bring it up to date.
 # environment.sh --remove: remove the one that was made here.
 #
-# `.venv` is whole or made anew: while anything is installed it holds $unfinished, which becomes
-# $ready at the end. To an environment that is active packages are only added.
+# `.venv` is whole or made anew: while anything is installed it holds $unfinished, with the number of
+# this process, which becomes $ready at the end. To an environment that is active packages are only added.
 set -eu
 
 made=$PWD/.venv
@@ -17,9 +17,10 @@ main() {
   user_path=${PYTHONPATH-}
   unset PYTHONPATH # what is on it is no part of the environment
   if ! is_ready; then
+    ! is_being_made || fail "another make is making $environment; wait until it has ended"
     if [ "$environment" = "$made" ]; then make_anew_unless_whole; else check_active; fi
     mv -f "$ready" "$unfinished" 2>/dev/null || true
-    touch "$unfinished"
+    echo $$ >"$unfinished"
     if [ "$environment" = "${VIRTUAL_ENV:-$made}" ]; then install_locked; else complete_conda; fi
     sees_this_project || fail "pip installs elsewhere than into $environment: see pip config list"
     mv "$unfinished" "$ready"
@@ -44,6 +45,11 @@ sees_this_project() { # with the packages of this Python, not of the one that it
   "$python" -I -c "$check" 2>/dev/null
 }
 
+is_being_made() {
+  maker_number=$(cat "$unfinished" 2>/dev/null) && [ "$maker_number" != $$ ] &&
+    ps -o args= -p "$maker_number" 2>/dev/null | grep -q environment.sh
+}
+
 make_anew_unless_whole() {
   if [ -e "$unfinished" ] || ! "$python" -I -m pip --version >/dev/null 2>&1; then
     remove
@@ -51,7 +57,7 @@ make_anew_unless_whole() {
       fail "$maker is not Python 3.11 or later; name one that is: make PYTHON=python3.12"
     "$maker" -c 'import ensurepip, venv' 2>/dev/null ||
       fail "Python cannot make environments here; install what lacks with: sudo apt install python3-venv"
-    { mkdir "$made" && touch "$unfinished" && "$maker" -m venv "$made"; } ||
+    { mkdir "$made" && echo $$ >"$unfinished" && "$maker" -m venv "$made"; } ||
       fail "$made could not be made; the next make begins anew"
   fi
 }

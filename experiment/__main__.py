@@ -18,6 +18,7 @@ from experiment.errors import UserError
 from experiment.study import PROJECT, Study, as_words, sweep_of
 
 MISTAKE, INTERRUPTED = 2, 130
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,7 +31,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status is 2 for a mistake of the user, who reads one line."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ENDINGS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, _stop)
     terminal.end_when_closed()
@@ -137,8 +138,9 @@ def _shown(path: Any) -> str:
 
 
 def _stop(number: int, _frame: object) -> NoReturn:
-    """End in order; to be told once more, as when a terminal is closed, must not break that off."""
-    signal.signal(number, signal.SIG_IGN)
+    """End in order; to be told once more, as when a session ends, must not break that off."""
+    for ending in ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)
     raise SystemExit(128 + number)
 
 

@@ -70,6 +70,7 @@ def test_a_set_up_that_is_killed_at_any_moment_is_made_anew(bare: Copy) -> None:
     for moment in moments:
         process = bare.start("make", "setup")
         assert eventually(moment, 60)
+        assert_one_line(bare.run("make", "setup"), "error: another make is making .*/.venv; wait")
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate(timeout=10)
     ended = bare.run("make", "setup")
