@@ -1,4 +1,9 @@
 """The command line: `run`, `report` and `sweep` measure, the others read what was measured."""
+# ruff: noqa: E402
+
+from experiment import shadowing
+
+shadowing.main()  # what it finds may keep the imports below from working
 
 import argparse
 import signal
@@ -8,11 +13,13 @@ from json import dumps
 from pathlib import Path
 from typing import Any, NoReturn
 
+from experiment import terminal
 from experiment.errors import UserError
 from experiment.redaction import redacted_text
 from experiment.study import PROJECT, Study, as_words, sweep_of
 
 MISTAKE, INTERRUPTED = 2, 130
+ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,9 +32,10 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status is 2 for a mistake of the user, who reads one line."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ENDINGS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, _stop)
+    terminal.end_when_closed()
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
     try:
@@ -131,6 +139,9 @@ def _shown(path: Any) -> str:
 
 
 def _stop(number: int, _frame: object) -> NoReturn:
+    """End in order; to be told once more, as when a session ends, must not break that off."""
+    for ending in ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)
     raise SystemExit(128 + number)
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import filelock
 from tqdm.auto import tqdm
 
-from experiment import controls, machine, records, sources, trial, wikipedia
+from experiment import controls, machine, records, shadowing, sources, trial, wikipedia
 from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.records import Fetch, FetchRow, Key, Run, TrialRow
@@ -65,6 +65,7 @@ def run(study: Study) -> Path:
         records.load(folder)
         study = study.joined_to(own.study)
     if own is None or own.finished_at is None:
+        shadowing.check()
         _check_writable(folder)
         with _alone():
             _complete(study, folder, own)

@@ -18,6 +18,9 @@ from experiment.errors import UserError
 from experiment.study import PROJECT, ClientName
 from tests.servers import Server
 
+ODD_NAME = "a  'b\" $HOME & #ü é"
+"""A folder's name with what make and the shell read in their own ways."""
+
 
 @dataclass(frozen=True)
 class Copy:
@@ -34,6 +37,11 @@ class Copy:
         outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # of the make that may run the tests
         kept = {name: text for name, text in os.environ.items() if name not in outer}
         return {**kept, "TMPDIR": str(self.temporary), "PATH": path}
+
+    def moved_to(self, path: Path) -> "Copy":
+        """The same copy in another folder."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return Copy(self.path.rename(path), self.temporary)
 
     def start(self, *command: str, cwd: Path | None = None) -> "subprocess.Popen[str]":
         """Start a command in a process group of its own, as a terminal does."""

@@ -1,5 +1,6 @@
 """Every notebook works where it is used: in JupyterLab, and through papermill without a browser."""
 
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,8 +68,8 @@ def test_a_report_can_be_run_in_the_lab(
 
 def test_the_explorer_runs_without_a_browser(copy: Copy) -> None:
     ended = copy.run(
-        "env", f"PYTHONPATH={copy.path}", "papermill", "notebooks/explore.ipynb", "out.ipynb",
-        "--cwd", str(copy.path),
+        "env", f"PYTHONPATH={copy.path}", sys.executable, "-m", "papermill",
+        "notebooks/explore.ipynb", "out.ipynb", "--cwd", str(copy.path),
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     text = (copy.path / "out.ipynb").read_text()

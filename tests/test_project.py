@@ -24,6 +24,8 @@ MEASURING = {
     "tree",
     "controls",
     "wikipedia",
+    "shadowing",
+    "terminal",
 }
 READING = {
     "summary",

@@ -2,6 +2,7 @@
 
 import json
 import re
+import site
 import sys
 import time
 from html.parser import HTMLParser
@@ -13,7 +14,7 @@ from experiment import load, verdicts
 from experiment.redaction import redacted
 from experiment.study import PROJECT, Study
 from tests import made_up
-from tests.conftest import Copy, need
+from tests.conftest import ODD_NAME, Copy, need
 from tests.made_up import World, even
 
 SMALL = ("PAGES=6", "POOL_SIZE=3", "ROUNDS=3", "LATENCY=0.3")
@@ -22,8 +23,7 @@ SMALL = ("PAGES=6", "POOL_SIZE=3", "ROUNDS=3", "LATENCY=0.3")
 def make(copy: Copy, *arguments: str) -> tuple[int, str, str]:
     """Run make as a user does, in the environment that runs the tests."""
     environment = Path(sys.executable).parent.parent
-    ready = environment / ".threads-or-processes"
-    ended = copy.run("env", f"VIRTUAL_ENV={environment}", "make", "-o", str(ready), *arguments)
+    ended = copy.run("env", f"VIRTUAL_ENV={environment}", "make", "-o", "setup", *arguments)
     return ended.returncode, ended.stdout, ended.stderr
 
 
@@ -118,18 +118,29 @@ def told(notebook: Path) -> list[str]:
     ]
 
 
-def test_papermill_alone_measures_from_any_folder(copy: Copy, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
+def environment_in(copy: Copy) -> Path:
+    """An environment in a copy's own folder, which has this one's packages and sees the copy."""
+    made = copy.path / ".venv"
+    assert copy.run(sys.executable, "-m", "venv", "--without-pip", str(made)).returncode == 0
+    [packages] = made.glob("lib/python*/site-packages")
+    (packages / "of_the_tests.pth").write_text(f"{site.getsitepackages()[0]}\n{copy.path}\n")
+    return made
+
+
+def test_papermill_alone_measures_from_any_folder_in_one_of_any_name(
+    copy: Copy, tmp_path: Path
+) -> None:
+    odd, elsewhere = copy.moved_to(tmp_path / ODD_NAME), tmp_path / "elsewhere"
     elsewhere.mkdir()
     parameters = ["-p", "pool_size", "2", "-p", "clients", '["requests"]', "-p", "pages", "5"]
     parameters += ["-p", "rounds", "1", "-p", "latency", "0.1", "-p", "tls", "off"]
-    ended = copy.run(
-        "env", f"PYTHONPATH={copy.path}", "papermill", str(copy.path / "notebooks/report.ipynb"),
-        "out.ipynb", *parameters, cwd=elsewhere,
+    ended = odd.run(
+        str(environment_in(odd) / "bin/python"), "-m", "papermill",
+        str(odd.path / "notebooks/report.ipynb"), "out.ipynb", *parameters, cwd=elsewhere,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     name = "pool_size-2_pages-5_rounds-1_clients-requests_tls-off_latency-0.1"
-    fetches, trials = load(copy.path / "data" / name)
+    fetches, trials = load(odd.path / "data" / name)
     assert (trials["arm"] == "main").sum() == 3
     assert (fetches["arm"] == "main").sum() == 15
     about, headline, *_ = told(elsewhere / "out.ipynb")
@@ -149,6 +160,7 @@ def test_a_pool_size_through_papermill_lands_beside_the_other_runs(copy: Copy) -
     before = {path.name for path in (copy.path / "data").iterdir()}
     ended = copy.run(
         "env", f"PYTHONPATH={copy.path}",
+        sys.executable, "-m",
         *"papermill notebooks/report.ipynb reports/p20.ipynb -p pool_size 20".split(),
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
@@ -167,7 +179,9 @@ def test_a_pool_size_through_papermill_lands_beside_the_other_runs(copy: Copy) -
 )
 def test_papermill_ends_with_our_line(copy: Copy, parameter: tuple[str, str], line: str) -> None:
     before = sorted((copy.path / "data").iterdir())
-    ended = copy.run("papermill", "notebooks/report.ipynb", "out.ipynb", "-p", *parameter)
+    ended = copy.run(
+        sys.executable, "-m", "papermill", "notebooks/report.ipynb", "out.ipynb", "-p", *parameter
+    )
     assert ended.returncode == 1
     assert ended.stderr.rstrip().splitlines()[-1].startswith(line)
     assert sorted((copy.path / "data").iterdir()) == before
@@ -231,12 +245,15 @@ def test_make_says_what_the_system_lacks(copy: Copy, lacking: str, line: str) ->
     assert not (copy.path / ".venv").exists()
 
 
-def test_the_committed_run_can_be_read_and_drawn_without_measuring(copy: Copy) -> None:
-    fetches, trials = load(copy.path / "data" / "reference")
+def test_the_committed_run_can_be_read_and_drawn_without_measuring(
+    copy: Copy, tmp_path: Path
+) -> None:
+    odd = copy.moved_to(tmp_path / ODD_NAME)
+    fetches, trials = load(odd.path / "data" / "reference")
     assert len(fetches) == 24_000
     assert (trials["state"] == "ok").all()
-    before = {path: path.read_bytes() for path in (copy.path / "data" / "reference").iterdir()}
-    status, out, err = make(copy, "report", "RUN=reference")
+    before = {path: path.read_bytes() for path in (odd.path / "data" / "reference").iterdir()}
+    status, out, err = make(odd, "report", "RUN=reference")
     assert status == 0, err
     assert "report:   reports/reference.html" in out
     assert {path: path.read_bytes() for path in before} == before

@@ -1,6 +1,7 @@
 """A sweep: one design for all pool sizes, and the plain answer that follows from its numbers."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -220,7 +221,7 @@ def test_the_readme_says_what_the_committed_sweep_says() -> None:
 def _check_beside(copy: Copy) -> None:
     """Any runs can be set side by side through papermill, without measuring."""
     asked = ["-p", "run", "small", "-p", "beside", '["reference", "small"]']
-    command = ["papermill", "notebooks/sweep.ipynb", "out.ipynb", *asked]
+    command = [sys.executable, "-m", "papermill", "notebooks/sweep.ipynb", "out.ipynb", *asked]
     ended = copy.run("env", f"PYTHONPATH={copy.path}", *command)
     assert ended.returncode == 0, ended.stderr
     text = (copy.path / "out.ipynb").read_text()
