@@ -35,6 +35,7 @@ READING = {
     "sweeps",
     "runs",
     "explorer",
+    "markup",
 }
 
 
