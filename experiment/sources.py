@@ -163,7 +163,7 @@ def _refuse_ruled(urls: Sequence[str]) -> None:
 def read_urls(path: Path) -> list[str]:
     """The URLs of a text file, one a line; blank lines and lines that start with # do not count."""
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n")]
     except (OSError, UnicodeDecodeError) as error:
         words = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
         raise UserError(f"source: the file {path} cannot be read: {words}") from None

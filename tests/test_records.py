@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiment import load, records
+from experiment import controls, load, records
 from experiment.errors import UserError
 from experiment.records import FetchRow, Machine, Run, TrialRow
 from experiment.study import Study
@@ -47,7 +47,8 @@ def folder(tmp_path: Path) -> Path:
         tmp_path,
         Run(
             study=Study(pages=PAGES), machine=machine, kernel="z", clock_resolution_s=1e-9,
-            commit=None, interfaces={}, started_at=datetime(2026, 1, 2, tzinfo=UTC),
+            commit=None, interfaces=controls.interfaces(),
+            started_at=datetime(2026, 1, 2, tzinfo=UTC),
         ),
     )  # fmt: skip
     for number in (1, 2):
