@@ -61,7 +61,7 @@ sweep: $(READY) ## measure several pool sizes, and write reports/sweep.html (und
 	@$(RUN_PYTHON) -m experiment sweep $(options)
 
 lab: $(READY) ## explore the measurements in JupyterLab
-	@JUPYTER_PREFER_ENV_PATH=1 $(RUN_PYTHON) -m jupyterlab notebooks/explore.ipynb
+	@JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 MPLBACKEND= $(RUN_PYTHON) -m jupyterlab notebooks/explore.ipynb
 
 test: $(READY) ## run every check and test
 	@$(ENVIRONMENT)/bin/ruff check
