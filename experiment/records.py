@@ -73,7 +73,7 @@ class Key:
     arm: Arm
     client: ClientName | None
     mode: Mode
-    pool_size: Annotated[int, Field(ge=1)]
+    pool_size: Annotated[int, Field(ge=1, le=100_000)]
     round: Annotated[int, Field(ge=1)]
     repeat: Annotated[int, Field(ge=1)]
 
