@@ -38,7 +38,7 @@ IDLE, SLOWER = "#E69F00", "#CC79A7"
 ZONE = "#BFE3D3"
 CHOSEN = "#F0E442"
 
-STYLE = ["default", Path(__file__).with_name("figures.mplstyle")]
+STYLE: list[str | Path | dict[str, Any]] = ["default", Path(__file__).with_name("figures.mplstyle")]
 """The library's own defaults and ours on top: a user's matplotlibrc changes nothing."""
 
 
@@ -239,7 +239,7 @@ def swim_lanes(
         "arm": "main", "client": client, "mode": mode, "round": round_number, "repeat": repeat
     }  # fmt: skip
     rows = fetches[(fetches[list(place)] == pd.Series(place)).all(axis=1)]
-    end, workers = rows["end_s"].max(), rows["pool_size"].max()
+    end, workers = max(rows["end_s"].max(), SHORTEST_S), rows["pool_size"].max()
     bound = rows["fetch_s"].sum() / workers
     for worker in range(1, workers + 1):
         lane = rows[rows["worker"] == worker].sort_values("start_s")
@@ -256,6 +256,10 @@ def swim_lanes(
     ax.set_ylim(0.4, workers + 1.2)
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
+
+
+SHORTEST_S = 1e-6
+"""What the files of a run can tell from nothing."""
 
 
 def _lane(ax: Axes, lane: pd.DataFrame, worker: int, mode: str, chunk: int, end: float) -> None:

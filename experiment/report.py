@@ -1,6 +1,7 @@
 """The report of a run: a notebook executed by papermill, and made a page by nbconvert."""
 
 import errno
+import io
 import json
 import os
 import re
@@ -126,7 +127,6 @@ def _failure(errors: str) -> Exception:
 
 def _page(notebook: str) -> str:
     """The executed notebook as one HTML page, without its code."""
-    import nbformat
     from nbconvert import HTMLExporter
     from nbconvert.preprocessors import TagRemovePreprocessor
 
@@ -140,4 +140,4 @@ def _page(notebook: str) -> str:
         remove_cell_tags={"not-in-page"}, enabled=True
     )
     exporter.register_preprocessor(remove, enabled=True)  # type: ignore[no-untyped-call]
-    return str(exporter.from_notebook_node(nbformat.reads(notebook, as_version=4))[0])
+    return str(exporter.from_file(io.StringIO(notebook))[0])

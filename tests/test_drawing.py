@@ -1,9 +1,13 @@
 """Reports are drawn alike in any surroundings, two at once, and say in a line what stops them."""
 
 import json
+import math
+import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,3 +131,32 @@ def test_a_run_whose_text_no_terminal_can_show_is_listed_all_the_same(
     ended = copy.run("env", "PYTHONIOENCODING=ascii", sys.executable, "-m", "experiment", "runs")
     assert ended.returncode == 0, ended.stderr
     assert r"\u03a9 processor, 2 cores" in ended.stdout
+
+
+@pytest.mark.faults
+def test_a_report_of_times_that_make_no_ratio_shows_no_infinity(copy: Copy, drawn: Path) -> None:
+    trials, fetches = records.read_trials(drawn), records.read_fetches(drawn)
+    (drawn / "trials.csv").unlink()
+    spans = {"serial": 1e11, "threads": 1e-6, "processes": 1e-6}
+    nothing: dict[str, Any] = {
+        "startup_s": 0.0,
+        "cpu_s": 0.0,
+        "startup_cpu_s": 0.0,
+        "python_pss_mb": 0.0,
+    }
+    odd = [
+        replace(row, **nothing, span_s=spans[row.mode] * row.round if row.client else 0.0)
+        for row in trials
+    ]
+    at_once = [
+        replace(row, fetch_s=0.0, start_s=0.0, end_s=0.0) if row.mode == "processes" else row
+        for row in fetches
+    ]
+    records.add_round(drawn, at_once, odd)
+    ended = copy.run(*REPORT)
+    assert ended.returncode == 0, ended.stderr
+    page = re.sub("<[^>]*>", " ", (copy.path / "reports" / "drawn.html").read_text())
+    assert not {"inf", "nan", "inf,", "nan,"} & set(page.lower().split())
+    assert "Warning" not in page
+    for row in made_up.judged(drawn)[1].values():
+        assert all(math.isfinite(cell.found.value) for cell in row.cells if cell.found)

@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -97,13 +97,10 @@ def put(values: Any, path: tuple[Any, ...], text: str) -> None:
 
 def row_with_markup(row: Row, hostile: str) -> Row:
     """A row with markup in each of its texts."""
-    kinds = get_type_hints(type(row))
-    names = [
-        field.name
-        for field in fields(row)
-        if str in (kinds[field.name], *get_args(kinds[field.name]))
-    ]
-    return replace(row, **{name: f"{name} {hostile}" for name in names})
+    kinds = get_type_hints(type(row)).items()
+    names = [name for name, kind in kinds if kind is str or str in get_args(kind)]
+    changes: dict[str, Any] = {name: f"{name} {hostile}" for name in names}
+    return replace(row, **changes)
 
 
 def spoil(folder: Path, hostile: list[str]) -> dict[str, str]:
