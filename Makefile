@@ -75,7 +75,7 @@ sweep: note setup ## measure several pool sizes, and write reports/sweep.html (u
 	@$(run_python) -m experiment sweep $(options)
 
 lab: setup ## explore the measurements in JupyterLab
-	@export JUPYTER_PREFER_ENV_PATH=1; $(run_python) -m jupyterlab notebooks/explore.ipynb
+	@export JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 MPLBACKEND=; $(run_python) -m jupyterlab notebooks/explore.ipynb
 
 test: setup ## run every check and test
 	@$(run_python) -m ruff check

@@ -9,6 +9,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from json import dumps
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,6 +33,9 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status is 2 for a mistake of the user, who reads one line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a letter that it cannot show is no error
+            stream.reconfigure(errors="backslashreplace")
     for number in ENDINGS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, _stop)
@@ -100,6 +104,7 @@ def _sweep(**parameters: str) -> None:
 def _measure_and_write(notebook: str, study: Study) -> None:
     from experiment import report, runner
 
+    report.check_writable(study.run_name())
     folder = runner.run(study)
     print("drawing the figures and writing the report", file=sys.stderr)
     page = report.write(notebook, folder.name)

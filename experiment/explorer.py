@@ -1,7 +1,6 @@
 """The measurements to play with: widgets that choose what is drawn, for notebooks/explore.ipynb."""
 
 import base64
-import html
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,7 @@ import ipywidgets as widgets
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiment import plots, runs, summary
+from experiment import markup, plots, runs, summary
 from experiment.claims import Evidence
 from experiment.errors import UserError
 
@@ -133,7 +132,7 @@ class Explorer:
         try:
             seen = self._seen()
         except UserError as mistake:
-            self.picture.value, self.fetch.value = f"<p>{html.escape(str(mistake))}</p>", ""
+            self.picture.value, self.fetch.value = f"<p>{markup.escape(str(mistake))}</p>", ""
             return
         study, numbers = seen.study, sorted(seen.main["round"].unique())
         self._offering = True  # each of these would draw
@@ -155,7 +154,7 @@ class Explorer:
         else:
             name = f"{self.figure.value}, {choice.client}, {' and '.join(choice.modes)}"
             self.picture.value = _picture(FIGURES[self.figure.value](choice), name)
-        with pd.option_context("display.max_colwidth", None):
+        with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
             self.fetch.value = of_page(choice).to_html(border=0)
 
 

@@ -12,14 +12,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
-from experiment import summary
+from experiment import records, summary
 from experiment.claims import PARALLEL, Cell, Judged
+from experiment.errors import writing
 from experiment.rules import ALIKE
 from experiment.summary import Estimate
 from experiment.sweeps import GAIN, Enough, Size
@@ -37,7 +38,8 @@ IDLE, SLOWER = "#E69F00", "#CC79A7"
 ZONE = "#BFE3D3"
 CHOSEN = "#F0E442"
 
-STYLE = Path(__file__).with_name("figures.mplstyle")
+STYLE: list[str | Path | dict[str, Any]] = ["default", Path(__file__).with_name("figures.mplstyle")]
+"""The library's own defaults and ours on top: a user's matplotlibrc changes nothing."""
 
 
 def panels(
@@ -48,11 +50,10 @@ def panels(
     title: str = "",
 ) -> Figure:
     """A figure with a panel for each choice, drawn by `draw(*choice, ax=ax)`; its title above."""
-    with plt.style.context(STYLE):
+    with style.context(STYLE, after_reset=True):
         rows = max(1, math.ceil(len(choices) / columns))
-        figure, axes = plt.subplots(
-            rows, columns, figsize=(10, height * rows), squeeze=False, layout="constrained"
-        )
+        figure = Figure(figsize=(10, height * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False)
         for ax, choice in zip(axes.flat, choices, strict=False):
             draw(*choice, ax=ax)
         for ax in axes.flat[len(choices) :]:
@@ -60,30 +61,36 @@ def panels(
         if title:
             lines = textwrap.fill(title, 105)
             figure.suptitle(lines, x=0.01, ha="left", weight="bold", size="medium")
-        plt.close(figure)
     return figure
 
 
 def png(figure: Figure, dpi: int) -> bytes:
     """The figure as a PNG."""
+    return _drawn(figure, format="png", dpi=dpi)
+
+
+def _drawn(figure: Figure, **how: Any) -> bytes:
     target = io.BytesIO()
-    with plt.style.context(STYLE):
-        figure.savefig(target, format="png", dpi=dpi)
+    with style.context(STYLE, after_reset=True):
+        figure.savefig(target, **how)
     return target.getvalue()
 
 
 def save(figure: Figure, folder: Path, name: str, alt: str) -> "Image":
-    """Write the figure as PNG and SVG; returns the picture for a notebook, `alt` its text."""
+    """Write the figure as PNG and SVG; returns the picture for a notebook, `alt` its text.
+
+    Raises `UserError` where the folder cannot be written.
+    """
     from IPython.display import Image
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with plt.style.context(STYLE):
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-        figure.savefig(folder / f"{name}.png")
+    drawing = _drawn(figure, format="svg", metadata={"Date": None})
+    picture = _drawn(figure, format="png")
+    with writing("figures", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        records.replace_bytes(folder / f"{name}.svg", drawing)
+        records.replace_bytes(folder / f"{name}.png", picture)
     width = int(figure.get_figwidth() * 100)
-    return Image(  # type: ignore[no-untyped-call]
-        filename=str(folder / f"{name}.png"), width=width, alt=alt
-    )
+    return Image(data=picture, width=width, alt=alt)  # type: ignore[no-untyped-call]
 
 
 def fetch_times(rounds: pd.DataFrame, client: str, *, ax: Axes) -> Axes:
@@ -232,7 +239,7 @@ def swim_lanes(
         "arm": "main", "client": client, "mode": mode, "round": round_number, "repeat": repeat
     }  # fmt: skip
     rows = fetches[(fetches[list(place)] == pd.Series(place)).all(axis=1)]
-    end, workers = rows["end_s"].max(), rows["pool_size"].max()
+    end, workers = max(rows["end_s"].max(), SHORTEST_S), rows["pool_size"].max()
     bound = rows["fetch_s"].sum() / workers
     for worker in range(1, workers + 1):
         lane = rows[rows["worker"] == worker].sort_values("start_s")
@@ -249,6 +256,10 @@ def swim_lanes(
     ax.set_ylim(0.4, workers + 1.2)
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
+
+
+SHORTEST_S = 1e-6
+"""What the files of a run can tell from nothing."""
 
 
 def _lane(ax: Axes, lane: pd.DataFrame, worker: int, mode: str, chunk: int, end: float) -> None:

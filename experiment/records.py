@@ -7,7 +7,11 @@ fetches, then its trials; fetches of a round that no trial names were cut off an
 import csv
 import io
 import os
-from collections.abc import Iterable, Sequence
+import re
+import reprlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -16,14 +20,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from experiment.errors import UserError
-from experiment.study import Arm, ClientName, Mode, Study
+from experiment.study import Arm, ClientName, Mode, StartMethod, Study
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=10**15)]
+Cores = Annotated[int, Field(ge=1, le=100_000)]
+PythonVersion = Annotated[str, Field(pattern=r"^3\.\d+\.\d+[a-z0-9.+]*$")]
 Row = TypeVar("Row")
 
 
@@ -67,7 +73,7 @@ class Key:
     arm: Arm
     client: ClientName | None
     mode: Mode
-    pool_size: Annotated[int, Field(ge=1)]
+    pool_size: Annotated[int, Field(ge=1, le=100_000)]
     round: Annotated[int, Field(ge=1)]
     repeat: Annotated[int, Field(ge=1)]
 
@@ -109,12 +115,12 @@ class Machine(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cpu: str
-    cores: int
-    memory_gb: int
+    cores: Cores
+    memory_gb: Count
     system: str
-    python: str
+    python: PythonVersion
     gil: bool
-    start_method: str
+    start_method: StartMethod
     packages: dict[str, str]
     browsers: dict[str, str]
 
@@ -127,9 +133,9 @@ class Run(BaseModel):
     study: Study
     machine: Machine
     kernel: str
-    clock_resolution_s: float
+    clock_resolution_s: Seconds
     commit: str | None
-    interfaces: dict[str, list[str]]
+    interfaces: Annotated[dict[Literal["Pool", "ThreadPool"], list[str]], Field(min_length=2)]
     started_at: datetime
     finished_at: datetime | None = None
     urls_with_user: int = 0
@@ -161,6 +167,8 @@ def read_run(folder: Path) -> Run:
         return Run.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{folder}: no run is here; a run's folder has a run.json") from None
+    except UserError as mistake:
+        raise UserError(f"{path}: damaged: study.{mistake}") from None
     except (ValidationError, ValueError, OSError) as error:
         raise UserError(f"{path}: damaged: {_complaint(error)}") from None
 
@@ -214,6 +222,11 @@ def _check_complete(folder: Path, trials: Sequence[TrialRow], fetches: Sequence[
     for line, trial in enumerate(trials, start=2):
         due = pages if trial.client is not None and trial.state == "ok" else 0
         found = seen.pop(_key(trial), 0)
+        if due and not trial.span_s:
+            raise UserError(
+                f"{folder / 'trials.csv'}: damaged: row {line}, column span_s: {trial.span_s}: "
+                "pages that were fetched took some time"
+            )
         if found != due:
             raise UserError(
                 f"{folder / 'fetches.csv'}: damaged: {found} rows, not {due}, belong to the trial "
@@ -244,26 +257,43 @@ def frame(kind: type, rows: Sequence[Any]) -> "pd.DataFrame":
 
 
 def _write_rows(path: Path, kind: type, rows: Iterable[Any]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(kind))
-    writer.writerows([_cell(value) for value in astuple(row)] for row in rows)
-    replace_text(path, text.getvalue())
+    lines = [[field.name for field in fields(kind)]]
+    lines += [[_cell(value) for value in astuple(row)] for row in rows]
+    replace_text(path, "".join(f"{','.join(map(_quoted, line))}\n" for line in lines))
 
 
-def _cell(value: Any) -> Any:
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+"""What begins a text that a spreadsheet would calculate, and the mark that keeps it from it."""
+
+
+def _cell(value: Any) -> str:
     """A value as text: floats to the microsecond, moments in ISO format, nothing as nothing."""
+    if value is None:
+        return ""
     if isinstance(value, float):
         return f"{value:.6f}"
-    return value.isoformat(timespec="seconds") if isinstance(value, datetime) else value
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    text = str(value)
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _quoted(text: str) -> str:
+    """A cell in quotes where it needs them; before Python 3.13 csv.writer forgets those of \\r."""
+    return '"' + text.replace('"', '""') + '"' if re.search('[",\r\n]', text) else text
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all, whatever happens meanwhile."""
-    partial = path.with_name(f"{path.name}.partial")
+    """Write a file of text whole or not at all, whatever happens meanwhile."""
+    replace_bytes(path, text.encode())
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, whatever happens and whoever else writes it meanwhile."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with partial.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -271,12 +301,31 @@ def replace_text(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
+def remove_partials(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote into a folder have left there."""
+    for partial in folder.glob("*.partial"):
+        writer = re.search(r"\.(\d+)\.partial$", partial.name)
+        if writer and not _is_alive(int(writer[1])):
+            partial.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
+
+
 def _read_rows(path: Path, kind: type[Row]) -> list[Row]:
     if not path.exists():
         return []
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode()
+        _check_unconverted(path, text, names)
         lines = _lines(path, text)
         if not lines or lines[0] != names:
             raise UserError(f"{path}: damaged: row 1, its columns are not {', '.join(names)}")
@@ -288,11 +337,33 @@ def _read_rows(path: Path, kind: type[Row]) -> list[Row]:
 
 
 def _lines(path: Path, text: str) -> list[list[str]]:
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    reader = csv.reader(io.StringIO(text, newline="\n"), strict=True)  # no other ends a line
     try:
-        return list(reader)
+        with _values_of_any_size():
+            return list(reader)
     except csv.Error as error:
         raise UserError(f"{path}: damaged: row {reader.line_num}, column ?: {error}") from None
+
+
+@contextmanager
+def _values_of_any_size() -> Iterator[None]:
+    """Let the csv module, whose limit is one for the whole interpreter, read any value."""
+    limit = csv.field_size_limit(sys.maxsize)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _check_unconverted(path: Path, text: str, names: list[str]) -> None:
+    """Numbers and moments that a spreadsheet has saved are no longer what was measured."""
+    head = text.partition("\n")[0].rstrip("\r")
+    columns = re.split("[;\t]", head.removeprefix("\ufeff").replace('"', ""))
+    if head.startswith("\ufeff") or columns == names:
+        raise UserError(
+            f"{path}: damaged: a spreadsheet such as Excel has saved it, and may have changed its "
+            "numbers; copy the original file again"
+        )
 
 
 def _check_ends(path: Path, text: str, lines: list[list[str]], names: list[str]) -> None:
@@ -307,7 +378,8 @@ def _check_ends(path: Path, text: str, lines: list[list[str]], names: list[str])
 
 
 def _values(names: list[str], line: list[str]) -> dict[str, str | None]:
-    return {name: value or None for name, value in zip(names, line, strict=True)}
+    """The values of a line as they were before `_cell`."""
+    return {name: value.removeprefix("'") or None for name, value in zip(names, line, strict=True)}
 
 
 def _complaint(error: Exception) -> str:
@@ -320,4 +392,8 @@ def _complaint(error: Exception) -> str:
         where = f"row {int(place[0]) + 2}, column {place[-1] if len(place) > 1 else '?'}"
     else:
         where = ".".join(place) or "its text"
-    return f"{where}: {first['input']!r}: {first['msg']}"
+    if first["type"] == "missing":
+        return f"{where} is missing"
+    if first["type"] == "json_invalid" or isinstance(first["input"], dict | list):
+        return f"{where}: {first['msg']}"
+    return f"{where}: {reprlib.repr(first['input'])}: {first['msg']}"

@@ -1,56 +1,131 @@
 """The report of a run: a notebook executed by papermill, and made a page by nbconvert."""
 
+import errno
+import io
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from experiment import tree
-from experiment.records import replace_text
+from experiment.errors import UserError, writing
+from experiment.records import remove_partials, replace_text
 from experiment.study import PROJECT
 
 NOTEBOOKS = PROJECT / "notebooks"
+FIGURES, REPORTS = PROJECT / "figures", PROJECT / "reports"
+STYLE = PROJECT / "experiment" / "figures.mplstyle"
+
+KERNEL = {
+    "argv": [
+        *(sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"),
+        "--HistoryManager.enabled=False",
+    ],
+    "display_name": "Python 3",
+    "language": "python",
+}
+"""The kernel of this very interpreter, as Jupyter wants it described."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says of a disk, a quota or a file that is full."""
+
+
+def check_writable(run: str) -> None:
+    """Raise `UserError` where the figures or the report of a run could not be written."""
+    for what, folder in (("figures", FIGURES / run), ("reports", REPORTS)):
+        with writing(what, folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
 
 
 def write(notebook: str, run: str) -> Path:
-    """Execute a notebook on a run; returns the HTML, beside which the executed notebook lies."""
-    folder = PROJECT / "reports"
-    folder.mkdir(exist_ok=True)
-    partial = folder / f"{run}.partial.ipynb"
+    """Execute a notebook on a run; returns the HTML, beside which the executed notebook lies.
+
+    Raises `UserError` for what the notebook refuses, and where a folder cannot be written.
+    """
+    check_writable(run)
     try:
-        _execute(notebook, partial, run)
-        executed = partial.replace(folder / f"{run}.ipynb")
+        executed = _execute(notebook, run)
     finally:
-        partial.unlink(missing_ok=True)
-    page = folder / f"{run}.html"
-    replace_text(page, _page(executed))
+        remove_partials(FIGURES / run)
+    page = REPORTS / f"{run}.html"
+    with writing("reports", REPORTS):
+        replace_text(page.with_suffix(".ipynb"), executed)
+        replace_text(page, _page(executed))
     return page
 
 
-def _execute(notebook: str, target: Path, run: str) -> None:
-    """Have papermill execute a notebook, in this environment's kernel, not another one's."""
-    source = NOTEBOOKS / f"{notebook}.ipynb"
-    paths = [str(path.relative_to(PROJECT)) for path in (source, target)]  # both are kept in it
-    command = ["papermill", *paths, "-p", "run", run, "--no-progress-bar"]
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+def _execute(notebook: str, run: str) -> str:
+    """Have papermill execute a notebook in this interpreter's kernel; returns the executed one."""
+    source = str((NOTEBOOKS / f"{notebook}.ipynb").relative_to(PROJECT))  # which is kept in it
+    command = ["papermill", source, "-", "-p", "run", run, "-k", "python3", "--no-progress-bar"]
+    with writing("report", Path(tempfile.gettempdir())):
+        temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        environment = _environment(Path(temporary.name))
+    with temporary:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command, "-k", "python3"],
+            [sys.executable, "-m", *command],
             cwd=PROJECT,
-            env={**os.environ, "JUPYTER_PREFER_ENV_PATH": "1", "TMPDIR": temporary},
+            env=environment,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
+            errors="backslashreplace",
             start_new_session=True,
         )
         try:
-            _, errors = process.communicate()
+            executed, errors = process.communicate()
         finally:
             tree.end()  # the kernel would outlive a papermill that is interrupted
     if process.returncode:
-        raise RuntimeError(f"the notebook failed:\n{errors}")
+        raise _failure(errors)
+    return executed
 
 
-def _page(notebook: Path) -> str:
+def _environment(folder: Path) -> dict[str, str]:
+    """The environment of papermill and its kernel, in which the user's settings do not count.
+
+    Jupyter looks into JUPYTER_PATH first for its kernels: there ours is. What Jupyter, IPython
+    and matplotlib keep goes into a temporary folder, so that HOME need not be writable.
+    """
+    kernel = folder / "kernels" / "python3" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text(json.dumps(KERNEL))
+    names = ["TMPDIR", "IPYTHONDIR", "JUPYTER_PATH", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR"]
+    names += ["JUPYTER_RUNTIME_DIR"] + ([] if _fonts_are_kept() else ["MPLCONFIGDIR"])
+    drawing = {"MPLBACKEND": "agg", "MATPLOTLIBRC": str(STYLE)}
+    return {**os.environ, **dict.fromkeys(names, str(folder)), **drawing}
+
+
+def _fonts_are_kept() -> bool:
+    """Whether matplotlib can keep its list of fonts where it wants; else it says so in the page."""
+    try:
+        own = os.environ.get("MPLCONFIGDIR")
+        for name, folder in (("XDG_CACHE_HOME", ".cache"), ("XDG_CONFIG_HOME", ".config")):
+            base = os.environ.get(name) or Path.home() / folder
+            kept = Path(own) if own else Path(base, "matplotlib")
+            kept.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=kept).close()
+    except (OSError, RuntimeError):  # RuntimeError: there is no home
+        return False
+    return True
+
+
+def _failure(errors: str) -> Exception:
+    """What ended papermill: a mistake of the user, or an error that is ours, with all it says."""
+    last = (errors.rstrip().splitlines() or [""])[-1]
+    if last.startswith("UserError: "):
+        return UserError(last.removeprefix("UserError: "))
+    full = re.match(r"OSError: \[Errno (\d+)\] ", last)
+    if full and int(full[1]) in FULL:
+        return UserError(f"report: {tempfile.gettempdir()} cannot be written: {last[full.end() :]}")
+    return RuntimeError(f"the notebook failed:\n{errors}")
+
+
+def _page(notebook: str) -> str:
     """The executed notebook as one HTML page, without its code."""
     from nbconvert import HTMLExporter
     from nbconvert.preprocessors import TagRemovePreprocessor
@@ -65,4 +140,4 @@ def _page(notebook: Path) -> str:
         remove_cell_tags={"not-in-page"}, enabled=True
     )
     exporter.register_preprocessor(remove, enabled=True)  # type: ignore[no-untyped-call]
-    return str(exporter.from_filename(str(notebook))[0])
+    return str(exporter.from_file(io.StringIO(notebook))[0])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiment import claims, records, summary
+from experiment import claims, markup, records, summary
 from experiment.claims import PARALLEL, Evidence
 from experiment.errors import UserError
 from experiment.records import Run
@@ -204,8 +204,12 @@ def _shown(value: Any, other: Any) -> str:
 def alike_said(name: str, seen: Evidence, others: Mapping[str, Evidence]) -> str:
     """Which of the others could be counted as one with a run, and what keeps the rest from it."""
     lines = [
-        f"- {other}: {'; '.join(differences(seen, run)) or 'alike'}."
+        f"- {markup.escape(other)}: {markup.escape('; '.join(differences(seen, run))) or 'alike'}."
         for other, run in others.items()
         if other != name
     ]
-    return "\n".join([f"Compared with {name}:", "", *lines]) if lines else "There is no other run."
+    return (
+        "\n".join([f"Compared with {markup.escape(name)}:", "", *lines])
+        if lines
+        else "There is no other run."
+    )

@@ -4,13 +4,12 @@ They are built from the numbers and the verdicts, so that they cannot contradict
 """
 
 import functools
-import html
 import itertools
 from collections.abc import Sequence
 
 import pandas as pd
 
-from experiment import summary, verdicts
+from experiment import markup, summary, verdicts
 from experiment.claims import PARALLEL, Cell, Evidence, Judged, cells_of
 from experiment.records import Run
 from experiment.rules import Ruling
@@ -29,7 +28,8 @@ def about(run: Run, rounds_done: int) -> str:
     return (
         f"This run: {pools}, {study.pages} pages a trial, {rounds_done} of {study.rounds} rounds, "
         f"{' and '.join(study.clients)}; measured on {run.started_at:%Y-%m-%d}, "
-        f"{html.escape(machine.cpu)}, {machine.cores} cores, Python {machine.python}."
+        f"{markup.escape(machine.cpu)}, {machine.cores} cores, "
+        f"Python {markup.escape(machine.python)}."
     )
 
 
@@ -300,8 +300,11 @@ def controls_read(judged: Sequence[Judged]) -> str:
 
 
 def _control_read(cell: Cell) -> str:
-    reason = f" ({html.escape(cell.ruling.reason)})" if cell.ruling.reason else ""
-    return f"{cell.words} {cell.found or ''}".rstrip() + f": {cell.ruling.verdict}{reason}"
+    reason = f" ({markup.escape(cell.ruling.reason)})" if cell.ruling.reason else ""
+    return (
+        f"{markup.escape(cell.words)} {cell.found or ''}".rstrip()
+        + f": {cell.ruling.verdict}{reason}"
+    )
 
 
 CONTROLLED = ("latency", "cpu-bound", "memory", "start-up", "pickling", "same-interface")
@@ -317,8 +320,8 @@ def left_out(fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
     if failed.empty and died.empty:
         return f"All {len(trials)} trials were complete: no fetch of {len(fetches):,} failed.{also}"
     touched = trials[(trials["state"] == "failed") | (trials["failed"] > 0)]
-    causes = [f"{html.escape(str(name))} {count}" for name, count in failed.items()]
-    ends = [f"{html.escape(str(name))} {count}" for name, count in died.items()]
+    causes = [f"{markup.escape(str(name))} {count}" for name, count in failed.items()]
+    ends = [f"{markup.escape(str(name))} {count}" for name, count in died.items()]
     return (
         f"{len(touched)} of {len(trials)} trials were not complete and do not count. "
         f"Failed fetches: {', '.join(causes) or 'none'}. Ended trials: {', '.join(ends) or 'none'}."
@@ -341,7 +344,7 @@ def pages_said(fetches: pd.DataFrame, study: Study, listed: int | None) -> str:
     said = f"Pages came from a list of {listed} URLs, the same for every mode."
     if study.source == "wikipedia":
         said = (
-            f"Pages were {listed} articles of {html.escape(study.wiki)}, drawn at random through "
+            f"Pages were {listed} articles of {markup.escape(study.wiki)}, drawn at random through "
             "its API, the same for every mode. Starts were paced evenly, as its rules for robots "
             "ask, so totals measure the pace; fetch times do not contain it."
         )
@@ -353,7 +356,7 @@ def pages_said(fetches: pd.DataFrame, study: Study, listed: int | None) -> str:
 
 
 def _asked_said(fetches: pd.DataFrame, study: Study) -> str:
-    address, different = html.escape(study.source), fetches["final_url"].nunique()
+    address, different = markup.escape(study.source), fetches["final_url"].nunique()
     said = f"Every fetch asked <code>{address}</code> and followed where it led"
     if different == 0:
         return f"{said}; none arrived."

@@ -236,7 +236,10 @@ class Study(BaseModel):
             return value
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value):
             return web_url(value)
-        return str(Path(value).expanduser().resolve())
+        try:
+            return str(Path(value).expanduser().resolve())
+        except RuntimeError as error:  # ~name of nobody
+            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _sweep_decides(self) -> Self:

@@ -52,6 +52,10 @@ class Estimate:
         return f"{self.shown}{self.beside}"
 
 
+BEYOND = 1e9
+"""From here on only the order of magnitude of a number says anything."""
+
+
 def digits(value: float, interval: Interval | None = None) -> str:
     """A number with three significant digits, at most three after the point.
 
@@ -59,6 +63,8 @@ def digits(value: float, interval: Interval | None = None) -> str:
     """
     if not np.isfinite(value):
         return "-"
+    if abs(value) >= BEYOND:
+        return f"{value:.0e}"
     decimals = min(3, _decimals(value, 3))
     if interval and np.ptp(interval) > 0:
         decimals = min(decimals, _decimals(np.ptp(interval) / 2, 2))
@@ -88,8 +94,8 @@ def brackets(interval: Interval | None) -> str:
 
 
 def mean(values: "pd.Series[float]") -> Estimate:
-    """The mean over rounds, with t intervals."""
-    known = values.dropna().to_numpy(dtype=float)
+    """The mean over rounds, with t intervals; a round without a finite value does not count."""
+    known = values[np.isfinite(values)].to_numpy(dtype=float)
     if len(known) == 0:
         return Estimate(float("nan"), None, None, None, 0)
     return Estimate(float(known.mean()), *_intervals(known), len(known))
@@ -98,10 +104,12 @@ def mean(values: "pd.Series[float]") -> Estimate:
 def ratio(above: "pd.Series[float]", below: "pd.Series[float]") -> Estimate:
     """The ratio of two quantities, each indexed by round; rounds that lack one do not count.
 
+    Nor do those in which one is not above 0.
+
     x = ln(above / below) per round; the estimate is exp(mean x), its intervals t with R - 1
     degrees of freedom on x, then exp.
     """
-    logs = mean((above / below).transform(np.log))
+    logs = mean((above[above > 0] / below[below > 0]).transform(np.log))
     ci99, ci95, ci90 = (_exp(interval) for interval in (logs.ci99, logs.ci95, logs.ci90))
     return Estimate(float(np.exp(logs.value)), ci99, ci95, ci90, logs.rounds)
 
@@ -123,7 +131,15 @@ def _at(test: Any, level: float) -> Interval:
 
 
 def _exp(interval: Interval | None) -> Interval | None:
-    return (float(np.exp(interval[0])), float(np.exp(interval[1]))) if interval else None
+    """An interval of logarithms as one of ratios, whose ends are always finite."""
+    if interval is None:
+        return None
+    low, high = np.exp(np.clip(interval, -MOST_LOG, MOST_LOG))
+    return float(low), float(high)
+
+
+MOST_LOG = 50.0
+"""A ratio of e^50 stands for any that is larger."""
 
 
 def per_trial(fetches: pd.DataFrame, trials: pd.DataFrame, arm: Arm = "main") -> pd.DataFrame:

@@ -1,12 +1,12 @@
 """The first screen: what a run answers, in sentences and a table built from its verdicts."""
 
-import html
 from collections import Counter
 from collections.abc import Sequence
+from unicodedata import category
 
 import pandas as pd
 
-from experiment import summary
+from experiment import markup, summary
 from experiment.claims import PARALLEL, Cell, Evidence, Judged, cells_of
 from experiment.rules import Verdict
 from experiment.study import Study, as_words
@@ -229,9 +229,18 @@ def text(judged: Sequence[Judged]) -> str:
 
 def aligned(table: pd.DataFrame) -> str:
     """A table of words for a terminal: a line a row, columns aligned."""
-    lines = [list(table.columns), *table.to_numpy().tolist()]
+    lines = [list(table.columns), *([_printable(cell) for cell in row] for row in table.to_numpy())]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def _printable(text: str) -> str:
+    """A text without what would steer a terminal."""
+    return "".join(repr(c)[1:-1] if category(c) in _STEERING else c for c in text)
+
+
+_STEERING = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""The categories of Unicode that hold control characters and changes of direction."""
 
 
 def beside_2018(seen: Evidence) -> str:
@@ -265,4 +274,4 @@ def beside_2018(seen: Evidence) -> str:
 
 def not_judged(statements: dict[str, str]) -> str:
     """What the article says and nothing here can judge."""
-    return "\n".join(f"- “{html.escape(said)}”: {why}." for said, why in statements.items())
+    return "\n".join(f"- “{markup.escape(said)}”: {why}." for said, why in statements.items())

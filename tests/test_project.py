@@ -37,6 +37,7 @@ READING = {
     "sweeps",
     "runs",
     "explorer",
+    "markup",
 }
 
 

@@ -1,11 +1,16 @@
 """Rows: written whole, read back the same, checked on reading."""
 
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from experiment import load, records
+from experiment import controls, load, records
 from experiment.errors import UserError
 from experiment.records import FetchRow, Machine, Run, TrialRow
 from experiment.study import Study
@@ -47,7 +52,8 @@ def folder(tmp_path: Path) -> Path:
         tmp_path,
         Run(
             study=Study(pages=PAGES), machine=machine, kernel="z", clock_resolution_s=1e-9,
-            commit=None, interfaces={}, started_at=datetime(2026, 1, 2, tzinfo=UTC),
+            commit=None, interfaces=controls.interfaces(),
+            started_at=datetime(2026, 1, 2, tzinfo=UTC),
         ),
     )  # fmt: skip
     for number in (1, 2):
@@ -150,3 +156,136 @@ def test_every_column_is_described() -> None:
     for kind in (FetchRow, TrialRow):
         for field in fields(kind):
             assert f"| `{field.name}` |" in text
+
+
+HOSTILE = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'", "'=1", "''", "a=1"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [*HOSTILE, "x" * 500_000, *(f"a{end}b" for end in "\u2028\u2029\x85\x0b\x0c\x1c\r\n"), 'a"b,'],
+)
+def test_any_text_comes_back_as_it_was(folder: Path, text: str) -> None:
+    limit = csv.field_size_limit()
+    rows = [replace(row, url=text, final_url=text) for row in fetch_rows(3)]
+    trial = trial_row(3, reason=text, pickling_error=text)
+    records.add_round(folder, rows, [trial])
+    assert records.read_fetches(folder)[-PAGES:] == rows
+    assert records.read_trials(folder)[-1] == trial
+    assert len(load(folder)[0]) == 3 * PAGES
+    assert csv.field_size_limit() == limit
+
+
+def test_no_cell_is_a_formula(folder: Path) -> None:
+    rows = [replace(fetch_rows(3)[0], url=text, error=text, page=1) for text in HOSTILE]
+    records.add_round(folder, rows, [trial_row(3)])
+    with (folder / "fetches.csv").open(encoding="utf-8", newline="") as file:
+        cells = [cell for line in csv.reader(file) for cell in line]
+    assert "'=1+1" in cells
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))]
+
+
+@pytest.mark.parametrize("file", ["fetches.csv", "trials.csv"])
+def test_lines_may_end_as_in_windows(folder: Path, file: str) -> None:
+    before = records.read_fetches(folder), records.read_trials(folder)
+    path = folder / file
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert (records.read_fetches(folder), records.read_trials(folder)) == before
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace(",", ";"),
+        lambda text: "\ufeff" + text.replace(",", ";").replace("\n", "\r\n"),
+        lambda text: text.replace(",", "\t"),
+    ],
+)
+@pytest.mark.parametrize("file", ["fetches.csv", "trials.csv"])
+def test_what_a_spreadsheet_has_saved_is_named_so(
+    folder: Path, file: str, saved: Callable[[str], str]
+) -> None:
+    path = folder / file
+    path.write_text(saved(path.read_text()), encoding="utf-8", newline="")
+    with pytest.raises(UserError, match=rf"{file}: damaged: a spreadsheet such as Excel has saved"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"machine": {"cpu": None}}, "machine.cpu: None: Input should be a valid string"),
+        ({"machine": {"cpu": ...}}, "machine.cpu is missing"),
+        ({"machine": ...}, "machine is missing"),
+        ({"machine": {"gpu": "x"}}, "machine.gpu: 'x': Extra inputs are not permitted"),
+        ({"machine": {"cores": 0}}, "machine.cores: 0: Input should be greater"),
+        ({"machine": {"cores": 10**400}}, "machine.cores"),
+        ({"machine": {"python": "<b>"}}, "machine.python: '<b>': String should match"),
+        ({"machine": {"start_method": "$x$"}}, "machine.start_method: '$x$': Input should be"),
+        ({"machine": []}, "machine: Input should be an object"),
+        ({"machine": {"cpu": {"a": ["x" * 500]}}}, "machine.cpu: Input should be a valid string"),
+        ({"machine": {"cpu": 10**500}}, "machine.cpu"),
+        ({"study": ...}, "study is missing"),
+        ({"study": {"pool_sizes": [2, 5], "chunk_size": 2}}, "study.chunk_size: 2 has no use in a"),
+        ({"study": {"contact": "a@b"}}, "study.contact: a@b has no use here"),
+        ({"study": {"source": "~nobody-of-this-name/urls.txt"}}, "study.source"),
+        ({"study": {"clients": [["requests"]]}}, "study.clients"),
+        ({"interfaces": {}}, "interfaces: Dictionary should have at least 2 items"),
+        ({"interfaces": {"Pool": ...}}, "interfaces: Dictionary should have at least 2 items"),
+        ({"clock_resolution_s": "nan"}, "clock_resolution_s: 'nan': Input should be"),
+        ({"started_at": "yesterday"}, "started_at: 'yesterday': Input should be a valid datetime"),
+        ({"unknown": {"a": 1}}, "unknown: Extra inputs are not permitted"),
+    ],
+)
+def test_a_run_json_that_is_wrong_is_one_short_line(
+    folder: Path, change: dict[str, Any], said: str
+) -> None:
+    values = json.loads((folder / "run.json").read_text())
+    _change(values, change)
+    (folder / "run.json").write_text(json.dumps(values))
+    line = refused(folder)
+    assert f"run.json: damaged: {said}" in line
+
+
+def _change(values: dict[str, Any], change: dict[str, Any]) -> None:
+    """Set values of JSON, those below others too; `...` removes one."""
+    for name, new in change.items():
+        if new is ...:
+            del values[name]
+        elif isinstance(new, dict) and new and isinstance(values.get(name), dict):
+            _change(values[name], new)
+        else:
+            values[name] = new
+
+
+def refused(folder: Path) -> str:
+    """The line in which a run is refused."""
+    with pytest.raises(UserError) as caught:
+        load(folder)
+    line = str(caught.value)
+    assert len(line.splitlines()) == 1
+    assert len(line.removeprefix(str(folder))) < 300
+    return line
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"null", b"[]", b"1", b"\xff\xfe{", b"{" * 5_000, b'{"study": "' + b"x" * 5_000, b"\0"],
+)
+def test_a_run_json_that_is_none_is_one_short_line(folder: Path, content: bytes) -> None:
+    (folder / "run.json").write_bytes(content)
+    assert "run.json: damaged: " in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("span_s", ""), ("span_s", "0.000000"), ("span_s", "1e308"), ("pool_size", "9" * 30)],
+)
+def test_a_trial_that_cannot_be_is_refused(folder: Path, column: str, value: str) -> None:
+    path = folder / "trials.csv"
+    head, first, *rest = path.read_text().splitlines()
+    cells = first.split(",")
+    cells[head.split(",").index(column)] = value
+    path.write_text("\n".join([head, ",".join(cells), *rest]) + "\n")
+    assert f"trials.csv: damaged: row 2, column {column}" in refused(folder)

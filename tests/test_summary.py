@@ -236,3 +236,16 @@ def test_an_interval_near_one_shows_on_which_side_it_ends() -> None:
 )
 def test_digits(value: float, shown: str) -> None:
     assert summary.digits(value) == shown
+
+
+def test_rounds_that_make_no_ratio_do_not_count() -> None:
+    above, below = pd.Series([2.0, 0.0, 2.0, 4.0]), pd.Series([1.0, 1.0, 0.0, 2.0])
+    found = summary.ratio(above, below)
+    assert found.rounds == 2
+    assert found.value == 2.0
+    assert summary.mean(above / below).rounds == 3
+    apart = summary.ratio(pd.Series([1e12, 1.0]), pd.Series([1e-6, 1e6]))
+    assert apart.ci99 is not None
+    assert 0 < apart.ci99[0] < apart.value < apart.ci99[1] < float("inf")
+    assert "inf" not in f"{apart}"
+    assert len(f"{apart}") < 60
