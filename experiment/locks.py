@@ -65,7 +65,7 @@ def _acquire(lock: filelock.BaseFileLock, folder: Path) -> bool:
             made = True
         try:
             lock.acquire(timeout=PATIENCE_S)
-        except FileNotFoundError:  # another process has just removed the folder that it had made
+        except (FileNotFoundError, FileExistsError):  # its maker has just removed the folder
             continue
         return made
 

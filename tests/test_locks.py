@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_processes_that_make_the_same_run_take_turns(tmp_path: Path) -> None:
     command = [sys.executable, "-c", TAKE_TURNS, str(folder), str(tmp_path / "alone")]
     racing = [subprocess.Popen(command, cwd=PROJECT) for _ in range(3)]
     assert [process.wait(timeout=60) for process in racing] == [0, 0, 0]
-    assert list(tmp_path.iterdir()) == []
+    assert not [path for path in tmp_path.rglob("*") if path != folder]
 
 
 def test_a_folder_that_was_there_stays(tmp_path: Path) -> None:
@@ -122,15 +123,31 @@ def as_user(uid: int) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def users() -> tuple[int, int]:
-    """Two users who may read this project."""
+def users(monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """Two users who may read this project, and run the Python that `python_of_all` is."""
     nobody = pwd.getpwnam("nobody").pw_uid
     if os.getuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("needs root and setpriv, to be two users")
-    try_it = [*as_user(nobody), sys.executable, "-c", "import experiment.locks"]
-    if subprocess.run(try_it, cwd=PROJECT, capture_output=True, check=False).returncode:
-        pytest.skip(f"needs a project and a Python that {nobody} may read")
+    monkeypatch.setenv("PYTHONPATH", sysconfig.get_path("purelib"))  # also of a Python outside
+    if not may_run(nobody):
+        pytest.skip(f"needs a project and a Python ({python_of_all()}) that all users may read")
     return 0, nobody
+
+
+def python_of_all() -> str:
+    """This Python, or the system's of the same version where only its owner may run this one."""
+    system = shutil.which(f"python3.{sys.version_info.minor}", path=os.defpath)
+    private = str(Path(sys.executable).resolve()).startswith(str(Path.home()))
+    return system if private and system else sys.executable
+
+
+def may_run(uid: int) -> bool:
+    """Whether a user may import the project and start further programs, as a study does."""
+    program = (
+        "import subprocess, sys, experiment.locks; subprocess.check_call([sys.executable, '-V'])"
+    )
+    command = [*as_user(uid), python_of_all(), "-c", program]
+    return not subprocess.run(command, cwd=PROJECT, capture_output=True, check=False).returncode
 
 
 @pytest.fixture
@@ -148,7 +165,7 @@ def shared(copy: Copy) -> Iterator[Copy]:
 def holding(uid: int, *path: str) -> "subprocess.Popen[str]":
     """A user's process that has the lock of the machine."""
     process = subprocess.Popen(
-        [*as_user(uid), sys.executable, "-c", HOLD, *path],
+        [*as_user(uid), python_of_all(), "-c", HOLD, *path],
         cwd=PROJECT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -171,7 +188,7 @@ def test_users_share_the_lock_of_the_machine(users: tuple[int, int], first: int)
         path = str(Path(name) / "lock")
         one, other = users[first], users[1 - first]
         holder = holding(one, path)
-        command = [*as_user(other), sys.executable, "-c", HOLD, path]
+        command = [*as_user(other), python_of_all(), "-c", HOLD, path]
         refused = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
         kill(holder)
         assert f"UserError: run: {BUSY}" in refused.stderr
@@ -188,12 +205,12 @@ def test_a_study_of_one_user_keeps_that_of_another_away(
     of_root = copy.run(*STUDY, "--run", "mine")
     kill(holder)
     holder = holding(root)
-    of_nobody = shared.run(*as_user(nobody), *STUDY, "--run", "mine")
+    of_nobody = shared.run(*as_user(nobody), python_of_all(), *STUDY[1:], "--run", "mine")
     kill(holder)
     for ended in (of_root, of_nobody):
         assert ended.returncode == 2
         assert ended.stderr.startswith(f"error: run: {BUSY}")
-    measured = shared.run(*as_user(nobody), *STUDY, "--run", "mine")
+    measured = shared.run(*as_user(nobody), python_of_all(), *STUDY[1:], "--run", "mine")
     assert measured.returncode == 0, measured.stderr
     assert measured.stderr.count("warning") == 0
 
@@ -202,7 +219,7 @@ def test_a_finished_run_that_cannot_be_written_is_read(
     users: tuple[int, int], shared: Copy
 ) -> None:
     before = sorted((shared.path / "data").rglob("*"))
-    command = (sys.executable, "-m", "experiment", "run", "--run", "reference")
+    command = (python_of_all(), "-m", "experiment", "run", "--run", "reference")
     ended = shared.run(*as_user(users[1]), *command)
     assert ended.returncode == 0, ended.stderr
     assert sorted((shared.path / "data").rglob("*")) == before
