@@ -4,7 +4,6 @@ import importlib.metadata
 import multiprocessing
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -14,9 +13,9 @@ import psutil
 
 from experiment import programs
 from experiment.records import Machine
-from experiment.study import PROJECT, Study
+from experiment.study import Study
 
-PACKAGES = ("aiohttp", "certifi", "psutil", "requests", "selenium", "urllib3", "uvloop")
+PACKAGES = ("aiohttp", "certifi", "psutil", "requests", "selenium", "trustme", "urllib3", "uvloop")
 """The packages that take part in a measurement."""
 
 
@@ -44,21 +43,6 @@ def cores() -> int:
         quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
         return max(1, min(allowed, quota // period))
     return allowed
-
-
-def commit() -> str | None:
-    """The commit of the checkout, marked where files differ from it; None without git."""
-    git = shutil.which("git")
-    if git is None:
-        return None
-    result = subprocess.run(
-        [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return result.stdout.strip() or None
 
 
 def busy_share(seconds: float) -> float:

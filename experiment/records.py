@@ -140,6 +140,10 @@ class Run(BaseModel):
     finished_at: datetime | None = None
     urls_with_user: int = 0
     """How many of its URLs name a user, who is not written down."""
+    code: dict[str, str] | None = None
+    """The files that measured, by digest; None in runs from before these were noted."""
+    locked: bool = True
+    """Whether a lock kept other studies of the machine away all the time."""
 
 
 def run_is_there(folder: Path) -> bool:
@@ -202,20 +206,30 @@ def load(folder: Path) -> tuple["pd.DataFrame", "pd.DataFrame"]:
 
     Raises `UserError` that names the damaged file, the row and the column.
     """
+    run = read_run(folder)  # first: its end is noted last
     trials = read_trials(folder)
     done = {row.round for row in trials}
     fetches = [row for row in read_fetches(folder) if row.round in done]
-    _check_complete(folder, trials, fetches)
+    _check_rounds(folder, run, done)
+    _check_complete(folder, run.study.pages, trials, fetches)
     return frame(FetchRow, fetches), frame(TrialRow, trials)
 
 
-def _check_complete(folder: Path, trials: Sequence[TrialRow], fetches: Sequence[FetchRow]) -> None:
+def _check_rounds(folder: Path, run: Run, done: set[int]) -> None:
+    """All rounds of a run that is finished are there, of any other the first ones."""
+    due = set(range(1, 1 + (run.study.rounds if run.finished_at else len(done))))
+    for number in sorted(due - done):
+        raise UserError(f"{folder / 'trials.csv'}: damaged: no row for round {number}")
+    for number in sorted(done - due):
+        raise UserError(
+            f"{folder / 'trials.csv'}: damaged: it has a round {number}, run.json has {len(due)}"
+        )
+
+
+def _check_complete(
+    folder: Path, pages: int, trials: Sequence[TrialRow], fetches: Sequence[FetchRow]
+) -> None:
     """Every trial that ended well has a row for each page, and no other rows are there."""
-    done = {trial.round for trial in trials}
-    gone = set(range(1, len(done) + 1)) - done
-    if gone:
-        raise UserError(f"{folder / 'trials.csv'}: damaged: no row for round {min(gone)}")
-    pages = read_run(folder).study.pages
     seen: dict[Key, int] = {}
     for fetch in fetches:
         seen[_key(fetch)] = seen.get(_key(fetch), 0) + 1

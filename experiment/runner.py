@@ -16,12 +16,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import filelock
 from tqdm.auto import tqdm
 
-from experiment import controls, machine, records, shadowing, sources, trial, wikipedia
+from experiment import (
+    controls,
+    locks,
+    machine,
+    provenance,
+    records,
+    shadowing,
+    sources,
+    trial,
+    wikipedia,
+)
 from experiment.clients import Terms
-from experiment.errors import UserError
+from experiment.errors import UserError, writing
 from experiment.records import Fetch, FetchRow, Key, Run, TrialRow
 from experiment.redaction import count_users, redacted, redacted_text
 from experiment.study import PROJECT, Arm, Study, library_chunk_size
@@ -60,43 +69,66 @@ def run(study: Study) -> Path:
     for what its user can mend.
     """
     folder = PROJECT / "data" / study.run_name()
-    own = records.read_run(folder) if records.run_is_there(folder) else None
-    if own is not None:
-        records.load(folder)
-        study = study.joined_to(own.study)
-    if own is None or own.finished_at is None:
+    if _is_finished(folder):
+        _joined(study, folder)
+    else:
         shadowing.check()
         _check_writable(folder)
-        with _alone():
-            _complete(study, folder, own)
+        with locks.of_run(folder), locks.of_machine() as locked:
+            _complete(study, folder, locked)
+    sources.check_answered(folder, records.read_run(folder))
     return folder
+
+
+def _is_finished(folder: Path) -> bool:
+    """Whether a folder holds a run that will not change any more."""
+    return records.run_is_there(folder) and records.read_run(folder).finished_at is not None
+
+
+def _joined(study: Study, folder: Path) -> tuple[Study, Run | None]:
+    """The study of the run that is in a folder, and the run; None where there is none yet.
+
+    Raises `UserError` where it is damaged, or is not what the study asks for.
+    """
+    if not records.run_is_there(folder):
+        return study, None
+    own = records.read_run(folder)
+    records.load(folder)
+    study = study.joined_to(own.study)
+    sources.check_unchanged(study, folder / "pages.txt")
+    return study, own
 
 
 def live(study: Study) -> "pd.DataFrame":
     """One trial of a study, the first there is, measured for a look: its fetches; none is kept."""
     key = next(_main(study, 1))
-    with _alone(), sources.opened(study, sources.urls_of(study, Path("pages.txt"))) as source:
+    urls = sources.urls_of(study, Path("pages.txt"))
+    with locks.of_machine(), sources.opened(study, urls) as source:
         fetches, row, _ = _trial(study, _plan(study, {"main": source}, key), key, 1)
     if row.reason:
         raise UserError(f"clients: {key.client} could not be tried: {row.reason}")
     return records.frame(FetchRow, fetches)
 
 
-def _complete(study: Study, folder: Path, own: Run | None) -> None:
+def _complete(study: Study, folder: Path, locked: bool) -> None:
     """Measure the rounds that are missing, and note the end."""
+    study, own = _joined(study, folder)
     done = records.rounds_done(folder)
     missing = [number for number in range(1, study.rounds + 1) if number not in done]
     if missing:
         urls = sources.urls_of(study, folder / "pages.txt")
-        own = _same_machine(folder, own) if own else _new_run(study, urls)
+        if own is not None:
+            provenance.check_same(folder, own)
+        own = own or _new_run(study, urls)
         sources.check_real(own, study, urls)
+        own = own.model_copy(update={"locked": locked and own.locked})
         with _sources(study, urls) as opened:
             _try_out(study, opened)
-            with _writing(folder):
+            with writing("run", folder):
                 _begin(folder, own, sources.as_written(study, urls))
-            _measure(study, opened, folder, missing)
+            _measure(own, opened, folder, missing)
     assert own is not None
-    with _writing(folder):
+    with writing("run", folder):
         records.write_run(folder, own.model_copy(update={"finished_at": _now()}))
 
 
@@ -117,15 +149,6 @@ def _has_no_latency(study: Study) -> bool:
     return fitting and study.latency > 0 and not study.is_sweep
 
 
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """A disk that is full or a folder that is gone is for the user to mend."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"run: {folder} cannot be written: {error.strerror}") from error
-
-
 def _check_writable(folder: Path) -> None:
     place = folder if folder.exists() else folder.parent
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
@@ -136,49 +159,18 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Two studies at once on one machine would spoil both."""
-    path = Path(tempfile.gettempdir()) / "threads-or-processes.lock"
-    lock = filelock.FileLock(path, mode=0o666)  # whoever measures here
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise UserError(
-            "run: another study is being measured on this machine, and two would spoil each other; "
-            "wait until it has ended"
-        ) from None
-    except OSError as error:
-        raise UserError(f"run: the lock {path} cannot be used: {error.strerror}") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _new_run(study: Study, urls: Sequence[str]) -> Run:
     return Run(
         study=study.written(),
         machine=machine.describe(study),
         kernel=os.uname().release,
         clock_resolution_s=time.get_clock_info("perf_counter").resolution,
-        commit=machine.commit(),
+        commit=provenance.commit(),
+        code=provenance.code(),
         interfaces=controls.interfaces(),
         started_at=_now(),
         urls_with_user=count_users(urls),
     )
-
-
-def _same_machine(folder: Path, own: Run) -> Run:
-    """The run as it is; raises `UserError` if what measured it is not what would go on."""
-    was, now = own.machine.model_dump(), machine.describe(own.study).model_dump()
-    for name in was:
-        if was[name] != now[name]:
-            raise UserError(
-                f"run: {folder.name} cannot go on here, its {name} was {was[name]} and is now "
-                f"{now[name]}; name another run"
-            )
-    return own
 
 
 def _begin(folder: Path, own: Run, urls: Sequence[str]) -> None:
@@ -205,13 +197,15 @@ def _try_out(study: Study, opened: Sources) -> None:
         unable = seen.outcome.reason or error == "browser" or plan.terms.embedded
         if error and unable:
             raise UserError(f"clients: {client} cannot run ({error}): {words}")
-        if client == study.clients[0] and error in ("connection", "timeout", "tls"):
+        absent = error in ("connection", "timeout", "tls") or error.startswith("unexpected")
+        if client == study.clients[0] and absent:
             raise UserError(
                 f"source: {redacted(plan.pages[0].url)} does not answer {client} ({error}): {words}"
             )
 
 
-def _measure(study: Study, opened: Sources, folder: Path, missing: Sequence[int]) -> None:
+def _measure(own: Run, opened: Sources, folder: Path, missing: Sequence[int]) -> None:
+    study = own.study
     total = len(missing) * sum(_guess_s(study, key) for key in _keys(study, 1))
     rounds = f"{len(missing)} of {study.rounds} rounds"
     print(f"measuring {folder.name}: {rounds}, about {total / 60:.0f} minutes", file=sys.stderr)
@@ -231,8 +225,11 @@ def _measure(study: Study, opened: Sources, folder: Path, missing: Sequence[int]
                 for source in opened.values():
                     source.check()
                 bar.update(_guess_s(study, key))
-            with _writing(folder):
+            provenance.check_code(folder, own)  # each trial has read it anew
+            with writing("run", folder):
                 records.add_round(folder, fetches, rows)
+            if number == missing[0] < missing[-1]:
+                sources.check_answered(folder, own)
 
 
 def _wait(study: Study, seconds: float, refusals: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from experiment import wikipedia
+from experiment import records, wikipedia
 from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.origin import Behaviour
@@ -129,6 +129,13 @@ def check_real(own: Run, study: Study, urls: Sequence[str]) -> None:
         )
 
 
+def check_unchanged(study: Study, kept: Path) -> None:
+    """Raise `UserError` where a file of URLs is not what its run began with; it may be gone."""
+    is_file = study.source not in ("embedded", "wikipedia") and "://" not in study.source
+    if is_file and kept.exists():
+        _of_file(study, kept)
+
+
 def _of_file(study: Study, kept: Path) -> list[str]:
     """The URLs of a file, which are still those that the run began with."""
     file = Path(study.source)
@@ -168,6 +175,22 @@ def check_arrival(study: Study, fetches: Sequence[Fetch]) -> None:
     """Raise `UserError` where a source led to a site with rules that it does not keep."""
     if study.source != "wikipedia":
         _refuse_ruled([fetch.final_url for fetch in fetches if fetch.final_url])
+
+
+def check_answered(folder: Path, own: Run) -> None:
+    """Raise `UserError` where every fetch of a run failed, those of each client for one reason."""
+    errors: dict[str | None, set[str | None]] = {}
+    for row in records.read_fetches(folder):
+        if row.arm == "main":
+            errors.setdefault(row.client, set()).add(row.error)
+    if not errors or any(None in found or len(found) > 1 for found in errors.values()):
+        return
+    reasons = ", ".join(dict.fromkeys(str(found.pop()) for found in errors.values()))
+    then = "name another run" if own.finished_at else "give the same command again, which goes on"
+    raise UserError(
+        f"source: every fetch failed ({reasons}); see that pages of {own.study.source} can be "
+        f"fetched, then {then}; the rounds measured are kept in data/{folder.name}"
+    )
 
 
 def _refuse_ruled(urls: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import math
 import platform
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
@@ -300,16 +300,21 @@ class Study(BaseModel):
         return self
 
     @classmethod
-    def of(cls, parameters: Mapping[str, Any]) -> Self:
+    def of(cls, parameters: Mapping[str, Any]) -> "Study":
         """The study that `parameters` describe, a sweep if they name `pool_sizes`.
 
         Raises `UserError` for what is not right.
         """
         sweep = _nothing(parameters.get("pool_sizes")) is not None
         try:
-            return cls.model_validate({**(SWEEP if sweep else {}), **parameters})
+            study = cls.model_validate({**(SWEEP if sweep else {}), **parameters})
         except ValidationError as error:
             raise UserError(_mistake(error)) from None
+        return study.given(parameters)
+
+    def given(self, names: Iterable[str]) -> "Study":
+        """The same study, of whose values those of these names were given, the others left out."""
+        return self.model_construct(_fields_set=set(names), **dict(self))
 
     @property
     def is_sweep(self) -> bool:
@@ -357,15 +362,16 @@ class Study(BaseModel):
         if self.run is not None:
             return self.run
         kind = ["sweep"] if self.is_sweep else []
-        own = [f"{name}-{_in_a_name(value)}" for name, value in self._differences().items()]
+        own = [f"{name}-{_in_a_name(value)}" for name, value in self.differences().items()]
         return _cut("_".join([*kind, *own])) or "default"
 
     def in_short(self) -> str:
         """What it is, in words: what differs from the default."""
-        own = [f"{name} {as_words(value)}" for name, value in self._differences().items()]
+        own = [f"{name} {as_words(value)}" for name, value in self.differences().items()]
         return ", ".join([*(["sweep"] if self.is_sweep else []), *own]) or "default"
 
-    def _differences(self) -> dict[str, Any]:
+    def differences(self) -> dict[str, Any]:
+        """What is not the default, but for what does not tell one study from another."""
         names = (name for name in type(self).model_fields if name not in ("run", "contact"))
         written = self.written()
         values = {name: getattr(written, name) for name in names}
@@ -374,7 +380,7 @@ class Study(BaseModel):
     def joined_to(self, own: "Study") -> "Study":
         """The study of a run that exists, unless this one asks for something else.
 
-        Raises `UserError` for a value that is neither the default's nor the run's own.
+        Raises `UserError` for a value that was given and is not the run's own.
         """
         if self.is_sweep != own.is_sweep:
             kind, command = ("a sweep", "sweep") if own.is_sweep else ("no sweep", "report")
@@ -383,12 +389,12 @@ class Study(BaseModel):
             asked, had = getattr(self, name), getattr(own, name)
             if name == "source":
                 asked, had = self._written_as(own).source, own.written().source
-            if name != "run" and asked not in (self.default(name), had):
+            if name in self.model_fields_set - {"run"} and asked != had:
                 raise UserError(
                     f"{name}: {as_words(asked)} was asked for, but the run "
                     f"{self.run_name()} has {as_words(had)}; leave {name} out, or name another run"
                 )
-        is_given = self.source != self.default("source")
+        is_given = "source" in self.model_fields_set
         return own.model_copy(update={"source": self.source}) if is_given else own
 
     def _written_as(self, own: "Study") -> "Study":
@@ -407,7 +413,7 @@ SWEEP: dict[str, Any] = {
 
 def sweep_of(parameters: Mapping[str, Any]) -> Study:
     """The sweep that `parameters` describe; raises `UserError` for what is not right."""
-    study = Study.of({**SWEEP, **parameters})
+    study = Study.of({**SWEEP, **parameters}).given(parameters)
     if not study.is_sweep:
         wanted = _expected(Study.model_fields["pool_sizes"])
         raise UserError(f"pool_sizes: none is not {wanted}")
@@ -419,6 +425,7 @@ def from_notebook(namespace: Mapping[str, Any], also: Sequence[str] = ()) -> Stu
 
     papermill only warns of a parameter that the notebook does not have, so the names that its
     cell (marked "# Parameters") sets are checked too, but for those that are `also` parameters.
+    Given are those, and what was edited in the notebook's own cell: what is not the default.
     """
     injected = [cell for cell in namespace.get("In", ()) if cell.startswith("# Parameters\n")]
     names = {
@@ -431,7 +438,8 @@ def from_notebook(namespace: Mapping[str, Any], also: Sequence[str] = ()) -> Stu
     }
     wanted = [name for name in namespace if name in Study.model_fields or name in names]
     parameters = {name: namespace[name] for name in wanted}
-    return sweep_of(parameters) if "pool_sizes" in parameters else Study.of(parameters)
+    study = sweep_of(parameters) if "pool_sizes" in parameters else Study.of(parameters)
+    return study.given({*names, *study.differences()} - {*also})
 
 
 def as_words(value: Any) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from experiment import markup, summary
 from experiment.claims import PARALLEL, Cell, Evidence, Judged, cells_of
+from experiment.records import Run
 from experiment.rules import Verdict
 from experiment.study import Study, as_words
 from experiment.summary import digits, percent
@@ -109,13 +110,24 @@ def _rounds_said(seen: Evidence) -> str:
 def beware(seen: Evidence, fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
     """What makes the figures doubtful, or is unlike the article: a paragraph each."""
     controls = [_control_said(seen, client) for client in seen.study.clients]
-    said = [*controls, disturbed(fetches, trials), _unlike_2018(seen.study)]
+    said = [*controls, disturbed(seen.run, fetches, trials), _unlike_2018(seen.study)]
     return "\n\n".join(filter(None, said))
 
 
-def disturbed(fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
+def disturbed(run: Run, fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
     """What makes the figures of any run doubtful: a busy machine, modes with other pages."""
-    return "\n\n".join(filter(None, [_busy_said(trials), _refused_said(fetches)]))
+    said = [_unlocked_said(run), _busy_said(trials), _refused_said(fetches)]
+    return "\n\n".join(filter(None, said))
+
+
+def _unlocked_said(run: Run) -> str:
+    """Whether another study may have been measured at the same time."""
+    if run.locked:
+        return ""
+    return (
+        "**Nothing kept other studies away**: the lock of this machine could not be used, so "
+        "another study may have been measured at the same time."
+    )
 
 
 def _busy_said(trials: pd.DataFrame) -> str:

@@ -85,7 +85,7 @@ class Copy:
     def assert_nothing_left(self) -> None:
         """No process and no temporary file, 5 s after the end at the latest."""
         assert eventually(lambda: not self.processes(), 5), self.processes()
-        left = [path.name for path in self.temporary.iterdir() if path.suffix != ".lock"]
+        left = [path.name for path in self.temporary.iterdir()]
         assert not left, left
 
 

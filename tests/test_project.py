@@ -14,6 +14,8 @@ from experiment.study import PROJECT, VERSION
 
 MEASURING = {
     "runner",
+    "locks",
+    "provenance",
     "trial",
     "modes",
     "clients",

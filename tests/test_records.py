@@ -118,6 +118,23 @@ def test_rows_that_are_gone_are_noticed(folder: Path, file: str) -> None:
         load(folder)
 
 
+def test_a_finished_run_has_all_its_rounds(folder: Path) -> None:
+    run = records.read_run(folder)
+    study = run.study.model_copy(update={"rounds": 3})
+    finished = run.model_copy(update={"study": study, "finished_at": run.started_at})
+    records.write_run(folder, finished)
+    with pytest.raises(UserError, match=r"trials.csv: damaged: no row for round 3"):
+        load(folder)
+    records.add_round(folder, fetch_rows(3), [trial_row(3)])
+    assert set(load(folder)[1]["round"]) == {1, 2, 3}
+    records.add_round(folder, fetch_rows(4), [trial_row(4)])
+    with pytest.raises(UserError, match=r"damaged: it has a round 4, run.json has 3"):
+        load(folder)
+    (folder / "trials.csv").unlink()
+    with pytest.raises(UserError, match=r"trials.csv: damaged: no row for round 1"):
+        load(folder)
+
+
 @pytest.mark.parametrize("cut", [1, 2, 3, 8, 20, 40, 70, 100])
 @pytest.mark.parametrize("file", ["fetches.csv", "trials.csv"])
 def test_a_file_cut_anywhere_is_noticed(folder: Path, file: str, cut: int) -> None:

@@ -127,6 +127,43 @@ def test_any_server_and_any_list_can_be_the_source(copy: Copy, server: Server) -
     assert list(trials.loc[trials["arm"] == "main", "failed"]) == [1, 1, 1]
     assert "no_latency" not in set(trials["arm"])
 
+    (copy.path / "urls.txt").write_text(pages[0])
+    line = one_line(copy, "run", "--run", "listed")
+    assert "urls.txt has changed since the run listed began; name another run" in line
+    (copy.path / "urls.txt").unlink()
+    assert copy.experiment("run", "--run", "listed").returncode == 0
+
+
+def test_a_study_that_fetches_nothing_is_said_and_what_there_is_kept(
+    copy: Copy, server: Server
+) -> None:
+    url = server.url("missing")
+    options = ("--pages", "2", "--pool-sizes", "2", "--clients", "requests", "--run", "nothing")
+    command = ("run", *options, "--modes", "serial threads", "--rounds", "2", "--source", url)
+    folder = copy.path / "data" / "nothing"
+    said = f"error: source: every fetch failed (http 404); see that pages of {url} can be fetched, "
+    for rounds, then in (
+        ({1}, "then give the same command again, which goes on"),
+        ({1, 2}, "then name another run"),
+        ({1, 2}, "then name another run"),
+    ):
+        ended = copy.experiment(*command)
+        assert ended.returncode == 2
+        line = ended.stderr.splitlines()[-1]
+        assert line == f"{said}{then}; the rounds measured are kept in data/nothing"
+        assert records.rounds_done(folder) == rounds
+    copy.assert_nothing_left()
+
+
+def test_a_bundle_that_is_missing_is_said_before_anything_is_measured(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent.pem")
+    with Server(tls=True) as secure:
+        line = one_line(copy, "run", "--source", secure.url("page"), "--clients", "requests")
+    assert "does not answer requests (unexpected OSError)" in line
+    assert "/nonexistent.pem" in line
+
 
 def test_firefox_fetches_from_the_embedded_origin(copy: Copy) -> None:
     need("firefox")
@@ -190,11 +227,29 @@ def test_a_run_goes_on_only_where_it_began(copy: Copy) -> None:
     (folder / "run.json").write_text(json.dumps(changed))
     line = one_line(copy, "run", "--run", "small")
     assert "its cpu was another and is now" in line
-    (folder / "run.json").write_text(json.dumps(run))
+    packages = {**run["machine"]["packages"], "requests": "1.0"}
+    changed = {**run, "machine": {**run["machine"], "packages": packages}}
+    (folder / "run.json").write_text(json.dumps(changed))
+    assert "its package requests was 1.0 and is now" in one_line(copy, "run", "--run", "small")
+    (folder / "run.json").write_text(json.dumps({**run, "code": None}))
+    assert "did not note its code; name another" in one_line(copy, "run", "--run", "small")
+    (folder / "run.json").write_text(json.dumps({**run, "commit": "abc"}))
+    _edit(copy, "origin.py")
+    line = one_line(copy, "run", "--run", "small")
+    assert "has changed since it began (commit abc): experiment/origin.py; put it back" in line
+
+    _edit(copy, "origin.py", back=True)
+    _edit(copy, "story.py")  # what a report says may change at any time
     kept = (folder / "fetches.csv").read_text()
     assert copy.experiment("run", "--run", "small").returncode == 0
     assert records.rounds_done(folder) == {1, 2}
     assert (folder / "fetches.csv").read_text().startswith(kept)
+
+
+def _edit(copy: Copy, name: str, back: bool = False) -> None:
+    path = copy.path / "experiment" / name
+    text = path.read_text()
+    path.write_text(text.removesuffix("# edited\n") if back else f"{text}# edited\n")
 
 
 def _forget_round(folder: Path, number: int) -> None:
@@ -202,21 +257,6 @@ def _forget_round(folder: Path, number: int) -> None:
         lines = (folder / name).read_text().splitlines(keepends=True)
         kept = [line for line in lines[1:] if line.split(",")[4] != str(number)]
         (folder / name).write_text("".join([lines[0], *kept]))
-
-
-def test_two_studies_at_once_are_refused(copy: Copy) -> None:
-    first = copy.start("python", "-m", "experiment", *SMALL, "--rounds", "20", "--run", "first")
-    lock = copy.temporary / "threads-or-processes.lock"
-    from tests.conftest import eventually
-
-    assert eventually(lambda: (copy.path / "data" / "first" / "run.json").exists(), 30)
-    assert lock.exists()
-    second = copy.experiment(*SMALL, "--run", "second")
-    first.terminate()
-    first.communicate(timeout=20)
-    assert second.returncode == 2
-    assert "another study is being measured on this machine" in second.stderr
-    assert not (copy.path / "data" / "second").exists()
 
 
 @pytest.mark.parametrize("client", ["chrome", "firefox", "phantomjs"])

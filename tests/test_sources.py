@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from experiment import sources
+from experiment import records, sources
 from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.study import Study
+from tests import made_up
+from tests.made_up import World, even
 
 
 def test_a_list_may_have_comments_blank_lines_and_duplicates(tmp_path: Path) -> None:
@@ -69,3 +71,18 @@ def test_articles_of_an_earlier_run_are_fetched_again(tmp_path: Path) -> None:
     values = {"contact": "you@example.org", "pool_size": 9, "wiki": "127.0.0.1:9"}
     study = Study.of({"source": "wikipedia", **values})  # nobody is there to draw others
     assert sources.urls_of(study, kept) == kept.read_text().split()
+
+
+def test_a_study_of_which_one_client_fetches_has_answers(tmp_path: Path) -> None:
+    for name, clients, failing in (
+        ("none", ("requests",), "requests"),
+        ("one", ("requests", "phantomjs"), "phantomjs"),
+    ):
+        study = Study(clients=clients, pages=4, rounds=1, run=name)
+        folder = made_up.write(tmp_path / name, study, World(even(study), failing=failing))
+        run = records.read_run(folder)
+        if name == "one":
+            sources.check_answered(folder, run)
+        else:
+            with pytest.raises(UserError, match=r"source: every fetch failed \(browser\)"):
+                sources.check_answered(folder, run)

@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from experiment.errors import UserError
-from experiment.study import PROJECT, SWEEP, Study, as_words, default_clients, from_notebook
+from experiment.study import (
+    PROJECT,
+    SWEEP,
+    Study,
+    as_words,
+    default_clients,
+    from_notebook,
+    sweep_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +102,44 @@ def test_a_run_that_exists_brings_its_own_study() -> None:
     assert Study.of({"run": "mine", "pool_size": 20}).joined_to(own) == own
     with pytest.raises(UserError, match="pool_size: 30 was asked for, but the run mine has 20"):
         Study.of({"run": "mine", "pool_size": 30}).joined_to(own)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (Study.of({"run": "p20", "pool_size": "10"}), "pool_size: 10 was asked for, but the run"),
+        (Study.of({"run": "p20", "chunk_size": "none"}), "chunk_size: none was asked for"),
+        (Study(run="p20", pool_size=10), "pool_size: 10 was asked for"),
+        (
+            from_notebook(
+                {"run": "p20", "pool_size": 10, "In": ["# Parameters\npool_size = 10\n"]}
+            ),
+            "pool_size: 10 was asked for",
+        ),
+        (from_notebook({"run": "p20", "pool_size": 30, "In": []}), "pool_size: 30 was asked for"),
+    ],
+)
+def test_what_was_given_must_be_the_runs_own_also_where_it_is_the_default(
+    given: Study, words: str
+) -> None:
+    own = Study.of({"pool_size": 20, "chunk_size": 2, "run": "p20"})
+    with pytest.raises(UserError, match=words):
+        given.joined_to(own)
+
+
+def test_what_a_notebook_or_a_sweep_has_by_default_was_not_given() -> None:
+    own = Study.of({"pool_size": 20, "run": "p20"})
+    cell = {"run": "p20", "pool_size": 10, "pages": 100, "clients": None, "In": []}
+    assert from_notebook(cell).joined_to(own) == own
+    injected = {**cell, "In": ['# Parameters\nrun = "p20"\n']}
+    assert from_notebook(injected).joined_to(own) == own
+    sweep = sweep_of({"pool_sizes": "2 3", "pages": 7, "run": "s"})
+    assert sweep_of({"run": "s"}).joined_to(sweep) == sweep
+    assert (
+        from_notebook({**SWEEP, "run": "s", "beside": None}, ["beside"]).joined_to(sweep) == sweep
+    )
+    with pytest.raises(UserError, match="pages: 200 was asked for, but the run s has 7"):
+        sweep_of({"run": "s", "pages": 200}).joined_to(sweep)
 
 
 def test_the_clients_default_to_what_has_a_build(monkeypatch: pytest.MonkeyPatch) -> None:

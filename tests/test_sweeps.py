@@ -86,7 +86,7 @@ def test_each_command_sends_the_other_kind_to_the_other(copy: Copy) -> None:
 
 
 def test_a_sweep_and_a_study_do_not_take_each_others_runs() -> None:
-    study, sweep = Study.of({"run": "a"}), Study.of({**SWEEP, "run": "a"})
+    study, sweep = Study.of({"run": "a"}), sweep_of({"run": "a"})
     with pytest.raises(UserError, match="run: a is a sweep; it goes with make sweep"):
         study.joined_to(sweep)
     with pytest.raises(UserError, match="run: a is no sweep; it goes with make report"):

@@ -1,0 +1,126 @@
+"""What measures a run: the code, the packages, the machine; a run goes on with the same only."""
+
+import ast
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from experiment import machine
+from experiment.errors import UserError
+from experiment.records import Machine, Run
+from experiment.study import PROJECT
+
+PACKAGE = Path(__file__).parent
+
+DIGITS = 16
+"""How much of a SHA-256 is noted."""
+
+
+def code() -> dict[str, str]:
+    """The files that measure, each with the start of its SHA-256.
+
+    These are the modules that the runner imports or starts as programs, those that they do in
+    turn, and the scripts that browsers are given.
+    """
+    files = [PACKAGE / f"{name}.py" for name in _measuring()] + list(PACKAGE.glob("*.js"))
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS] for path in sorted(files)
+    }
+
+
+def _measuring() -> set[str]:
+    """The names of the modules that measure."""
+    found: set[str] = set()
+    waiting = ["runner"]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += _named_in(PACKAGE / f"{name}.py")
+    return found
+
+
+def _named_in(path: Path) -> Iterator[str]:
+    """The modules of this package that a module imports, or starts by their names."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Constant):
+            names.append(str(node.value))
+    for name in names:
+        found = re.match(r"experiment\.(\w+)", name)
+        if found and (PACKAGE / f"{found[1]}.py").exists():
+            yield found[1]
+
+
+def commit() -> str | None:
+    """The commit of the checkout, marked where files differ from it; None without git."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    own = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
+    # Told where the repository is, git looks for no other one, and does not mind whose it is.
+    told = ("--git-dir=.git", "--work-tree=.", "--no-optional-locks", "-c", "core.fsmonitor=false")
+    result = subprocess.run(
+        [git, *told, "status", "--porcelain=v2", "--branch", "--untracked-files=no"],
+        cwd=PROJECT,
+        env=own,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    at = re.match(r"# branch\.oid ([0-9a-f]{40,})\n", result.stdout)
+    if at is None:
+        return None
+    return at[1] + ("-dirty" if re.search("^[^#]", result.stdout, re.M) else "")
+
+
+def check_same(folder: Path, own: Run) -> None:
+    """Raise `UserError` where what would go on with a run is not what began it."""
+    check_code(folder, own)
+    was, now = _by_name(own.machine), _by_name(machine.describe(own.study))
+    for name in _changed(was, now):
+        raise UserError(
+            f"run: {folder.name} cannot go on here, its {name} was {was.get(name, 'none')} and is "
+            f"now {now.get(name, 'none')}; name another run"
+        )
+
+
+def check_code(folder: Path, own: Run) -> None:
+    """Raise `UserError` where the code that measures is not the one that began a run."""
+    if own.code is None:
+        raise UserError(
+            f"run: {folder.name} cannot go on, it was begun by a version of this program that "
+            "did not note its code; name another run"
+        )
+    if changed := _changed(own.code, code()):
+        at = f" (commit {own.commit})" if own.commit else ""
+        files = ", ".join(f"experiment/{name}" for name in changed)
+        raise UserError(
+            f"run: {folder.name} cannot go on, its code has changed since it began{at}: {files}; "
+            "put it back as it was, or name another run"
+        )
+
+
+def _by_name(described: Machine) -> dict[str, Any]:
+    """What a machine is, each of its packages and browsers under a name of its own."""
+    named: dict[str, Any] = {}
+    for name, value in described.model_dump().items():
+        if isinstance(value, dict):
+            named |= {f"{name.removesuffix('s')} {part}": words for part, words in value.items()}
+        else:
+            named[name] = value
+    return named
+
+
+def _changed(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The names of what is not the same in both."""
+    return [name for name in {**was, **now} if was.get(name) != now.get(name)]
