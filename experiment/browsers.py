@@ -31,6 +31,7 @@ from selenium.webdriver.remote.remote_connection import RemoteConnection
 from urllib3 import BaseHTTPResponse, PoolManager
 from urllib3.exceptions import HTTPError
 
+from experiment import environment
 from experiment.clients import (
     SIZE_LIMIT,
     UNKNOWN_STATUS,
@@ -56,9 +57,7 @@ return [location.href, (document.documentElement || {outerHTML: ''}).outerHTML.l
 """What came: address and length, and if it shall ask for the timing, HTTP status and the origin's
 own delay. The page's scripts may have replaced what it calls."""
 
-TOLD = TypeAdapter(
-    tuple[str, Count, Annotated[int, Field(ge=100, le=999)] | None, Seconds | None]
-)
+TOLD = TypeAdapter(tuple[str, Count, Annotated[int, Field(ge=100, le=999)] | None, Seconds | None])
 """What the script returns unless the page's scripts interfere."""
 
 REASONS = {
@@ -153,8 +152,8 @@ class Browser:
         """Find out what came."""
         told = driver.execute_script(CHECK, self.asks_timing)
         try:
-            answer.final_url, answer.length, answer.status, answer.origin_ms = (
-                TOLD.validate_python(told)
+            answer.final_url, answer.length, answer.status, answer.origin_ms = TOLD.validate_python(
+                told
             )
         except ValidationError:
             raise FetchError("page scripts") from None
@@ -300,7 +299,7 @@ class PhantomJS(Browser):
 
     def service(self) -> Service:
         """PhantomJS itself."""
-        known = self.terms.bundle or os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
+        known = self.terms.bundle or environment.bundle() or certifi.where()
         return GhostService(self.programs, known)
 
     def options(self) -> ArgOptions:

@@ -24,6 +24,7 @@ MEASURING = {
     "tree",
     "controls",
     "wikipedia",
+    "environment",
 }
 READING = {
     "summary",
