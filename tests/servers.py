@@ -170,6 +170,7 @@ class Server(socketserver.ThreadingTCPServer):
         self.credentials: list[str] = []
         self.ended = threading.Event()
         self.authority = trustme.CA()
+        self.host = host
         super().__init__((host, 0), _Handler)
         self.scheme = "https" if tls else "http"
         if tls:
@@ -180,7 +181,7 @@ class Server(socketserver.ThreadingTCPServer):
 
     def url(self, path: str) -> str:
         """The address of a path."""
-        return f"{self.scheme}://{self.server_address[0]}:{self.server_address[1]}/{path}"
+        return f"{self.scheme}://{self.host}:{self.server_address[1]}/{path}"
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that hang up are what is tested here."""

@@ -132,6 +132,5 @@ def test_a_source_that_phantomjs_cannot_reach_is_measured_by_requests(copy: Copy
         server.authority.cert_pem.write_to_path(str(bundle))
         options = ("--source", server.url("page"), "--clients", "none")  # the default ones
         fetches = measure(copy, *options, REQUESTS_CA_BUNDLE=bundle)
-    errors = fetches.groupby("client")["error"].agg(lambda values: set(values.dropna()))
-    assert errors.to_dict() == {"requests": set(), "phantomjs": {"tls"}}
-    assert len(fetches) == 2 * 2 * 2
+    seen = fetches.groupby("client")["error"].agg(lambda values: list(values.fillna("none")))
+    assert seen.to_dict() == {"requests": ["none"] * 4, "phantomjs": ["tls"] * 4}
