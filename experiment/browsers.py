@@ -14,11 +14,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import certifi
 import psutil
 import selenium
+from pydantic import Field, TypeAdapter, ValidationError
 from selenium import webdriver
 from selenium.common.exceptions import TimeoutException, WebDriverException
 from selenium.webdriver.chrome.service import Service as ChromeService
@@ -27,8 +28,10 @@ from selenium.webdriver.common.service import Service
 from selenium.webdriver.firefox.service import Service as FirefoxService
 from selenium.webdriver.remote.client_config import ClientConfig
 from selenium.webdriver.remote.remote_connection import RemoteConnection
+from urllib3 import BaseHTTPResponse, PoolManager
 from urllib3.exceptions import HTTPError
 
+from experiment import environment
 from experiment.clients import (
     SIZE_LIMIT,
     UNKNOWN_STATUS,
@@ -40,20 +43,25 @@ from experiment.clients import (
     server_timing_ms,
 )
 from experiment.programs import Programs, find
+from experiment.records import Count, Seconds
 from experiment.study import ClientName
 
 CHECK = """
-var entry = window.performance && performance.getEntriesByType
-    && performance.getEntriesByType('navigation')[0];
+var entry = arguments[0] && performance.getEntriesByType('navigation')[0];
 var timing = entry && entry.serverTiming || [], origin = null;
 for (var i = 0; i < timing.length; i++)
     if (timing[i].name === 'origin') origin = timing[i].duration;
-return [location.href, document.documentElement.outerHTML.length,
+return [location.href, (document.documentElement || {outerHTML: ''}).outerHTML.length,
     entry && entry.responseStatus || null, origin];
 """
-"""What came: address, length, HTTP status, the origin's own delay, if it can tell."""
+"""What came: address and length, and if it shall ask for the timing, HTTP status and the origin's
+own delay. The page's scripts may have replaced what it calls."""
+
+TOLD = TypeAdapter(tuple[str, Count, Annotated[int, Field(ge=100, le=999)] | None, Seconds | None])
+"""What the script returns unless the page's scripts interfere."""
 
 REASONS = {
+    "page scripts": "JavascriptException",
     "tls": "ERR_CERT|ERR_SSL|ERR_BAD_SSL|nssFailure|nssBadCert|InsecureCertificate|ssl failure",
     "redirects": "ERR_TOO_MANY_REDIRECTS|redirectLoop",
     "timeout": "ERR_TIMED_OUT|ERR_CONNECTION_TIMED_OUT|netTimeout",
@@ -62,12 +70,40 @@ REASONS = {
 """How the browsers' own words for a failed load map to the vocabulary; the first match counts."""
 
 
+class DriverPool(PoolManager):
+    """Connections to a driver whose answers are bounded: a page decides what is in them."""
+
+    def urlopen(  # type: ignore[override]
+        self, method: str, url: str, redirect: bool = True, **options: Any
+    ) -> BaseHTTPResponse:
+        """Ask for a URL; raises `FetchError` before an answer is read that is too large."""
+        response = super().urlopen(method, url, redirect, preload_content=False, **options)
+        if int(response.headers.get("Content-Length", 0)) > 2 * SIZE_LIMIT:
+            response.close()
+            raise FetchError("too large")
+        return response
+
+
+class DriverConnection(RemoteConnection):
+    """Commands to a driver."""
+
+    def _get_connection_manager(self) -> DriverPool:
+        return DriverPool()
+
+    def execute(self, command: str, params: dict[str, Any]) -> Any:
+        """Send a command, again for each dialog of the page that the driver dismissed instead."""
+        while True:
+            answer = super().execute(command, dict(params))  # which it empties
+            if command == "get" or "unexpected alert open" not in str(answer.get("value"))[:200]:
+                return answer
+
+
 @dataclass
 class Browser:
     """What the browsers share; a subclass says which program it is and with what options."""
 
     name: ClassVar[ClientName]
-    connection: ClassVar[type[RemoteConnection]] = RemoteConnection
+    connection: ClassVar[type[RemoteConnection]] = DriverConnection
     keep_alive: ClassVar[bool] = True
 
     timeout_s: float
@@ -82,6 +118,11 @@ class Browser:
         """Who asks, where the source wants to know; never a browser's own."""
         who = self.terms.user_agent
         return who and f"{who} selenium/{selenium.__version__}"
+
+    @property
+    def asks_timing(self) -> bool:
+        """Whether only the page's own timing tells its status and the origin's delay."""
+        return True
 
     def prepare(self) -> None:
         """Selenium is imported with this module."""
@@ -109,9 +150,13 @@ class Browser:
 
     def came(self, driver: webdriver.Remote, url: str, answer: Answer) -> None:  # noqa: ARG002
         """Find out what came."""
-        answer.final_url, answer.length, answer.status, answer.origin_ms = driver.execute_script(
-            CHECK
-        )
+        told = driver.execute_script(CHECK, self.asks_timing)
+        try:
+            answer.final_url, answer.length, answer.status, answer.origin_ms = TOLD.validate_python(
+                told
+            )
+        except ValidationError:
+            raise FetchError("page scripts") from None
 
     @contextmanager
     def _open(self, phases: Phases, deadline: Deadline) -> Iterator[webdriver.Remote]:
@@ -141,6 +186,7 @@ class Browser:
         )
         options = self.options()
         options.timeouts = {"pageLoad": int(self.timeout_s * 1000)}
+        options.unhandled_prompt_behavior = "dismiss"
         return webdriver.Remote(self.connection(client_config=config), options=options)
 
     def reason(self, error: BaseException) -> str | None:
@@ -190,7 +236,7 @@ def _kill(service: Service) -> None:
                 item.kill()
 
 
-class GhostConnection(RemoteConnection):
+class GhostConnection(DriverConnection):
     """Selenium 4's commands in the older protocol of PhantomJS, where the two differ."""
 
     extra_commands = {  # noqa: RUF012
@@ -249,10 +295,11 @@ class PhantomJS(Browser):
     name = "phantomjs"
     connection = GhostConnection
     keep_alive = False
+    asks_timing = False
 
     def service(self) -> Service:
         """PhantomJS itself."""
-        known = self.terms.bundle or os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
+        known = self.terms.bundle or environment.bundle() or certifi.where()
         return GhostService(self.programs, known)
 
     def options(self) -> ArgOptions:
@@ -289,6 +336,9 @@ def _read_transfer(response: dict[str, Any], answer: Answer) -> None:
 
 def _silent_failure(transfers: Sequence[dict[str, Any]]) -> str:
     """Why PhantomJS shows no page; it raises nothing."""
+    statuses = [item["response"]["status"] or 0 for item in transfers]
+    if next((status for status in statuses if not 300 <= status < 400), 0) in range(200, 300):
+        return "no page"
     return "tls" if _reason(_words(transfers)) == "tls" else "connection"
 
 
@@ -306,6 +356,11 @@ class Chrome(Browser):
     """Chrome, Chromium, or their small headless shell."""
 
     name = "chrome"
+
+    @property
+    def asks_timing(self) -> bool:
+        """Elsewhere than at home the log of the network tells, which no page can change."""
+        return self.terms.embedded
 
     def came(self, driver: webdriver.Remote, url: str, answer: Answer) -> None:
         """Find out what came; elsewhere than at home the log of the network knows more."""
@@ -355,13 +410,14 @@ def _document(log: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], str | None
     """The last answer to the page itself in Chrome's log, and why its load failed, if it did."""
     document: dict[str, Any] = {}
     failure = None
-    for entry in log:
-        message = json.loads(entry["message"])["message"]
-        params = message.get("params", {})
-        if params.get("type") != "Document":
-            continue
+    for entry in map(json.loads, (item["message"] for item in log)):
+        message, params = entry["message"], entry["message"].get("params", {})
+        frame = params.get("frameId", entry["webview"])
+        if params.get("type") != "Document" or frame != entry["webview"]:
+            continue  # the page's own frame has the name of its window
         if message["method"] == "Network.responseReceived":
-            document = params["response"]
+            if params["response"]["url"].startswith("http"):  # not the blank page at the start
+                document = params["response"]
         elif message["method"] == "Network.loadingFailed":
             failure = params["errorText"]
     return document, failure

@@ -8,6 +8,7 @@ import hashlib
 import multiprocessing
 import re
 import socket
+import string
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Protocol, Self
+from urllib.parse import quote
 
 from experiment import wikipedia
 from experiment.records import Fetch, Page
@@ -26,6 +28,9 @@ UNKNOWN_STATUS = "http ?"
 
 SIZE_LIMIT = 64_000_000
 """Bytes of a page that are taken; a longer one is a failed fetch."""
+
+URL_LIMIT = 2_000
+"""Characters of the final URL that are kept: a page's script can make it as long as it likes."""
 
 
 @dataclass(frozen=True)
@@ -207,18 +212,18 @@ def _timed(client: Client, zero: float, page: Page) -> tuple[Fetch, Answer]:
             error = client.reason(raised) or f"unexpected {type(raised).__name__}"
     end = time.perf_counter()
     if failure is not None:
-        print(redacted_text(f"{page.url}: {failure!r}", page.url), file=sys.stderr)
+        print(redacted_text(f"{page.url}: {_in_a_line(failure)}", page.url), file=sys.stderr)
     seconds = {f"{item.name}_s": getattr(phases, item.name) for item in fields(phases)}
     row = Fetch(
         page=page.number,
         url=page.url,
-        final_url=answer.final_url,
+        final_url=answer.final_url and _recorded(answer.final_url),
         worker=threading.get_native_id(),
         start_s=start - zero,
         end_s=end - zero,
         fetch_s=end - start,
         planned_ms=page.planned_ms,
-        origin_ms=answer.origin_ms,
+        origin_ms=answer.origin_ms if client.terms.embedded else None,
         status=answer.status,
         length=answer.length,
         sha256=None if answer.body is None else hashlib.sha256(answer.body).hexdigest(),
@@ -226,6 +231,17 @@ def _timed(client: Client, zero: float, page: Page) -> tuple[Fetch, Answer]:
         **seconds,
     )
     return row, answer
+
+
+def _in_a_line(error: BaseException) -> str:
+    """Describe an error; a part of its text may be the page's own, of any length."""
+    line = " ".join(str(error)[:1_000].split())
+    return f"{type(error).__name__}: {''.join(filter(str.isprintable, line))}"
+
+
+def _recorded(url: str) -> str:
+    """Return a URL as it is recorded: ASCII, and cut where it is too long."""
+    return quote(url[:URL_LIMIT], safe=string.punctuation, errors="replace")[:URL_LIMIT]
 
 
 def _left_out(page: Page, now_s: float) -> Fetch:
@@ -243,8 +259,10 @@ def _left_out(page: Page, now_s: float) -> Fetch:
 
 def _complaint(client: Client, page: Page, answer: Answer) -> str | None:
     """What is wrong with an answer that came; browsers show a page of their own for an error."""
-    if not re.match("https?://", answer.final_url or ""):
+    if re.match("chrome-error:|about:neterror", answer.final_url or ""):
         return "connection"
+    if not re.match("https?://", answer.final_url or ""):
+        return "no page"
     if client.terms.embedded and answer.final_url != page.url:
         return "wrong page"
     return f"http {answer.status}" if (answer.status or 0) >= 400 else None
@@ -252,7 +270,7 @@ def _complaint(client: Client, page: Page, answer: Answer) -> str | None:
 
 def server_timing_ms(header: str) -> float | None:
     """The origin's own delay from a `Server-Timing` header such as `origin;dur=231.4`."""
-    found = re.search(r"\borigin;dur=([0-9.]+)", header)
+    found = re.search(r"(?:^|,)\s*origin;dur=(\d{1,9}(?:\.\d*)?)\s*(?:$|[,;])", header)
     return float(found[1]) if found else None
 
 
@@ -281,6 +299,7 @@ class Requests:
                     stream=True,
                     verify=self.terms.bundle or True,
                     headers=self._headers(),
+                    hooks={"response": _read_redirect},
                 ) as response,
             ):
                 answer.status = response.status_code
@@ -323,6 +342,12 @@ def _read(response: Any) -> bytes:
         if len(body) > SIZE_LIMIT:
             raise FetchError("too large")
     return bytes(body)
+
+
+def _read_redirect(response: Any, **_: object) -> None:
+    """Read the body of a redirect, which requests itself would read whatever its length."""
+    if response.is_redirect:
+        _read(response)
 
 
 class Sockets:

@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -51,6 +53,12 @@ INSTALL = {
     },
 }
 
+NO_SANDBOX = (
+    "clients: chrome cannot run, its sandbox needs user namespaces, and this system forbids them; "
+    "allow them (Ubuntu: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0; Docker: "
+    "--security-opt seccomp=unconfined), or leave chrome out of clients"
+)
+
 
 @dataclass(frozen=True)
 class Programs:
@@ -85,6 +93,23 @@ def version(name: ClientName) -> str:
         _check_digest(programs.browser)
     answers = [_answer(name, path) for path in dict.fromkeys((programs.browser, programs.driver))]
     return ", ".join(answers)
+
+
+def check_sandbox(name: ClientName) -> None:
+    """Raise `UserError` that says what to do if Chrome finds no sandbox that it may use here.
+
+    Its driver does not pass on why it ended, so Chrome itself is asked.
+    """
+    if name != "chrome":
+        return
+    with tempfile.TemporaryDirectory(prefix="chrome-", ignore_cleanup_errors=True) as folder:
+        options = ("--headless", f"--user-data-dir={folder}", "--dump-dom", "about:blank")
+        with suppress(OSError, subprocess.TimeoutExpired):
+            said = subprocess.run(
+                [find(name).browser, *options], capture_output=True, timeout=60, check=False
+            )
+            if b"No usable sandbox" in said.stderr:
+                raise UserError(NO_SANDBOX)
 
 
 def install(what: str) -> str:

@@ -16,12 +16,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
 from tqdm.auto import tqdm
 
 from experiment import (
     controls,
+    environment,
     locks,
     machine,
+    programs,
     provenance,
     records,
     shadowing,
@@ -194,8 +197,10 @@ def _try_out(study: Study, opened: Sources) -> None:
         sources.check_arrival(study, seen.outcome.fetches)
         error = seen.outcome.reason or seen.outcome.fetches[0].error or ""
         words = " ".join(seen.log.split())[:300]
-        unable = seen.outcome.reason or error == "browser" or plan.terms.embedded
+        started = seen.outcome.fetches and seen.outcome.fetches[0].load_s is not None
+        unable = not started or plan.terms.embedded
         if error and unable:
+            programs.check_sandbox(client)
             raise UserError(f"clients: {client} cannot run ({error}): {words}")
         absent = error in ("connection", "timeout", "tls") or error.startswith("unexpected")
         if client == study.clients[0] and absent:
@@ -373,12 +378,22 @@ def _supervised(plan: trial.Plan) -> Supervised:
         with suppress(FileNotFoundError):  # gone where the supervisor was killed
             log = redacted_text((folder / "log.txt").read_text(errors="replace"))
         if report["reason"] is None:
-            outcome = trial.OUTCOME.validate_json((folder / "outcome.json").read_bytes())
+            outcome = _outcome(folder)
         elif report["reason"] == "it ended with status 1":
             raise RuntimeError(f"a trial failed unexpectedly:\n{log}")
         else:
             outcome = trial.Outcome(reason=report["reason"])
     return Supervised(outcome, report.get("cpu_s"), report.get("browser_pss_mb"), log)
+
+
+def _outcome(folder: Path) -> trial.Outcome:
+    """What a trial measured; one whose values cannot be right has failed."""
+    try:
+        return trial.OUTCOME.validate_json((folder / "outcome.json").read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        return trial.Outcome(reason=f"its outcome is not valid: {place}: {first['msg']}")
 
 
 def _supervise(plan: trial.Plan, folder: Path) -> str:
@@ -391,7 +406,7 @@ def _supervise(plan: trial.Plan, folder: Path) -> str:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=_environment(plan),
+        env=environment.of_a_trial(plan.terms.embedded),
         start_new_session=True,
     )
     assert process.stdin is not None
@@ -401,13 +416,3 @@ def _supervise(plan: trial.Plan, folder: Path) -> str:
     finally:
         process.stdin.close()
         process.wait()
-
-
-def _environment(plan: trial.Plan) -> dict[str, str]:
-    """The trial's environment: drivers and the embedded origin are reached without a proxy."""
-    here = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
-    offline = {"SE_OFFLINE": "true", "SE_AVOID_STATS": "true"}
-    if plan.terms.embedded:
-        kept = {name: text for name, text in os.environ.items() if "_proxy" not in name.lower()}
-        return {**kept, **offline}
-    return {**os.environ, **here, **offline}

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from experiment import records, wikipedia
+from experiment import environment, records, wikipedia
 from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.origin import Behaviour
@@ -103,6 +103,7 @@ def urls_of(study: Study, kept: Path) -> list[str]:
     """
     if study.source == "embedded":
         return []
+    environment.check_bundle()
     if study.source == "wikipedia":
         if not kept.exists():
             return wikipedia.draw(study)
@@ -160,9 +161,12 @@ def led_from(url: str, count: str) -> Iterator[str]:
     except ValueError:
         raise UserError(f"url: {redacted(url)[:100]} is not an http or https URL") from None
     _refuse_ruled([url])
+    environment.check_bundle()
     for _ in range(int(count)):
         try:
-            with requests.get(url, timeout=60, stream=True) as answer:
+            with environment.without_credentials():
+                answer = requests.get(url, timeout=60, stream=True)
+            with answer:
                 answer.raise_for_status()
                 _refuse_ruled([answer.url])
                 yield answer.url

@@ -15,8 +15,9 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from pydantic import HttpUrl
+from pydantic import AnyUrl, ValidationError
 
+from experiment import environment
 from experiment.errors import UserError
 from experiment.redaction import redacted
 from experiment.study import VERSION, ClientName, Study
@@ -48,7 +49,10 @@ def user_agent(study: Study) -> str:
 
 def is_ruled(url: str) -> bool:
     """Whether a URL is of a site that has these rules."""
-    host = (HttpUrl(url).host or "").rstrip(".").rsplit(".", 2)
+    try:
+        host = (AnyUrl(url).host or "").rstrip(".").rsplit(".", 2)
+    except ValidationError:  # nobody can be there
+        return False
     return host[-1] == "org" and len(host) > 1 and host[-2] in PROJECTS
 
 
@@ -91,12 +95,13 @@ def _titles(study: Study, count: int) -> list[str]:
     address = f"https://{study.wiki}/w/api.php"
     try:
         for refusals in range(1, MOST_REFUSALS + 1):
-            answer = requests.get(
-                address,
-                params={**query, "format": "json"},
-                headers={"User-Agent": agent},
-                timeout=study.timeout,
-            )
+            with environment.without_credentials():
+                answer = requests.get(
+                    address,
+                    params={**query, "format": "json"},
+                    headers={"User-Agent": agent},
+                    timeout=study.timeout,
+                )
             if answer.status_code not in REFUSALS:
                 answer.raise_for_status()
                 titles = [str(page["title"]) for page in answer.json()["query"]["random"]]

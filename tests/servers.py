@@ -8,6 +8,7 @@ import time
 from base64 import b64encode
 from contextlib import suppress
 from typing import Self
+from urllib.parse import urlsplit
 
 import trustme
 
@@ -19,6 +20,27 @@ PRIVATE = "alice:p4ssword"
 MARKUP = (
     b"<!DOCTYPE html><title>&lt;script&gt;alert(1)</title><script>document.title='<b>'</script>"
 )
+
+SCRIPTS = {
+    "endless_address": "history.replaceState(0, 0, '/ok?' + Array(200001).join('x'))",
+    "own_entries": "performance.getEntriesByType = function () {"
+    " return [{responseStatus: 'x', serverTiming: [{name: 'origin', duration: -5}]}] }",
+    "no_entries": "performance.getEntriesByType = function () { throw 1 }",
+    "endless_text": "Object.defineProperty(Element.prototype, 'outerHTML',"
+    " {get: function () { return {length: 1e300} }})",
+    "no_text": "Object.defineProperty(Element.prototype, 'outerHTML',"
+    " {get: function () { throw 1 }})",
+    "dialogs": "alert(1); confirm(2); prompt(3); onload = function () {"
+    " setTimeout(function () { alert(4) }, 0); alert(5) };"
+    " onbeforeunload = function (e) { e.preventDefault(); return e.returnValue = 'stay' }",
+    "no_root": "document.removeChild(document.documentElement)",
+    "own_types": "Array.prototype.toJSON = Object.prototype.toJSON = function () { return 'x' };"
+    " JSON.stringify = function () { return 'y' }; Array.prototype.push = null",
+    "elsewhere": "location = 'about:blank'",
+    "popup": "window.open('/page'); print()",
+    "half_a_character": "document.title = '\\ud800'",
+}
+"""Pages whose scripts work against whoever fetches them."""
 
 
 class _Handler(socketserver.StreamRequestHandler):
@@ -34,9 +56,13 @@ class _Handler(socketserver.StreamRequestHandler):
                     self.server.agents.append(value)
                 if name.lower() == "authorization":
                     self.authorization = value
+                    self.server.credentials.append(value)
             self.server.asked.append(words[1].decode())
-            behave = getattr(self, "do_" + words[1].decode().split("?")[0].strip("/"), None)
-            (behave or self.do_missing)()
+            name = urlsplit(words[1].decode()).path.strip("/")
+            if name in SCRIPTS:
+                self.answer(PAGE.replace(b"Hello", f"<script>{SCRIPTS[name]}</script>".encode()))
+            else:
+                getattr(self, f"do_{name}", self.do_missing)()
 
     def answer(self, body: bytes, status: str = "200 OK", headers: str = "") -> None:
         head = f"HTTP/1.1 {status}\r\nContent-Type: text/html\r\nConnection: close\r\n{headers}"
@@ -57,6 +83,30 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def do_session(self) -> None:
         self.answer(b"", "302 Found", "Location: /page?session=s3ssion#fr4gment\r\n")
+
+    def do_far(self) -> None:
+        self.answer(b"", "302 Found", f"Location: /page?{'y' * 3_000}\r\n")
+
+    def do_flood(self) -> None:
+        self.huge("302 Found", "Location: /page\r\n")
+
+    def do_nothing(self) -> None:
+        self.answer(b"", "204 No Content")
+
+    def do_download(self) -> None:
+        self.answer(b"a file", headers="Content-Disposition: attachment\r\n")
+
+    def do_delay(self) -> None:
+        self.answer(PAGE, headers="Server-Timing: origin;dur=5\r\n")
+
+    def do_timing(self) -> None:
+        self.answer(PAGE, headers="Server-Timing: origin;dur=-5\r\n")
+
+    def do_timing_twice(self) -> None:
+        self.answer(PAGE, headers="Server-Timing: origin;dur=1.2.3\r\n")
+
+    def do_frame(self) -> None:
+        self.answer(b"<!DOCTYPE html><iframe src=/missing></iframe>")
 
     def do_missing(self) -> None:
         self.answer(b"not here", "404 Not Found")
@@ -102,8 +152,11 @@ class _Handler(socketserver.StreamRequestHandler):
             time.sleep(0.1)
 
     def do_huge(self) -> None:
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 200000000\r\n\r\n"
-        self.wfile.write(head)
+        self.huge("200 OK", "Content-Type: text/html\r\n")
+
+    def huge(self, status: str, headers: str) -> None:
+        head = f"HTTP/1.1 {status}\r\n{headers}Content-Length: 200000000\r\n\r\n"
+        self.wfile.write(head.encode())
         for _ in range(200):
             self.wfile.write(b"x" * 1_000_000)
 
@@ -115,27 +168,35 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """The server, running in threads; `asked` lists the paths, `agents` who asked for them."""
+    """The server, running in threads.
+
+    `asked` lists the paths, `agents` who asked for them, `credentials` what they showed.
+    """
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = 100
 
-    def __init__(self, tls: bool = False) -> None:
+    def __init__(
+        self, tls: bool = False, oldest: ssl.TLSVersion | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.asked: list[str] = []
         self.agents: list[str] = []
+        self.credentials: list[str] = []
         self.ended = threading.Event()
         self.authority = trustme.CA()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        self.host = host
+        super().__init__((host, 0), _Handler)
         self.scheme = "https" if tls else "http"
         if tls:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.minimum_version = oldest or context.minimum_version
             self.authority.issue_cert("127.0.0.1").configure_cert(context)
             self.socket = context.wrap_socket(self.socket, server_side=True)
 
     def url(self, path: str) -> str:
         """The address of a path."""
-        return f"{self.scheme}://127.0.0.1:{self.server_address[1]}/{path}"
+        return f"{self.scheme}://{self.host}:{self.server_address[1]}/{path}"
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that hang up are what is tested here."""

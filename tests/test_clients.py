@@ -5,10 +5,11 @@ import time
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from experiment import clients
 from experiment.clients import Terms
-from experiment.records import Page
+from experiment.records import Fetch, Page
 from experiment.study import ClientName
 from tests.conftest import eventually, need
 from tests.servers import PAGE, Server
@@ -151,6 +152,79 @@ def test_sockets_are_given_back_after_failures(server: Server) -> None:
     assert eventually(lambda: process.num_fds() <= before + 1, 5)
 
 
-def test_server_timing_is_read() -> None:
-    assert clients.server_timing_ms("cache;dur=1, origin;dur=231.4") == 231.4
-    assert clients.server_timing_ms("") is None
+@pytest.mark.parametrize(
+    ("header", "ms"),
+    [
+        ("cache;dur=1, origin;dur=231.4", 231.4),
+        ("origin;dur=5, origin;dur=6", 5),
+        *((f"origin;dur={odd}", None) for odd in ("-5", "1.2.3", "nan", "inf", "1e999", "", "5x")),
+        (f"origin;dur={'9' * 400}", None),
+        ("not-origin;dur=5", None),
+        ("", None),
+    ],
+)
+def test_server_timing_is_read(header: str, ms: float | None) -> None:
+    assert clients.server_timing_ms(header) == ms
+
+
+@pytest.mark.parametrize("name", ["requests", "phantomjs", "chrome"])
+def test_the_delay_of_the_embedded_origin_alone_is_kept(name: ClientName, server: Server) -> None:
+    need(name)
+    url = server.url("delay")
+    rows = [fetched(name, url, terms=Terms(embedded=embedded)) for embedded in (True, False)]
+    assert [(row.error, row.origin_ms) for row in rows] == [(None, 5), (None, None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "reason"),
+    [
+        ("requests", "timing_twice", None),
+        ("phantomjs", "timing_twice", None),
+        ("phantomjs", "no_root", None),
+        ("phantomjs", "half_a_character", "browser"),
+        ("phantomjs", "download", "no page"),
+        ("chrome", "no_entries", None),
+        ("chrome", "no_text", "page scripts"),
+        ("chrome", "no_root", None),
+        ("chrome", "half_a_character", None),
+        ("chrome", "download", "no page"),
+        ("chrome", "frame", None),  # the page is there, what its frame shows is not
+        ("firefox", "dialogs", None),
+        ("firefox", "own_entries", "page scripts"),
+    ],
+)
+def test_a_page_can_fail_its_own_fetch_at_most(
+    name: ClientName, path: str, reason: str | None, server: Server
+) -> None:
+    need(name)
+    row = fetched(name, server.url(path))
+    assert row.error == reason
+    rows = TypeAdapter(Fetch)
+    assert rows.validate_json(rows.dump_json(row)) == row
+    if reason is None:
+        assert row.status == 200
+
+
+def test_what_a_redirect_brings_is_not_read_without_bound(server: Server) -> None:
+    assert fetched("requests", server.url("flood")).error == "too large"
+    assert "/page" not in server.asked
+
+
+def test_a_driver_says_no_more_than_a_page_may_have(server: Server) -> None:
+    """What Chrome's driver says of a page is what the page's scripts make of it."""
+    from experiment.browsers import DriverPool
+
+    with DriverPool() as pool, pytest.raises(clients.FetchError, match="too large"):
+        pool.request("GET", server.url("huge"))
+
+
+@pytest.mark.parametrize(
+    ("url", "recorded"),
+    [
+        ("http://127.0.0.1/a?b=%20&c#d", "http://127.0.0.1/a?b=%20&c#d"),
+        ("http://127.0.0.1/ä b\u2028\ud800", "http://127.0.0.1/%C3%A4%20b%E2%80%A8?"),
+        ("http://127.0.0.1/" + "ä" * 5_000, ("http://127.0.0.1/" + "%C3%A4" * 5_000)[:2_000]),
+    ],
+)
+def test_a_final_url_is_recorded_in_ascii_and_not_beyond_a_limit(url: str, recorded: str) -> None:
+    assert clients._recorded(url) == recorded

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from experiment import load
+from experiment.clients import URL_LIMIT
 from experiment.study import PROJECT
 from tests.conftest import Copy, need
 from tests.servers import Server
@@ -29,12 +30,36 @@ REASONS = {
     "short": "connection",
     "garbled": "encoding",
     "huge": "too large",
+    "flood": "too large",
+    "far": None,
+    "nothing": None,
+    "timing": None,
+    "endless_address": None,
+    "own_entries": None,
+    "endless_text": None,
+    "dialogs": None,
+    "own_types": None,
+    "elsewhere": None,
 }
 """What each path comes to; a browser may be more lenient with the broken bodies."""
 
 OTHERWISE = {
-    "phantomjs": {"loop": "connection", "huge": "timeout"},  # no more time to read 200 MB
-    "chrome": {"huge": "timeout"},
+    "phantomjs": {
+        "loop": "connection",
+        "huge": "timeout",  # no more time to read 200 MB
+        "flood": None,
+        "nothing": "connection",
+        "own_types": "browser",
+        "elsewhere": "connection",
+    },
+    "chrome": {
+        "huge": "timeout",
+        "flood": None,
+        "nothing": "no page",
+        "endless_text": "page scripts",
+        "own_types": "browser",
+        "elsewhere": "no page",
+    },
 }
 
 BOUND_MB = 300
@@ -88,6 +113,8 @@ def test_every_hostile_page_is_a_row_with_its_reason(hostile: Path) -> None:
         if client == "requests" or path not in ("short", "garbled"):
             assert error == expected, (client, row["mode"], path)
         assert error is None or f"`{error}`" in known or re.fullmatch(r"http \d{3}", error)
+    assert fetches["final_url"].str.len().max() == URL_LIMIT
+    assert fetches["origin_ms"].isna().all()
     failed = fetches.groupby(["client", "mode"])["error"].count()
     for trial in main.to_dict("records"):
         assert trial["failed"] == failed[trial["client"], trial["mode"]] > 0

@@ -28,6 +28,7 @@ MEASURING = {
     "wikipedia",
     "shadowing",
     "terminal",
+    "environment",
 }
 READING = {
     "summary",

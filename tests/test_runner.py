@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from experiment import load, records
 from experiment.machine import cores
 from experiment.redaction import redacted
+from experiment.study import ClientName
 from tests.conftest import Copy, need
 from tests.servers import Server
 
@@ -183,8 +186,44 @@ def test_bad_input_is_one_line_and_measures_nothing(copy: Copy) -> None:
     assert "invalid choice" in one_line(copy, "rum")
     assert "pool_size: 10 is not" in one_line(copy, "run", "--source", "wikipedia")
     assert "cannot be read" in one_line(copy, "run", "--source", "no-such-file.txt")
-    nobody = one_line(copy, "run", "--source", "http://127.0.0.1:9/", "--clients", "requests")
-    assert "source: http://127.0.0.1:9/ does not answer requests (connection)" in nobody
+
+
+@pytest.mark.parametrize("client", ["requests", "phantomjs", "chrome"])
+def test_a_source_that_does_not_answer_is_one_line(copy: Copy, client: ClientName) -> None:
+    need(client)
+    nobody = one_line(copy, "run", "--source", "http://127.0.0.1:9/", "--clients", client)
+    assert f"source: http://127.0.0.1:9/ does not answer {client} (connection)" in nobody
+
+
+@pytest.mark.parametrize("client", ["phantomjs", pytest.param("chrome", marks=pytest.mark.faults)])
+def test_a_first_page_that_stops_its_browser_stops_nothing_else(
+    copy: Copy, server: Server, client: ClientName
+) -> None:
+    need(client)
+    (copy.path / "urls.txt").write_text(f"{server.url('own_types')}\n{server.url('page')}\n")
+    options = ("--pages", "2", "--pool-size", "2", "--rounds", "1", "--modes", "threads")
+    ended = copy.experiment(
+        "run", *options, "--source", "urls.txt", "--clients", client, "--run", "listed"
+    )
+    assert ended.returncode == 0, ended.stderr
+    fetches, _ = load(copy.path / "data" / "listed")
+    assert fetches["error"].fillna("").tolist() == ["browser", ""]
+
+
+def test_an_outcome_that_is_not_valid_is_a_failed_trial(tmp_path: Path) -> None:
+    from experiment.runner import _outcome
+    from experiment.trial import OUTCOME, Outcome
+
+    good = Outcome(span_s=1.5)
+    (tmp_path / "outcome.json").write_bytes(OUTCOME.dump_json(good))
+    assert _outcome(tmp_path).span_s == 1.5
+    text = (tmp_path / "outcome.json").read_text()
+    (tmp_path / "outcome.json").write_text(text.replace("1.5", '"<b>soon</b>"'))
+    bad = _outcome(tmp_path)
+    assert not bad.fetches
+    assert bad.reason is not None
+    assert re.match("its outcome is not valid: span_s: ", bad.reason)
+    assert "<b>" not in bad.reason
 
 
 def test_a_folder_that_cannot_be_written_is_said(copy: Copy) -> None:
@@ -298,3 +337,25 @@ sys.exit(main(["run", "--clients", "firefox"]))
         "error: clients: firefox cannot run, the library libfontconfig.so.1 is missing; "
         "install it with: sudo apt install libfontconfig1\n"
     )
+
+
+NO_SANDBOX = (
+    "unshare", "--user", "--map-user=1000", "--map-group=1000", "--keep-caps", "sh", "-c",
+    'echo 0 > /proc/sys/user/max_user_namespaces && '
+    'exec setpriv --ambient-caps=-all --inh-caps=-all "$@"', "sh",
+)  # fmt: skip
+"""Start a command as somebody who is not root, where user namespaces are forbidden."""
+
+
+def test_what_to_do_where_chrome_finds_no_sandbox_is_one_line(copy: Copy) -> None:
+    need("chrome")
+    if subprocess.run([*NO_SANDBOX, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("needs unshare and setpriv (util-linux), and user namespaces to forbid")
+    options = ("--clients", "chrome", "--run", "tried")
+    ended = copy.run(*NO_SANDBOX, "python", "-m", "experiment", *SMALL, *options)
+    assert ended.returncode == 2
+    [line] = ended.stderr.splitlines()
+    assert "error: clients: chrome cannot run, its sandbox needs user namespaces" in line
+    assert "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0" in line
+    assert not (copy.path / "data" / "tried").exists()
+    copy.assert_nothing_left()

@@ -29,6 +29,7 @@ class Seen:
     """All requests, and how many are being answered."""
 
     guests: list[Guest] = field(default_factory=list)
+    credentials: list[str] = field(default_factory=list)
     inside: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -49,6 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
             seen.inside += 1
             agent = self.headers.get("User-Agent", "")
             seen.guests.append(Guest(self.path, agent, time.monotonic(), seen.inside))
+            seen.credentials += self.headers.get_all("Authorization", [])
             number = len(seen.articles())
         try:
             self.answer(number)
