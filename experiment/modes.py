@@ -9,6 +9,7 @@ from multiprocessing.synchronize import Semaphore
 from typing import Any, TypeVar
 
 from experiment.study import Mode, StartMethod
+from experiment.suspension import was_stopped
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -53,9 +54,13 @@ class Done(list[Result]):
 
 
 class Workers:
-    """A pool of any mode whose workers are watched: a death raises `WorkerDied`."""
+    """A pool of any mode whose workers are watched: a death raises `WorkerDied`.
+
+    `stopped` is whether a signal stopped one meanwhile, or a driver that this process started.
+    """
 
     def __init__(self, pool: Serial | Pool, processes: int) -> None:
+        self.stopped = False
         self._pool = pool
         self._processes = multiprocessing.active_children()
         self._expected = processes
@@ -80,6 +85,7 @@ class Workers:
 
     def close(self) -> None:
         """Let the workers finish and wait for their end."""
+        self.stopped |= was_stopped()
         self._pool.close()
         while living := [process for process in self._processes if process.exitcode is None]:
             living[0].join(POLL_S)
@@ -88,6 +94,7 @@ class Workers:
 
     def _check(self, may_end: bool = False) -> None:
         """Look at the first workers only: the pool replaces a dead one, but not its work."""
+        self.stopped |= was_stopped()
         fine = (None, 0) if may_end else (None,)
         if len(self._processes) < self._expected:
             raise WorkerDied("a worker process ended at once")

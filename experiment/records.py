@@ -132,6 +132,8 @@ class Run(BaseModel):
     interfaces: dict[str, list[str]]
     started_at: datetime
     finished_at: datetime | None = None
+    measured_anew: dict[int, int] = {}
+    """How often a round was measured again, since the machine or a process was suspended."""
 
 
 def run_is_there(folder: Path) -> bool:

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Never
 
 import filelock
 from tqdm.auto import tqdm
@@ -39,6 +39,9 @@ TYPICAL_OVERHEAD_S, TYPICAL_CONNECTION_S = 1.2, 0.02
 Sources = dict[Arm, sources.Source]
 """Where each arm that fetches has its pages from."""
 
+MOST_ANEW = 2
+"""How often a round is measured anew since something was suspended; then its trial fails."""
+
 UNMEASURED = Key(arm="main", client="requests", mode="serial", pool_size=1, round=1, repeat=1)
 
 
@@ -49,7 +52,25 @@ class Supervised:
     outcome: trial.Outcome
     cpu_s: float | None
     browser_pss_mb: float | None
+    suspended: str | None
     log: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A trial as measured: its rows, what its site told to wait (s), what was suspended."""
+
+    fetches: Sequence[FetchRow]
+    row: TrialRow
+    wait_s: float
+    suspended: str | None
+
+    def failed(self) -> "Measured":
+        """The trial as one that does not count, since something was suspended."""
+        row = replace(
+            self.row, wall_s=None, span_s=None, failed=0, state="failed", reason=self.suspended
+        )
+        return replace(self, fetches=(), row=row)
 
 
 def run(study: Study) -> Path:
@@ -74,10 +95,10 @@ def live(study: Study) -> "pd.DataFrame":
     """One trial of a study, the first there is, measured for a look: its fetches; none is kept."""
     key = next(_main(study, 1))
     with _alone(), sources.opened(study, sources.urls_of(study, Path("pages.txt"))) as source:
-        fetches, row, _ = _trial(_plan(study, {"main": source}, key), key, 1)
-    if row.reason:
-        raise UserError(f"clients: {key.client} could not be tried: {row.reason}")
-    return records.frame(FetchRow, fetches)
+        tried = _trial(_plan(study, {"main": source}, key), key, 1)
+    if tried.row.reason:
+        raise UserError(f"clients: {key.client} could not be tried: {tried.row.reason}")
+    return records.frame(FetchRow, tried.fetches)
 
 
 def _complete(study: Study, folder: Path, own: Run | None) -> None:
@@ -92,9 +113,10 @@ def _complete(study: Study, folder: Path, own: Run | None) -> None:
             with _writing(folder):
                 _begin(folder, own, urls)
             _measure(study, opened, folder, missing)
-    assert own is not None
+    own = records.read_run(folder)
+    finished_at = max(own.started_at, _now())  # the clock may have been set back
     with _writing(folder):
-        records.write_run(folder, own.model_copy(update={"finished_at": _now()}))
+        records.write_run(folder, own.model_copy(update={"finished_at": finished_at}))
 
 
 @contextmanager
@@ -211,24 +233,58 @@ def _measure(study: Study, opened: Sources, folder: Path, missing: Sequence[int]
     total = len(missing) * sum(_guess_s(study, key) for key in _keys(study, 1))
     rounds = f"{len(missing)} of {study.rounds} rounds"
     print(f"measuring {folder.name}: {rounds}, about {total / 60:.0f} minutes", file=sys.stderr)
-    refusals = 0
+    refusals = itertools.count(1)
     form = "{desc} {percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left"
     with tqdm(total=total, bar_format=form, smoothing=0, disable=None) as bar:
         for number in missing:
-            fetches, rows = [], []
-            for position, key in enumerate(_keys(study, number), start=1):
-                bar.set_description(f"round {number} of {study.rounds}: {_words(key)}")
-                found, row, wait_s = _trial(_plan(study, opened, key), key, position)
-                fetches += found
-                rows.append(row)
-                if wait_s:
-                    refusals += 1
-                    _wait(study, wait_s, refusals)
-                for source in opened.values():
-                    source.check()
-                bar.update(_guess_s(study, key))
-            with _writing(folder):
-                records.add_round(folder, fetches, rows)
+            trials, anew = _round(study, opened, number, bar, refusals)
+            _add_round(folder, number, trials, anew)
+
+
+def _round(
+    study: Study, opened: Sources, number: int, bar: "tqdm[Never]", refusals: Iterator[int]
+) -> tuple[list[Measured], int]:
+    """Measure a round, anew where something was suspended; also returns how often that was."""
+    begun = bar.n
+    for anew in range(MOST_ANEW):
+        trials = []
+        for one in _trials(study, opened, number, bar, refusals):
+            trials.append(one)
+            if one.suspended:
+                break
+        else:
+            return trials, anew
+        tqdm.write(f"round {number} is measured anew: {one.suspended}", file=sys.stderr)
+        bar.n = begun
+    last = _trials(study, opened, number, bar, refusals)
+    return [one.failed() if one.suspended else one for one in last], MOST_ANEW
+
+
+def _trials(
+    study: Study, opened: Sources, number: int, bar: "tqdm[Never]", refusals: Iterator[int]
+) -> Iterator[Measured]:
+    """Measure the trials of a round, one after another."""
+    for position, key in enumerate(_keys(study, number), start=1):
+        bar.set_description(f"round {number} of {study.rounds}: {_words(key)}")
+        one = _trial(_plan(study, opened, key), key, position)
+        if one.wait_s:
+            _wait(study, one.wait_s, next(refusals))
+        stopped = [source.check() for source in opened.values()]
+        bar.update(_guess_s(study, key))
+        if any(stopped) and one.row.state == "ok":
+            one = replace(one, suspended="the embedded origin was stopped by a signal")
+        yield one
+
+
+def _add_round(folder: Path, number: int, trials: Sequence[Measured], anew: int) -> None:
+    """Keep a round; its trials started after the run, also where the clock was set back."""
+    own = records.read_run(folder)
+    rows = [replace(one.row, started_at=max(own.started_at, one.row.started_at)) for one in trials]
+    with _writing(folder):
+        if anew:
+            counted = {**own.measured_anew, number: anew}
+            records.write_run(folder, own.model_copy(update={"measured_anew": counted}))
+        records.add_round(folder, [row for one in trials for row in one.fetches], rows)
 
 
 def _wait(study: Study, seconds: float, refusals: int) -> None:
@@ -315,11 +371,8 @@ def _pace(study: Study, key: Key) -> float | None:
     return wikipedia.starts_a_second(key.client)
 
 
-def _trial(plan: trial.Plan, key: Key, position: int) -> tuple[list[FetchRow], TrialRow, float]:
-    """Run one trial; a failed one is a row that says why, and has no fetches.
-
-    The last value is how many seconds the site has told to wait, having refused.
-    """
+def _trial(plan: trial.Plan, key: Key, position: int) -> Measured:
+    """Run one trial; a failed one is a row that says why, and has no fetches."""
     other_cpu = machine.busy_share(LISTEN_S)
     started_at = _now()
     seen = _supervised(plan)
@@ -343,7 +396,7 @@ def _trial(plan: trial.Plan, key: Key, position: int) -> tuple[list[FetchRow], T
         reason=outcome.reason,
     )
     fetches = [FetchRow(**asdict(key), **asdict(item)) for item in _numbered(outcome.fetches)]
-    return fetches, row, outcome.wait_s
+    return Measured(fetches, row, outcome.wait_s, None if outcome.reason else seen.suspended)
 
 
 def _numbered(fetches: Sequence[Fetch]) -> list[Fetch]:
@@ -368,7 +421,14 @@ def _supervised(plan: trial.Plan) -> Supervised:
             raise RuntimeError(f"a trial failed unexpectedly:\n{log}")
         else:
             outcome = trial.Outcome(reason=report["reason"])
-    return Supervised(outcome, report.get("cpu_s"), report.get("browser_pss_mb"), log)
+    stopped = "a worker was stopped by a signal" if outcome.stopped else None
+    return Supervised(
+        outcome,
+        report.get("cpu_s"),
+        report.get("browser_pss_mb"),
+        report.get("suspended") or stopped,
+        log,
+    )
 
 
 def _supervise(plan: trial.Plan, folder: Path) -> str:

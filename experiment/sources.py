@@ -17,6 +17,7 @@ from experiment.errors import UserError
 from experiment.origin import Behaviour
 from experiment.records import Fetch, Page
 from experiment.study import Study, web_url
+from experiment.suspension import was_stopped
 
 ORIGIN_END_S = 2.0
 
@@ -31,8 +32,8 @@ class Source(Protocol):
     def pages(self, round_number: int, count: int) -> list[Page]:
         """The pages of a round."""
 
-    def check(self) -> None:
-        """Raise an error if the source is no longer there."""
+    def check(self) -> bool:
+        """Whether it was stopped since last asked; raises an error if it is no longer there."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,14 @@ class Embedded:
             for number in range(1, count + 1)
         ]
 
-    def check(self) -> None:
-        """The origin must be alive."""
+    def check(self) -> bool:
+        """The origin must be alive; whether a signal stopped it since last asked."""
         if self.process.poll() is not None:
             raise UserError(
                 f"source: the embedded origin ended (status {self.process.returncode}); "
                 "the same command goes on with the round that was under way"
             )
+        return was_stopped(self.process.pid)
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,9 @@ class Listed:
             Page(index + 1, self.urls[(first + index) % len(self.urls)]) for index in range(count)
         ]
 
-    def check(self) -> None:
+    def check(self) -> bool:
         """Nothing here to look after."""
+        return False
 
 
 @contextmanager

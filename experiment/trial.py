@@ -52,6 +52,7 @@ class Outcome:
     python_pss_mb: float | None = None
     machine_cpu: float | None = None
     wait_s: float = 0.0
+    stopped: bool = False
     reason: str | None = None
 
 
@@ -80,6 +81,7 @@ def measure(plan: Plan) -> Outcome:
         startup_s=startup_s,
         startup_cpu_s=startup_cpu_s,
         python_pss_mb=python_pss_mb,
+        stopped=pool.stopped,
     )
 
 

@@ -21,6 +21,7 @@ MEASURING = {
     "sources",
     "origin",
     "supervisor",
+    "suspension",
     "tree",
     "controls",
     "wikipedia",
