@@ -166,6 +166,9 @@ def main() -> None:
     folder = Path(sys.argv[1])
     try:
         uvloop.run(serve(Behaviour(**json.loads(sys.argv[2])), folder))
+    except OSError as error:
+        print(json.dumps({"error": error.errno}), flush=True)
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from experiment import clients, controls, tree
 from experiment.machine import cores
 from experiment.modes import WorkerDied, Workers, workers
+from experiment.preconditions import shortage
 from experiment.records import Fetch, Page
 from experiment.study import Arm, ClientName, Mode, StartMethod
 
@@ -138,8 +139,10 @@ def main() -> None:
     plan = PLAN.validate_json((folder / "plan.json").read_bytes())
     try:
         outcome = measure(plan)
-    except (WorkerDied, OSError) as failure:  # the system may refuse so many workers
-        outcome = Outcome(reason=str(failure))
+    except (WorkerDied, OSError, MemoryError, RuntimeError) as failure:
+        if isinstance(failure, RuntimeError) and shortage(failure) is None:
+            raise
+        outcome = Outcome(reason=str(failure) or repr(failure))  # too many workers for the system
     partial = folder / "outcome.partial"
     partial.write_bytes(OUTCOME.dump_json(outcome))
     partial.replace(folder / "outcome.json")
