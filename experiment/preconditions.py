@@ -33,8 +33,8 @@ ORIGIN_FILES_A_WORKER: dict[ClientName, int] = {
 """Connections of a client to the embedded origin, at most: a browser opens six to a host."""
 
 OWN_FILES: dict[ClientName, int] = {"requests": 0, "phantomjs": 16, "chrome": 110, "firefox": 140}
-"""File descriptors of one process of a browser. Chrome failed with 90 and Firefox with 128; with 128
-and 160 they ran."""
+"""File descriptors that one process of a browser needs: Chrome failed with 90 and ran with 128,
+Firefox failed with 128 and ran with 160."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 BLOCK = 65_536
@@ -177,12 +177,17 @@ def shortage_said() -> Iterator[None]:
         raise UserError(words) from error
 
 
-def shortage(error: Exception) -> str | None:
-    """What has run out, in a line, where an error tells of it; its last line may be a program's."""
-    last = f"{type(error).__name__}: {error}".rstrip().splitlines()[-1]
-    for pattern, words in SHORTAGES.items():
-        if found := re.search(pattern, last):
-            return words(found[0])
+def shortage(error: BaseException | None) -> str | None:
+    """What has run out, in a line, where an error or one behind it tells of that.
+
+    Only its last line counts, in which an error that holds a program's log has the program's own.
+    """
+    while error is not None:
+        last = f"{type(error).__name__}: {error}".rstrip().splitlines()[-1]
+        for pattern, words in SHORTAGES.items():
+            if found := re.search(pattern, last):
+                return words(found[0])
+        error = error.__cause__ or error.__context__
     return None
 
 

@@ -223,6 +223,8 @@ def _try_out(study: Study, opened: Sources) -> None:
             )
         sources.check_arrival(study, seen.outcome.fetches)
         error = seen.outcome.reason or seen.outcome.fetches[0].error or ""
+        if short := preconditions.shortage(RuntimeError(seen.outcome.reason)):
+            raise UserError(short)
         words = " ".join(seen.log.split())[:300]
         unable = seen.outcome.reason or error == "browser" or plan.terms.embedded
         if error and unable:
@@ -418,14 +420,14 @@ def _supervised(plan: trial.Plan) -> Supervised:
     ):
         folder = Path(name)
         (folder / "plan.json").write_bytes(trial.PLAN.dump_json(plan))
-        report = _report(_supervise(plan, folder))
+        report = _report(_supervise(plan, folder), folder)
         log = ""
         with suppress(FileNotFoundError):  # gone where the supervisor was killed
             log = (folder / "log.txt").read_text(errors="replace")
-        if report["full"] and report["reason"]:
-            raise preconditions.no_room()
         if report["reason"] is None:
             outcome = trial.OUTCOME.validate_json((folder / "outcome.json").read_bytes())
+        elif report["full"]:
+            raise preconditions.no_room()
         elif report["reason"] == "it ended with status 1":
             raise RuntimeError(f"a trial failed unexpectedly:\n{log}")
         else:
@@ -440,13 +442,15 @@ def _supervised(plan: trial.Plan) -> Supervised:
     )
 
 
-def _report(said: str) -> dict[str, Any]:
-    """What a supervisor reported; its own errors are ours."""
+def _report(said: str, folder: Path) -> dict[str, Any]:
+    """What a supervisor reported; its own errors are ours, but for a disk that is full."""
     if not said:
         return {"reason": "its supervisor was killed", "full": False}
     try:
         return dict(json.loads(said))
     except ValueError:
+        if preconditions.is_full(folder):
+            raise preconditions.no_room() from None
         raise RuntimeError(f"a supervisor failed unexpectedly:\n{said}") from None
 
 

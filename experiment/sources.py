@@ -230,13 +230,10 @@ def _where(process: "subprocess.Popen[str]", folder: Path) -> dict[str, Any]:
     where: dict[str, Any] = json.loads(process.stdout.readline() or "{}")
     if "url" in where:
         return where
-    if where.get("error") in FULL:
+    if where.get("errno") in FULL:
         raise no_room()
-    process.wait(ORIGIN_END_S)
-    log = folder / "log.txt"
-    raise RuntimeError(
-        f"the embedded origin did not start:\n{log.read_text() if log.exists() else where}"
-    )
+    said = where.get("error") or (folder / "log.txt").read_text()
+    raise RuntimeError(f"the embedded origin did not start:\n{said}")
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

@@ -139,10 +139,11 @@ def main() -> None:
     plan = PLAN.validate_json((folder / "plan.json").read_bytes())
     try:
         outcome = measure(plan)
-    except (WorkerDied, OSError, MemoryError, RuntimeError) as failure:
-        if isinstance(failure, RuntimeError) and shortage(failure) is None:
+    except Exception as failure:
+        known = str(failure) if isinstance(failure, WorkerDied | OSError) else None
+        outcome = Outcome(reason=shortage(failure) or known)  # the system may refuse more workers
+        if outcome.reason is None:
             raise
-        outcome = Outcome(reason=str(failure) or repr(failure))  # too many workers for the system
     partial = folder / "outcome.partial"
     partial.write_bytes(OUTCOME.dump_json(outcome))
     partial.replace(folder / "outcome.json")
