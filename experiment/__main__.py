@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from experiment import terminal
 from experiment.errors import UserError
+from experiment.preconditions import shortage_said
 from experiment.redaction import redacted_text
 from experiment.study import PROJECT, Study, as_words, sweep_of
 
@@ -43,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
     try:
-        command(**options)
+        with shortage_said():
+            command(**options)
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         return MISTAKE

@@ -9,6 +9,7 @@ from multiprocessing.synchronize import Semaphore
 from typing import Any, TypeVar
 
 from experiment.study import Mode, StartMethod
+from experiment.suspension import was_stopped
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -52,10 +53,29 @@ class Done(list[Result]):
         return self
 
 
+class ProcessPool(Pool):
+    """The pool of processes; where not all of them can start, the others are killed.
+
+    The library asks them to end (SIGTERM). One that has just been forked loses that signal while
+    Python resets its own handling of signals, and the library would wait for it for ever.
+    """
+
+    @staticmethod
+    def Process(ctx: Any, *args: Any, **kwds: Any) -> Any:  # noqa: N802, the library's name
+        """Make a worker whose `terminate` kills."""
+        process = ctx.Process(*args, **kwds)
+        process.terminate = process.kill
+        return process
+
+
 class Workers:
-    """A pool of any mode whose workers are watched: a death raises `WorkerDied`."""
+    """A pool of any mode whose workers are watched: a death raises `WorkerDied`.
+
+    `stopped` is whether a signal stopped one meanwhile, or a driver that this process started.
+    """
 
     def __init__(self, pool: Serial | Pool, processes: int) -> None:
+        self.stopped = False
         self._pool = pool
         self._processes = multiprocessing.active_children()
         self._expected = processes
@@ -80,6 +100,7 @@ class Workers:
 
     def close(self) -> None:
         """Let the workers finish and wait for their end."""
+        self.stopped |= was_stopped()
         self._pool.close()
         while living := [process for process in self._processes if process.exitcode is None]:
             living[0].join(POLL_S)
@@ -88,6 +109,7 @@ class Workers:
 
     def _check(self, may_end: bool = False) -> None:
         """Look at the first workers only: the pool replaces a dead one, but not its work."""
+        self.stopped |= was_stopped()
         fine = (None, 0) if may_end else (None,)
         if len(self._processes) < self._expected:
             raise WorkerDied("a worker process ended at once")
@@ -113,7 +135,7 @@ def workers(
         case "threads":
             pool = ThreadPool(size, _begin, (prepare, ready))
         case "processes":
-            pool = context.Pool(size, _begin, (prepare, ready))
+            pool = ProcessPool(size, _begin, (prepare, ready), context=context)
     group = Workers(pool, size if mode == "processes" else 0)
     group.wait_until_ready(ready, 1 if mode == "serial" else size)
     yield group

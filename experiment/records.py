@@ -144,6 +144,8 @@ class Run(BaseModel):
     """The files that measured, by digest; None in runs from before these were noted."""
     locked: bool = True
     """Whether a lock kept other studies of the machine away all the time."""
+    measured_anew: dict[int, int] = {}
+    """How often a round was measured again, since the machine or a process was suspended."""
 
 
 def run_is_there(folder: Path) -> bool:

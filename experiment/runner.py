@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Never
 
 from pydantic import ValidationError
 from tqdm.auto import tqdm
@@ -24,6 +24,7 @@ from experiment import (
     environment,
     locks,
     machine,
+    preconditions,
     programs,
     provenance,
     records,
@@ -52,6 +53,9 @@ TYPICAL_OVERHEAD_S, TYPICAL_CONNECTION_S = 1.2, 0.02
 Sources = dict[Arm, sources.Source]
 """Where each arm that fetches has its pages from."""
 
+MOST_ANEW = 2
+"""How often a round is measured anew since something was suspended; then its trial fails."""
+
 UNMEASURED = Key(arm="main", client="requests", mode="serial", pool_size=1, round=1, repeat=1)
 
 
@@ -62,9 +66,28 @@ class Supervised:
     outcome: trial.Outcome
     cpu_s: float | None
     browser_pss_mb: float | None
+    suspended: str | None
     log: str
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A trial as measured: its rows, what its site told to wait (s), what was suspended."""
+
+    fetches: Sequence[FetchRow]
+    row: TrialRow
+    wait_s: float
+    suspended: str | None
+
+    def failed(self) -> "Measured":
+        """The trial as one that does not count, since something was suspended."""
+        row = replace(
+            self.row, wall_s=None, span_s=None, failed=0, state="failed", reason=self.suspended
+        )
+        return replace(self, fetches=(), row=row)
+
+
+@preconditions.shortage_said()
 def run(study: Study) -> Path:
     """Measure what a study has not measured yet; returns the folder of its run.
 
@@ -102,15 +125,17 @@ def _joined(study: Study, folder: Path) -> tuple[Study, Run | None]:
     return study, own
 
 
+@preconditions.shortage_said()
 def live(study: Study) -> "pd.DataFrame":
     """One trial of a study, the first there is, measured for a look: its fetches; none is kept."""
+    preconditions.check(study)
     key = next(_main(study, 1))
     urls = sources.urls_of(study, Path("pages.txt"))
     with locks.of_machine(), sources.opened(study, urls) as source:
-        fetches, row, _ = _trial(study, _plan(study, {"main": source}, key), key, 1)
-    if row.reason:
-        raise UserError(f"clients: {key.client} could not be tried: {row.reason}")
-    return records.frame(FetchRow, fetches)
+        tried = _trial(study, _plan(study, {"main": source}, key), key, 1)
+    if tried.row.reason:
+        raise UserError(f"clients: {key.client} could not be tried: {tried.row.reason}")
+    return records.frame(FetchRow, tried.fetches)
 
 
 def _complete(study: Study, folder: Path, locked: bool) -> None:
@@ -119,6 +144,7 @@ def _complete(study: Study, folder: Path, locked: bool) -> None:
     done = records.rounds_done(folder)
     missing = [number for number in range(1, study.rounds + 1) if number not in done]
     if missing:
+        preconditions.check(study)
         urls = sources.urls_of(study, folder / "pages.txt")
         if own is not None:
             provenance.check_same(folder, own)
@@ -130,9 +156,10 @@ def _complete(study: Study, folder: Path, locked: bool) -> None:
             with writing("run", folder):
                 _begin(folder, own, sources.as_written(study, urls))
             _measure(own, opened, folder, missing)
-    assert own is not None
+    own = records.read_run(folder)
+    finished_at = max(own.started_at, _now())  # the clock may have been set back
     with writing("run", folder):
-        records.write_run(folder, own.model_copy(update={"finished_at": _now()}))
+        records.write_run(folder, own.model_copy(update={"finished_at": finished_at}))
 
 
 @contextmanager
@@ -196,6 +223,8 @@ def _try_out(study: Study, opened: Sources) -> None:
             )
         sources.check_arrival(study, seen.outcome.fetches)
         error = seen.outcome.reason or seen.outcome.fetches[0].error or ""
+        if short := preconditions.shortage(RuntimeError(seen.outcome.reason)):
+            raise UserError(short)
         words = " ".join(seen.log.split())[:300]
         started = seen.outcome.fetches and seen.outcome.fetches[0].load_s is not None
         unable = not started or plan.terms.embedded
@@ -214,27 +243,61 @@ def _measure(own: Run, opened: Sources, folder: Path, missing: Sequence[int]) ->
     total = len(missing) * sum(_guess_s(study, key) for key in _keys(study, 1))
     rounds = f"{len(missing)} of {study.rounds} rounds"
     print(f"measuring {folder.name}: {rounds}, about {total / 60:.0f} minutes", file=sys.stderr)
-    refusals = 0
+    refusals = itertools.count(1)
     form = "{desc} {percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left"
     with tqdm(total=total, bar_format=form, smoothing=0, disable=None) as bar:
         for number in missing:
-            fetches, rows = [], []
-            for position, key in enumerate(_keys(study, number), start=1):
-                bar.set_description(f"round {number} of {study.rounds}: {_words(key)}")
-                found, row, wait_s = _trial(study, _plan(study, opened, key), key, position)
-                fetches += found
-                rows.append(row)
-                if wait_s:
-                    refusals += 1
-                    _wait(study, wait_s, refusals)
-                for source in opened.values():
-                    source.check()
-                bar.update(_guess_s(study, key))
+            trials, anew = _round(study, opened, number, bar, refusals)
             provenance.check_code(folder, own)  # each trial has read it anew
-            with writing("run", folder):
-                records.add_round(folder, fetches, rows)
+            _add_round(folder, number, trials, anew)
             if number == missing[0] < missing[-1]:
                 sources.check_answered(folder, own)
+
+
+def _round(
+    study: Study, opened: Sources, number: int, bar: "tqdm[Never]", refusals: Iterator[int]
+) -> tuple[list[Measured], int]:
+    """Measure a round, anew where something was suspended; also returns how often that was."""
+    begun = bar.n
+    for anew in range(MOST_ANEW):
+        trials = []
+        for one in _trials(study, opened, number, bar, refusals):
+            trials.append(one)
+            if one.suspended:
+                break
+        else:
+            return trials, anew
+        tqdm.write(f"round {number} is measured anew: {one.suspended}", file=sys.stderr)
+        bar.n = begun
+    last = _trials(study, opened, number, bar, refusals)
+    return [one.failed() if one.suspended else one for one in last], MOST_ANEW
+
+
+def _trials(
+    study: Study, opened: Sources, number: int, bar: "tqdm[Never]", refusals: Iterator[int]
+) -> Iterator[Measured]:
+    """Measure the trials of a round, one after another."""
+    for position, key in enumerate(_keys(study, number), start=1):
+        bar.set_description(f"round {number} of {study.rounds}: {_words(key)}")
+        one = _trial(study, _plan(study, opened, key), key, position)
+        if one.wait_s:
+            _wait(study, one.wait_s, next(refusals))
+        stopped = [source.check() for source in opened.values()]
+        bar.update(_guess_s(study, key))
+        if any(stopped) and one.row.state == "ok":
+            one = replace(one, suspended="the embedded origin was stopped by a signal")
+        yield one
+
+
+def _add_round(folder: Path, number: int, trials: Sequence[Measured], anew: int) -> None:
+    """Keep a round; its trials started after the run, also where the clock was set back."""
+    own = records.read_run(folder)
+    rows = [replace(one.row, started_at=max(own.started_at, one.row.started_at)) for one in trials]
+    with writing("run", folder):
+        if anew:
+            counted = {**own.measured_anew, number: anew}
+            records.write_run(folder, own.model_copy(update={"measured_anew": counted}))
+        records.add_round(folder, [row for one in trials for row in one.fetches], rows)
 
 
 def _wait(study: Study, seconds: float, refusals: int) -> None:
@@ -321,13 +384,8 @@ def _pace(study: Study, key: Key) -> float | None:
     return wikipedia.starts_a_second(key.client)
 
 
-def _trial(
-    study: Study, plan: trial.Plan, key: Key, position: int
-) -> tuple[list[FetchRow], TrialRow, float]:
-    """Run one trial; a failed one is a row that says why, and has no fetches.
-
-    The last value is how many seconds the site has told to wait, having refused.
-    """
+def _trial(study: Study, plan: trial.Plan, key: Key, position: int) -> Measured:
+    """Run one trial; a failed one is a row that says why, and has no fetches."""
     other_cpu = machine.busy_share(LISTEN_S)
     started_at = _now()
     seen = _supervised(plan)
@@ -352,7 +410,7 @@ def _trial(
     )
     written = [_written(study, item) for item in _numbered(outcome.fetches)]
     fetches = [FetchRow(**asdict(key), **asdict(item)) for item in written]
-    return fetches, row, outcome.wait_s
+    return Measured(fetches, row, outcome.wait_s, None if outcome.reason else seen.suspended)
 
 
 def _written(study: Study, fetch: Fetch) -> Fetch:
@@ -370,20 +428,44 @@ def _numbered(fetches: Sequence[Fetch]) -> list[Fetch]:
 
 def _supervised(plan: trial.Plan) -> Supervised:
     """Run a trial under its supervisor, in a folder of its own that is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="trial-", ignore_cleanup_errors=True) as name:
+    with (
+        preconditions.room_for_temporary_files(),
+        tempfile.TemporaryDirectory(prefix="trial-", ignore_cleanup_errors=True) as name,
+    ):
         folder = Path(name)
         (folder / "plan.json").write_bytes(trial.PLAN.dump_json(plan))
-        report = json.loads(_supervise(plan, folder) or '{"reason": "its supervisor was killed"}')
+        report = _report(_supervise(plan, folder), folder)
         log = ""
         with suppress(FileNotFoundError):  # gone where the supervisor was killed
             log = redacted_text((folder / "log.txt").read_text(errors="replace"))
         if report["reason"] is None:
             outcome = _outcome(folder)
+        elif report["full"]:
+            raise preconditions.no_room()
         elif report["reason"] == "it ended with status 1":
             raise RuntimeError(f"a trial failed unexpectedly:\n{log}")
         else:
             outcome = trial.Outcome(reason=report["reason"])
-    return Supervised(outcome, report.get("cpu_s"), report.get("browser_pss_mb"), log)
+    stopped = "a worker was stopped by a signal" if outcome.stopped else None
+    return Supervised(
+        outcome,
+        report.get("cpu_s"),
+        report.get("browser_pss_mb"),
+        report.get("suspended") or stopped,
+        log,
+    )
+
+
+def _report(said: str, folder: Path) -> dict[str, Any]:
+    """What a supervisor reported; its own errors are ours, but for a disk that is full."""
+    if not said:
+        return {"reason": "its supervisor was killed", "full": False}
+    try:
+        return dict(json.loads(said))
+    except ValueError:
+        if preconditions.is_full(folder):
+            raise preconditions.no_room() from None
+        raise RuntimeError(f"a supervisor failed unexpectedly:\n{said}") from None
 
 
 def _outcome(folder: Path) -> trial.Outcome:
@@ -405,6 +487,7 @@ def _supervise(plan: trial.Plan, folder: Path) -> str:
         [sys.executable, "-m", "experiment.supervisor", str(folder), str(limit_s)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         env=environment.of_a_trial(plan.terms.embedded),
         start_new_session=True,

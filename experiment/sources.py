@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -9,15 +10,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from experiment import environment, records, wikipedia
 from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.origin import Behaviour
+from experiment.preconditions import FULL, no_room, nothing_left, room_for_temporary_files
 from experiment.records import Fetch, Page, Run
 from experiment.redaction import count_users, is_redacted, redacted, redacted_text
 from experiment.study import Study, web_url
+from experiment.suspension import was_stopped
 
 ORIGIN_END_S = 2.0
 
@@ -32,8 +35,8 @@ class Source(Protocol):
     def pages(self, round_number: int, count: int) -> list[Page]:
         """The pages of a round."""
 
-    def check(self) -> None:
-        """Raise an error if the source is no longer there."""
+    def check(self) -> bool:
+        """Whether it was stopped since last asked; raises an error if it is no longer there."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,14 @@ class Embedded:
             for number in range(1, count + 1)
         ]
 
-    def check(self) -> None:
-        """The origin must be alive."""
+    def check(self) -> bool:
+        """The origin must be alive; whether a signal stopped it since last asked."""
         if self.process.poll() is not None:
             raise UserError(
                 f"source: the embedded origin ended (status {self.process.returncode}); "
                 "the same command goes on with the round that was under way"
             )
+        return was_stopped(self.process.pid)
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,9 @@ class Listed:
             Page(index + 1, self.urls[(first + index) % len(self.urls)]) for index in range(count)
         ]
 
-    def check(self) -> None:
+    def check(self) -> bool:
         """Nothing here to look after."""
+        return False
 
 
 @contextmanager
@@ -241,26 +246,50 @@ def _check_url(path: Path, number: int, line: str) -> None:
 
 @contextmanager
 def _embedded(behaviour: Behaviour) -> Iterator[Embedded]:
-    folder = Path(tempfile.mkdtemp(prefix="origin-"))
-    # A session of its own: Linux shares CPU by session, and browsers would starve the origin.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "experiment.origin", str(folder), json.dumps(asdict(behaviour))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    with room_for_temporary_files():
+        folder = Path(tempfile.mkdtemp(prefix="origin-"))
     try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError("the embedded origin did not start")
-        where = json.loads(line)
-        terms = Terms(bundle=where["bundle"], embedded=True)
-        yield Embedded(behaviour, where["url"], terms, process)
+        process = _start(behaviour, folder)
+        try:
+            where = _where(process, folder)
+            terms = Terms(bundle=where["bundle"], embedded=True)
+            yield Embedded(behaviour, where["url"], terms, process)
+        finally:
+            _end(process)
     finally:
-        _end(process)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(behaviour: Behaviour, folder: Path) -> "subprocess.Popen[str]":
+    """Start the origin in a session of its own.
+
+    Linux shares CPU by session, and browsers would starve the origin.
+    """
+    with room_for_temporary_files():
+        log = (folder / "log.txt").open("wb")
+    with log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "experiment.origin", str(folder), json.dumps(asdict(behaviour))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def _where(process: "subprocess.Popen[str]", folder: Path) -> dict[str, Any]:
+    """Where the origin listens; raises an error if it did not start."""
+    assert process.stdout is not None
+    where: dict[str, Any] = json.loads(process.stdout.readline() or "{}")
+    if "url" in where:
+        return where
+    if where.get("errno") in FULL:
+        raise no_room()
+    if process.wait() == -signal.SIGABRT:  # its event loop goes so, and says nothing
+        raise nothing_left("the embedded origin aborted")
+    said = where.get("error") or (folder / "log.txt").read_text()
+    raise RuntimeError(f"the embedded origin did not start:\n{said}")
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

@@ -20,6 +20,8 @@ from pathlib import Path
 import psutil
 
 from experiment import tree
+from experiment.preconditions import is_full
+from experiment.suspension import Heartbeat, was_stopped
 
 TICK_S = 0.05
 SAMPLE_EVERY_S = 2.0
@@ -33,12 +35,13 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
     tree.adopt_orphans()
-    memory = Memory()
+    watch = Watch(limit_s)
     trial = _start(folder)
     try:
-        reason = _watch(trial, limit_s, memory)
+        reason = watch.until_it_ends(trial)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        full = is_full(folder)
         with suppress(ProcessLookupError):  # all there is where orphans cannot be adopted
             os.killpg(trial.pid, signal.SIGKILL)
         tree.end()
@@ -46,8 +49,14 @@ def main() -> None:
         if _runner_is_gone():
             shutil.rmtree(folder, ignore_errors=True)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    report = {"cpu_s": used.ru_utime + used.ru_stime, "browser_pss_mb": memory.most_mb}
-    print(json.dumps({"reason": reason, **report}))
+    report = {
+        "reason": reason,
+        "full": full,
+        "suspended": watch.suspended,
+        "cpu_s": used.ru_utime + used.ru_stime,
+        "browser_pss_mb": watch.memory.most_mb,
+    }
+    print(json.dumps(report))
 
 
 def _start(folder: Path) -> "subprocess.Popen[bytes]":
@@ -64,25 +73,51 @@ def _start(folder: Path) -> "subprocess.Popen[bytes]":
         )
 
 
-def _watch(trial: "subprocess.Popen[bytes]", limit_s: float, memory: "Memory") -> str | None:
-    """Wait for the trial's end; why it was no good one, or None."""
-    limit = time.monotonic() + limit_s
-    while trial.poll() is None:
-        if _runner_is_gone(wait_s=TICK_S):
-            return "the runner ended"
-        if time.monotonic() > limit:
-            return f"it took longer than {limit_s:.0f} s"
-        memory.sample()
-    if trial.returncode < 0:
-        return f"it was ended by {signal.Signals(-trial.returncode).name}"
-    return f"it ended with status {trial.returncode}" if trial.returncode else None
+class Watch:
+    """What is seen of a trial while it runs."""
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
+        self.memory = Memory()
+        self._heartbeat = Heartbeat()
+        self._stopped = False
+
+    def until_it_ends(self, trial: "subprocess.Popen[bytes]") -> str | None:
+        """Wait for the trial's end; why it was no good one, or None."""
+        begun = time.monotonic()
+        while trial.poll() is None:
+            with self._heartbeat.due_in(TICK_S):
+                gone = _runner_is_gone(wait_s=TICK_S)
+            if gone:
+                return "the runner ended"
+            if time.monotonic() > begun + self.limit_s + self._heartbeat.late_s:
+                return f"it took longer than {self.limit_s:.0f} s"
+            self.memory.sample()
+            self._stopped |= was_stopped()
+        if trial.returncode < 0:
+            return f"it was ended by {signal.Signals(-trial.returncode).name}"
+        return f"it ended with status {trial.returncode}" if trial.returncode else None
+
+    @property
+    def suspended(self) -> str | None:
+        """What was suspended while the trial ran, in words that complete "round 1: "."""
+        if self._heartbeat.late_s:
+            return f"the machine was suspended for {self._heartbeat.late_s:.1f} s"
+        if self._stopped:
+            return "the trial was stopped by a signal"
+        return "a process of the trial was stopped" if self.memory.saw_stopped else None
 
 
 class Memory:
-    """The most memory that the browsers of the trial were seen to use, sampled sparingly."""
+    """The most memory that the browsers of the trial were seen to use, sampled sparingly.
+
+    Whether a process of the trial was stopped is seen by the way: a worker's own browser is no
+    child of whom else would notice.
+    """
 
     def __init__(self) -> None:
         self.most_mb: float | None = None
+        self.saw_stopped = False
         self._next = time.monotonic() + SAMPLE_EVERY_S
 
     def sample(self) -> None:
@@ -92,6 +127,7 @@ class Memory:
             return
         ours = Path(sys.executable).resolve()
         below = psutil.Process().children(recursive=True)
+        self.saw_stopped |= any(_is_stopped(process) for process in below)
         browsers = [process for process in below if _program(process) not in (ours, None)]
         if browsers:
             seen_mb = tree.pss_mb(browsers)
@@ -105,6 +141,12 @@ def _program(process: psutil.Process) -> Path | None:
         return Path(process.exe())
     except psutil.Error:
         return None
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.status() == psutil.STATUS_STOPPED
+    return False
 
 
 def _runner_is_gone(wait_s: float = 0.0) -> bool:

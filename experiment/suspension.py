@@ -1,0 +1,60 @@
+"""Whether the machine or a process was suspended: what was measured meanwhile means nothing.
+
+A machine sleeps, a container is frozen, a signal stops a process: fetches stand still, and their
+clock goes on.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LATE_S = 1.0
+"""A heartbeat that is later than this was held up by more than a busy machine."""
+
+THROUGH_SLEEP = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""The clock that goes on while the machine sleeps and that nobody sets: what Linux calls BOOTTIME
+is MONOTONIC on macOS. `time.monotonic` stands still meanwhile on both."""
+
+
+class Heartbeat:
+    """A loop that waits for a known time; that it comes late tells of a suspension.
+
+    The wall clock has no part in it, so setting that changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self.late_s = 0.0
+        self._asleep_s = _asleep_s()
+
+    @contextmanager
+    def due_in(self, seconds: float) -> Iterator[None]:
+        """The block waits for so long at most; the machine may also have slept since the last."""
+        begun = time.monotonic()
+        yield
+        late_s = time.monotonic() - begun - seconds
+        slept_s, self._asleep_s = _asleep_s() - self._asleep_s, _asleep_s()
+        self.late_s += sum(late for late in (late_s, slept_s) if late > LATE_S)
+
+
+def _asleep_s() -> float:
+    """How long the machine has slept, give or take a constant."""
+    return time.clock_gettime(THROUGH_SLEEP) - time.monotonic()
+
+
+def was_stopped(child: int | None = None) -> bool:
+    """Whether a signal has stopped a child of this process, or let it go on, since last asked.
+
+    Of all children, or of the one with this process ID; none is reaped. Python tells it on macOS
+    from 3.13 on only.
+    """
+    if not hasattr(os, "waitid"):
+        return False
+    kind = os.P_ALL if child is None else os.P_PID
+    seen = False
+    try:
+        while os.waitid(kind, child or 0, os.WSTOPPED | os.WCONTINUED | os.WNOHANG):
+            seen = True
+    except ChildProcessError:  # there is none, or it has ended
+        pass
+    return seen
