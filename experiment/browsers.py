@@ -8,12 +8,15 @@ import json
 import os
 import random
 import re
+import secrets
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, ClassVar
 
 import certifi
@@ -60,6 +63,10 @@ REASONS = {
     "connection": "net::ERR_|about:neterror",
 }
 """How the browsers' own words for a failed load map to the vocabulary; the first match counts."""
+
+
+GHOSTDRIVER = Path(__file__).with_name("ghostdriver.js")
+"""What PhantomJS runs: its own driver, behind a wall."""
 
 
 @dataclass
@@ -135,7 +142,7 @@ class Browser:
     def _start(self, service: Service) -> webdriver.Remote:
         service.start()
         config = ClientConfig(
-            f"http://127.0.0.1:{service.port}",
+            service.service_url.replace("localhost", "127.0.0.1"),
             keep_alive=self.keep_alive,
             timeout=int(self.timeout_s) + 1,
         )
@@ -209,29 +216,46 @@ class GhostConnection(RemoteConnection):
 
 
 class GhostService(Service):
-    """PhantomJS, which has its driver (GhostDriver) built in."""
+    """PhantomJS, which has its driver (GhostDriver) built in; it serves who knows its secret."""
 
     def __init__(self, programs: Programs, bundle: str) -> None:
         self.bundle = bundle
-        super().__init__(str(programs.driver), port=own_port())
+        self.secret = secrets.token_urlsafe(32)
+        self.output = tempfile.TemporaryFile()
+        super().__init__(
+            str(programs.driver),
+            port=own_port(),
+            log_output=self.output,
+            env={**os.environ, "GHOSTDRIVER_SECRET": self.secret},
+        )
+
+    @property
+    def service_url(self) -> str:
+        """Where it serves."""
+        return f"http://127.0.0.1:{self.port}/{self.secret}"
 
     def command_line_args(self) -> list[str]:
-        """PhantomJS's own options."""
+        """PhantomJS's own options, the script and the script's options."""
         return [
-            f"--webdriver=127.0.0.1:{self.port}",
-            "--webdriver-loglevel=NONE",
             "--ssl-protocol=any",
             f"--ssl-certificates-path={self.bundle}",
+            str(GHOSTDRIVER),
+            "--ip=127.0.0.1",
+            f"--port=127.0.0.1:{self.port}",  # GhostDriver takes the address from here
+            "--logLevel=NONE",
         ]
 
     def is_connectable(self) -> bool:
-        """Whether it listens; it has no `ready` to ask for."""
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-            return True
-        return False
+        """Whether it says that it listens; another program at its port must not be told the secret."""
+        return b"listening" in os.pread(self.output.fileno(), 4096, 0)
 
     def send_remote_shutdown_command(self) -> None:
         """It knows no such command: it ends on SIGTERM."""
+
+    def stop(self) -> None:
+        """End it."""
+        super().stop()
+        self.output.close()
 
 
 class GhostOptions(ArgOptions):
