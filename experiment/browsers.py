@@ -142,7 +142,7 @@ class Browser:
     def _start(self, service: Service) -> webdriver.Remote:
         service.start()
         config = ClientConfig(
-            service.service_url.replace("localhost", "127.0.0.1"),
+            service.service_url.replace("localhost", "127.0.0.1", 1),  # it may be ::1, too
             keep_alive=self.keep_alive,
             timeout=int(self.timeout_s) + 1,
         )
@@ -362,6 +362,7 @@ class Chrome(Browser):
             "--disable-default-apps",
             "--disable-sync",
             "--disable-dev-shm-usage",
+            "--remote-debugging-pipe",  # else it listens, and other users could command it
         ):
             options.add_argument(argument)
         if os.geteuid() == 0:  # its sandbox refuses root
@@ -406,6 +407,7 @@ class Firefox(Browser):
         options.binary_location = str(self.programs.browser)
         options.accept_insecure_certs = self.terms.embedded
         options.add_argument("-headless")
+        options.set_capability("moz:debuggerAddress", False)  # else it listens at one more port
         if self.user_agent:
             options.set_preference("general.useragent.override", self.user_agent)
         return options
