@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import filelock
 from tqdm.auto import tqdm
 
-from experiment import controls, machine, records, sources, trial, wikipedia
+from experiment import controls, machine, network, records, sources, trial, wikipedia
 from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.records import Fetch, FetchRow, Key, Run, TrialRow
@@ -73,7 +73,8 @@ def run(study: Study) -> Path:
 def live(study: Study) -> "pd.DataFrame":
     """One trial of a study, the first there is, measured for a look: its fetches; none is kept."""
     key = next(_main(study, 1))
-    with _alone(), sources.opened(study, sources.urls_of(study, Path("pages.txt"))) as source:
+    urls = sources.urls_of(study, Path("pages.txt"))
+    with _alone(), _network(study) as holder, sources.opened(study, urls, holder) as source:
         fetches, row, _ = _trial(_plan(study, {"main": source}, key), key, 1)
     if row.reason:
         raise UserError(f"clients: {key.client} could not be tried: {row.reason}")
@@ -101,11 +102,17 @@ def _complete(study: Study, folder: Path, own: Run | None) -> None:
 def _sources(study: Study, urls: Sequence[str]) -> Iterator[Sources]:
     """The study's source, and the embedded origin without its latency for the control."""
     with ExitStack() as stack:
-        opened: Sources = {"main": stack.enter_context(sources.opened(study, urls))}
+        holder = stack.enter_context(_network(study))
+        opened: Sources = {"main": stack.enter_context(sources.opened(study, urls, holder))}
         if _has_no_latency(study):
             quick = study.model_copy(update={"latency": 0.0})
-            opened["no_latency"] = stack.enter_context(sources.opened(quick, urls))
+            opened["no_latency"] = stack.enter_context(sources.opened(quick, urls, holder))
         yield opened
+
+
+def _network(study: Study) -> AbstractContextManager[int | None]:
+    """A network in which nobody else can reach what the study listens on, if it needs no other."""
+    return network.private() if study.source == "embedded" else nullcontext()
 
 
 def _has_no_latency(study: Study) -> bool:
@@ -376,8 +383,9 @@ def _supervise(plan: trial.Plan, folder: Path) -> str:
     chunk = plan.chunk_size or library_chunk_size(max(1, len(plan.pages)), plan.pool_size)
     in_turn = math.ceil(len(plan.pages) / (plan.pool_size * chunk)) * chunk
     limit_s = 120 + plan.timeout_s * 1.2 * in_turn
+    place = str(plan.terms.network or "")
     process = subprocess.Popen(
-        [sys.executable, "-m", "experiment.supervisor", str(folder), str(limit_s)],
+        [sys.executable, "-m", "experiment.supervisor", str(folder), str(limit_s), place],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -83,10 +83,13 @@ class Listed:
 
 
 @contextmanager
-def opened(study: Study, urls: Sequence[str]) -> Iterator[Source]:
-    """The source of a study, the embedded origin running; `urls` are those of any other."""
+def opened(study: Study, urls: Sequence[str], network: int | None = None) -> Iterator[Source]:
+    """The source of a study; `urls` are those of any other than the embedded origin.
+
+    That one runs in the network that the process `network` holds, or in the system's.
+    """
     if study.source == "embedded":
-        with _embedded(Behaviour(study.seed, study.latency, study.tls)) as source:
+        with _embedded(Behaviour(study.seed, study.latency, study.tls), network) as source:
             yield source
     elif study.source == "wikipedia":
         yield Listed(urls, Terms(user_agent=wikipedia.user_agent(study)))
@@ -187,11 +190,12 @@ def _check_url(path: Path, number: int, line: str) -> None:
 
 
 @contextmanager
-def _embedded(behaviour: Behaviour) -> Iterator[Embedded]:
+def _embedded(behaviour: Behaviour, network: int | None) -> Iterator[Embedded]:
     folder = Path(tempfile.mkdtemp(prefix="origin-"))
+    place = str(network or "")
     # A session of its own: Linux shares CPU by session, and browsers would starve the origin.
     process = subprocess.Popen(
-        [sys.executable, "-m", "experiment.origin", str(folder), json.dumps(asdict(behaviour))],
+        [sys.executable, "-m", "experiment.origin", str(folder), json.dumps(asdict(behaviour)), place],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -203,7 +207,7 @@ def _embedded(behaviour: Behaviour) -> Iterator[Embedded]:
         if not line:
             raise RuntimeError("the embedded origin did not start")
         where = json.loads(line)
-        terms = Terms(bundle=where["bundle"], embedded=True)
+        terms = Terms(bundle=where["bundle"], embedded=True, network=network)
         yield Embedded(behaviour, where["url"], terms, process)
     finally:
         _end(process)

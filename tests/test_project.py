@@ -20,6 +20,7 @@ MEASURING = {
     "browsers",
     "sources",
     "origin",
+    "network",
     "supervisor",
     "tree",
     "controls",
