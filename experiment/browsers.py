@@ -221,7 +221,7 @@ class GhostService(Service):
     def __init__(self, programs: Programs, bundle: str) -> None:
         self.bundle = bundle
         self.secret = secrets.token_urlsafe(32)
-        self.output = tempfile.TemporaryFile()
+        self.output = tempfile.TemporaryFile()  # noqa: SIM115 - `stop` closes it
         super().__init__(
             str(programs.driver),
             port=own_port(),
@@ -246,7 +246,7 @@ class GhostService(Service):
         ]
 
     def is_connectable(self) -> bool:
-        """Whether it says that it listens; another program at its port must not be told the secret."""
+        """Whether it says that it listens; another program at its port is not told the secret."""
         return b"listening" in os.pread(self.output.fileno(), 4096, 0)
 
     def send_remote_shutdown_command(self) -> None:

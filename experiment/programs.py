@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -76,6 +77,16 @@ def find(name: ClientName) -> Programs:
                 _first(FIREFOXES) or _missing("firefox", "Firefox", "firefox"), _geckodriver()
             )
     raise ValueError(name)
+
+
+def usual_clients() -> tuple[ClientName, ...]:
+    """The clients for pages of others: requests, and a browser of today where one is installed."""
+    browsers: tuple[ClientName, ...] = ("chrome", "firefox")
+    for name in browsers:
+        with suppress(UserError):
+            find(name)
+            return ("requests", name)
+    return ("requests",)
 
 
 def version(name: ClientName) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import filelock
 from tqdm.auto import tqdm
 
-from experiment import controls, machine, network, records, sources, trial, wikipedia
+from experiment import controls, machine, network, programs, records, sources, trial, wikipedia
 from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.records import Fetch, FetchRow, Key, Run, TrialRow
@@ -63,6 +63,7 @@ def run(study: Study) -> Path:
     if own is not None:
         records.load(folder)
         study = study.joined_to(own.study)
+    study = _with_clients(study)
     if own is None or own.finished_at is None:
         _check_writable(folder)
         with _alone():
@@ -72,6 +73,7 @@ def run(study: Study) -> Path:
 
 def live(study: Study) -> "pd.DataFrame":
     """One trial of a study, the first there is, measured for a look: its fetches; none is kept."""
+    study = _with_clients(study)
     key = next(_main(study, 1))
     urls = sources.urls_of(study, Path("pages.txt"))
     with _alone(), _network(study) as holder, sources.opened(study, urls, holder) as source:
@@ -79,6 +81,11 @@ def live(study: Study) -> "pd.DataFrame":
     if row.reason:
         raise UserError(f"clients: {key.client} could not be tried: {row.reason}")
     return records.frame(FetchRow, fetches)
+
+
+def _with_clients(study: Study) -> Study:
+    """The study with the clients that suit its source, where nobody chose any."""
+    return study.model_copy(update={"clients": study.clients or programs.usual_clients()})
 
 
 def _complete(study: Study, folder: Path, own: Run | None) -> None:

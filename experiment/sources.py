@@ -192,10 +192,10 @@ def _check_url(path: Path, number: int, line: str) -> None:
 @contextmanager
 def _embedded(behaviour: Behaviour, network: int | None) -> Iterator[Embedded]:
     folder = Path(tempfile.mkdtemp(prefix="origin-"))
-    place = str(network or "")
+    arguments = [str(folder), json.dumps(asdict(behaviour)), str(network or "")]
     # A session of its own: Linux shares CPU by session, and browsers would starve the origin.
     process = subprocess.Popen(
-        [sys.executable, "-m", "experiment.origin", str(folder), json.dumps(asdict(behaviour)), place],
+        [sys.executable, "-m", "experiment.origin", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
