@@ -8,12 +8,15 @@ import json
 import os
 import random
 import re
+import secrets
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import certifi
@@ -68,6 +71,10 @@ REASONS = {
     "connection": "net::ERR_|about:neterror",
 }
 """How the browsers' own words for a failed load map to the vocabulary; the first match counts."""
+
+
+GHOSTDRIVER = Path(__file__).with_name("ghostdriver.js")
+"""What PhantomJS runs: its own driver, behind a wall."""
 
 
 class DriverPool(PoolManager):
@@ -180,7 +187,7 @@ class Browser:
     def _start(self, service: Service) -> webdriver.Remote:
         service.start()
         config = ClientConfig(
-            f"http://127.0.0.1:{service.port}",
+            service.service_url.replace("localhost", "127.0.0.1", 1),  # it may be ::1, too
             keep_alive=self.keep_alive,
             timeout=int(self.timeout_s) + 1,
         )
@@ -255,29 +262,46 @@ class GhostConnection(DriverConnection):
 
 
 class GhostService(Service):
-    """PhantomJS, which has its driver (GhostDriver) built in."""
+    """PhantomJS, which has its driver (GhostDriver) built in; it serves who knows its secret."""
 
     def __init__(self, programs: Programs, bundle: str) -> None:
         self.bundle = bundle
-        super().__init__(str(programs.driver), port=own_port())
+        self.secret = secrets.token_urlsafe(32)
+        self.output = tempfile.TemporaryFile()  # noqa: SIM115 - `stop` closes it
+        super().__init__(
+            str(programs.driver),
+            port=own_port(),
+            log_output=self.output,
+            env={**os.environ, "GHOSTDRIVER_SECRET": self.secret},
+        )
+
+    @property
+    def service_url(self) -> str:
+        """Where it serves."""
+        return f"http://127.0.0.1:{self.port}/{self.secret}"
 
     def command_line_args(self) -> list[str]:
-        """PhantomJS's own options."""
+        """PhantomJS's own options, the script and the script's options."""
         return [
-            f"--webdriver=127.0.0.1:{self.port}",
-            "--webdriver-loglevel=NONE",
             "--ssl-protocol=any",
             f"--ssl-certificates-path={self.bundle}",
+            str(GHOSTDRIVER),
+            "--ip=127.0.0.1",
+            f"--port=127.0.0.1:{self.port}",  # GhostDriver takes the address from here
+            "--logLevel=NONE",
         ]
 
     def is_connectable(self) -> bool:
-        """Whether it listens; it has no `ready` to ask for."""
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-            return True
-        return False
+        """Whether it says that it listens; another program at its port is not told the secret."""
+        return b"listening" in os.pread(self.output.fileno(), 4096, 0)
 
     def send_remote_shutdown_command(self) -> None:
         """It knows no such command: it ends on SIGTERM."""
+
+    def stop(self) -> None:
+        """End it."""
+        super().stop()
+        self.output.close()
 
 
 class GhostOptions(ArgOptions):
@@ -393,6 +417,7 @@ class Chrome(Browser):
             "--disable-default-apps",
             "--disable-sync",
             "--disable-dev-shm-usage",
+            "--remote-debugging-pipe",  # else it listens, and other users could command it
         ):
             options.add_argument(argument)
         if os.geteuid() == 0:  # its sandbox refuses root
@@ -438,6 +463,7 @@ class Firefox(Browser):
         options.binary_location = str(self.programs.browser)
         options.accept_insecure_certs = self.terms.embedded
         options.add_argument("-headless")
+        options.set_capability("moz:debuggerAddress", False)  # else it listens at one more port
         if self.user_agent:
             options.set_preference("general.useragent.override", self.user_agent)
         return options

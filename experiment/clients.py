@@ -37,12 +37,14 @@ URL_LIMIT = 2_000
 class Terms:
     """What a client has to know of the source.
 
-    Its certificates, whether it is embedded, and for a site with rules who asks.
+    Its certificates, whether it is embedded, for a site with rules who asks, and the process that
+    holds the network in which it is alone with its clients.
     """
 
     bundle: str | None = None
     embedded: bool = False
     user_agent: str | None = None
+    network: int | None = None
 
 
 @dataclass

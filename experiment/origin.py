@@ -25,6 +25,8 @@ import trustme
 import uvloop
 from aiohttp import web
 
+from experiment import network
+
 DELAY_MIXTURE = ((0.455, 0.1661, 0.0985), (0.485, 0.2483, 0.0610), (0.060, 0.6005, 0.1006))
 """Weight, median (s) and sigma of the lognormals that the article's 100 serial fetches fit."""
 
@@ -161,8 +163,9 @@ async def serve(behaviour: Behaviour, folder: Path) -> None:
 
 
 def main() -> None:
-    """`python -m experiment.origin FOLDER BEHAVIOUR`, the latter as JSON."""
+    """`python -m experiment.origin FOLDER BEHAVIOUR NETWORK`, the behaviour as JSON."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    network.enter(sys.argv[3])
     folder = Path(sys.argv[1])
     try:
         uvloop.run(serve(Behaviour(**json.loads(sys.argv[2])), folder))

@@ -86,6 +86,16 @@ def find(name: ClientName) -> Programs:
     raise ValueError(name)
 
 
+def usual_clients() -> tuple[ClientName, ...]:
+    """The clients for pages of others: requests, and a browser of today where one is installed."""
+    browsers: tuple[ClientName, ...] = ("chrome", "firefox")
+    for name in browsers:
+        with suppress(UserError):
+            find(name)
+            return ("requests", name)
+    return ("requests",)
+
+
 def version(name: ClientName) -> str:
     """What the browser says of its version; raises `UserError` if it does not run here."""
     programs = find(name)

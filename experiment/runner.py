@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from experiment import (
     environment,
     locks,
     machine,
+    network,
     preconditions,
     programs,
     provenance,
@@ -128,19 +129,30 @@ def _joined(study: Study, folder: Path) -> tuple[Study, Run | None]:
 @preconditions.shortage_said()
 def live(study: Study) -> "pd.DataFrame":
     """One trial of a study, the first there is, measured for a look: its fetches; none is kept."""
+    study = _with_clients(study)
     preconditions.check(study)
     key = next(_main(study, 1))
     urls = sources.urls_of(study, Path("pages.txt"))
-    with locks.of_machine(), sources.opened(study, urls) as source:
+    with (
+        locks.of_machine(),
+        _network(study) as holder,
+        sources.opened(study, urls, holder) as source,
+    ):
         tried = _trial(study, _plan(study, {"main": source}, key), key, 1)
     if tried.row.reason:
         raise UserError(f"clients: {key.client} could not be tried: {tried.row.reason}")
     return records.frame(FetchRow, tried.fetches)
 
 
+def _with_clients(study: Study) -> Study:
+    """The study with the clients that suit its source, where nobody chose any."""
+    return study.model_copy(update={"clients": study.clients or programs.usual_clients()})
+
+
 def _complete(study: Study, folder: Path, locked: bool) -> None:
     """Measure the rounds that are missing, and note the end."""
     study, own = _joined(study, folder)
+    study = _with_clients(study)
     done = records.rounds_done(folder)
     missing = [number for number in range(1, study.rounds + 1) if number not in done]
     if missing:
@@ -166,11 +178,17 @@ def _complete(study: Study, folder: Path, locked: bool) -> None:
 def _sources(study: Study, urls: Sequence[str]) -> Iterator[Sources]:
     """The study's source, and the embedded origin without its latency for the control."""
     with ExitStack() as stack:
-        opened: Sources = {"main": stack.enter_context(sources.opened(study, urls))}
+        holder = stack.enter_context(_network(study))
+        opened: Sources = {"main": stack.enter_context(sources.opened(study, urls, holder))}
         if _has_no_latency(study):
             quick = study.model_copy(update={"latency": 0.0})
-            opened["no_latency"] = stack.enter_context(sources.opened(quick, urls))
+            opened["no_latency"] = stack.enter_context(sources.opened(quick, urls, holder))
         yield opened
+
+
+def _network(study: Study) -> AbstractContextManager[int | None]:
+    """A network in which nobody else can reach what the study listens on, if it needs no other."""
+    return network.private() if study.source == "embedded" else nullcontext()
 
 
 def _has_no_latency(study: Study) -> bool:
@@ -483,8 +501,9 @@ def _supervise(plan: trial.Plan, folder: Path) -> str:
     chunk = plan.chunk_size or library_chunk_size(max(1, len(plan.pages)), plan.pool_size)
     in_turn = math.ceil(len(plan.pages) / (plan.pool_size * chunk)) * chunk
     limit_s = 120 + plan.timeout_s * 1.2 * in_turn
+    place = str(plan.terms.network or "")
     process = subprocess.Popen(
-        [sys.executable, "-m", "experiment.supervisor", str(folder), str(limit_s)],
+        [sys.executable, "-m", "experiment.supervisor", str(folder), str(limit_s), place],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

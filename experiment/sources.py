@@ -89,10 +89,13 @@ class Listed:
 
 
 @contextmanager
-def opened(study: Study, urls: Sequence[str]) -> Iterator[Source]:
-    """The source of a study, the embedded origin running; `urls` are those of any other."""
+def opened(study: Study, urls: Sequence[str], network: int | None = None) -> Iterator[Source]:
+    """The source of a study; `urls` are those of any other than the embedded origin.
+
+    That one runs in the network that the process `network` holds, or in the system's.
+    """
     if study.source == "embedded":
-        with _embedded(Behaviour(study.seed, study.latency, study.tls)) as source:
+        with _embedded(Behaviour(study.seed, study.latency, study.tls), network) as source:
             yield source
     elif study.source == "wikipedia":
         yield Listed(urls, Terms(user_agent=wikipedia.user_agent(study)))
@@ -245,14 +248,14 @@ def _check_url(path: Path, number: int, line: str) -> None:
 
 
 @contextmanager
-def _embedded(behaviour: Behaviour) -> Iterator[Embedded]:
+def _embedded(behaviour: Behaviour, network: int | None) -> Iterator[Embedded]:
     with room_for_temporary_files():
         folder = Path(tempfile.mkdtemp(prefix="origin-"))
     try:
-        process = _start(behaviour, folder)
+        process = _start(behaviour, folder, network)
         try:
             where = _where(process, folder)
-            terms = Terms(bundle=where["bundle"], embedded=True)
+            terms = Terms(bundle=where["bundle"], embedded=True, network=network)
             yield Embedded(behaviour, where["url"], terms, process)
         finally:
             _end(process)
@@ -260,16 +263,17 @@ def _embedded(behaviour: Behaviour) -> Iterator[Embedded]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(behaviour: Behaviour, folder: Path) -> "subprocess.Popen[str]":
+def _start(behaviour: Behaviour, folder: Path, network: int | None) -> "subprocess.Popen[str]":
     """Start the origin in a session of its own.
 
     Linux shares CPU by session, and browsers would starve the origin.
     """
+    arguments = [str(folder), json.dumps(asdict(behaviour)), str(network or "")]
     with room_for_temporary_files():
         log = (folder / "log.txt").open("wb")
     with log:
         return subprocess.Popen(
-            [sys.executable, "-m", "experiment.origin", str(folder), json.dumps(asdict(behaviour))],
+            [sys.executable, "-m", "experiment.origin", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -347,6 +347,16 @@ def _anew_said(run: Run) -> str:
 
 def pages_said(fetches: pd.DataFrame, study: Study, listed: int | None) -> str:
     """What pages were fetched, and what follows; `listed` is the number of URLs of a list."""
+    said = _origin_said(fetches, study, listed)
+    if study.source != "embedded" and "phantomjs" in study.clients:
+        said += (
+            " PhantomJS, a browser of 2016 with known security holes that nobody mends, fetched "
+            "them, too: this study asks for it by name."
+        )
+    return said
+
+
+def _origin_said(fetches: pd.DataFrame, study: Study, listed: int | None) -> str:
     if study.source == "embedded":
         return (
             f"Pages came from the embedded origin ({'HTTPS' if study.tls else 'plain HTTP'}, "

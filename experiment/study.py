@@ -65,7 +65,10 @@ def phantomjs_is_built_here() -> bool:
 
 
 def default_clients() -> tuple[ClientName, ...]:
-    """The article's two clients; Chrome stands in where PhantomJS has no build."""
+    """The article's two clients, for the embedded origin; Chrome stands in for a missing PhantomJS.
+
+    For any other source it is `programs.usual_clients`, which depends on what is installed.
+    """
     return ("requests", "phantomjs" if phantomjs_is_built_here() else "chrome")
 
 
@@ -170,9 +173,8 @@ class Study(BaseModel):
         description="trials of each parallel mode in a round (odd); their median counts",
     )
     clients: Clients = Field(
-        default_factory=default_clients,
-        validate_default=True,
-        description="requests, phantomjs, chrome, firefox (none: the article's two)",
+        (),
+        description="requests, phantomjs, chrome, firefox (none: as suits the source)",
     )
     modes: Modes = Field(
         ("serial", "threads", "processes"),
@@ -216,10 +218,14 @@ class Study(BaseModel):
         None, description="the run's folder (none: named after what is not the default)"
     )
 
-    @field_validator("clients", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _article_clients(cls, value: Any) -> Any:
-        return default_clients() if _nothing(value) is None else value
+    def _default_clients(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if _nothing(values.get("clients")) is not None:
+            return values
+        others = {name: value for name, value in values.items() if name != "clients"}
+        embedded = values.get("source", "embedded") == "embedded"
+        return {**others, "clients": default_clients()} if embedded else others
 
     @field_validator("repeats")
     @classmethod
@@ -336,6 +342,8 @@ class Study(BaseModel):
         """The value of a parameter that nobody chose, in a study of this kind."""
         if self.is_sweep and name in SWEEP:
             return SWEEP[name]
+        if name == "clients" and self.source == "embedded":
+            return default_clients()
         return (
             type(self).model_fields[name].get_default(call_default_factory=True, validated_data={})
         )
@@ -389,7 +397,7 @@ class Study(BaseModel):
             asked, had = getattr(self, name), getattr(own, name)
             if name == "source":
                 asked, had = self._written_as(own).source, own.written().source
-            if name in self.model_fields_set - {"run"} and asked != had:
+            if name in self.model_fields_set - {"run"} and asked not in (had, ()):
                 raise UserError(
                     f"{name}: {as_words(asked)} was asked for, but the run "
                     f"{self.run_name()} has {as_words(had)}; leave {name} out, or name another run"
@@ -447,7 +455,7 @@ def as_words(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple | list):
-        return " ".join(map(str, value))
+        return " ".join(map(str, value)) or "none"
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

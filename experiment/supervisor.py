@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from experiment import tree
+from experiment import network, tree
 from experiment.preconditions import is_full
 from experiment.suspension import Heartbeat, was_stopped
 
@@ -30,7 +30,8 @@ SAMPLE_SHARE = 0.005
 
 
 def main() -> None:
-    """`python -m experiment.supervisor FOLDER LIMIT_S`: print what became of the trial."""
+    """`python -m experiment.supervisor FOLDER LIMIT_S NETWORK`: print what became of the trial."""
+    network.enter(sys.argv[3])
     folder, limit_s = Path(sys.argv[1]), float(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)

@@ -22,6 +22,7 @@ MEASURING = {
     "browsers",
     "sources",
     "origin",
+    "network",
     "supervisor",
     "suspension",
     "tree",
