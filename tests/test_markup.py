@@ -216,6 +216,24 @@ def test_a_page_runs_and_loads_nothing_even_if_markup_is_in_it(
     assert server.asked == []
 
 
+@pytest.mark.faults
+def test_no_text_of_a_run_comes_alive_in_jupyterlab(
+    copy: Copy, server: Server, chromium: webdriver.Chrome
+) -> None:
+    study = Study(clients=("requests",), rounds=4, pages=4)
+    folder = made_up.write(copy.path / "data" / "report", study, World(even(study)))
+    taken = spoil(folder, texts(server))
+    assert copy.experiment("report", "--run", "report").returncode == 0
+    shutil.copy(copy.path / "reports" / "report.ipynb", copy.path / "notebooks" / "drawn.ipynb")
+    with lab.server(copy) as url:
+        notebook = lab.Lab(chromium, url, "drawn")
+        outputs = notebook.told(".jp-OutputArea", "textContent")
+        assert plain(taken["machine.cpu"]) in plain(" ".join(outputs))
+        for alive in ("a", "img:not([src^='data:'])", "script", "iframe", "mjx-container", "h1"):
+            assert notebook.told(f".jp-OutputArea {alive}", "outerHTML") == []
+    assert server.asked == []
+
+
 def test_what_is_printed_steers_no_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

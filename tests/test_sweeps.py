@@ -1,5 +1,6 @@
 """A sweep: one design for all pool sizes, and the plain answer that follows from its numbers."""
 
+import html
 import json
 import sys
 from pathlib import Path
@@ -224,7 +225,7 @@ def _check_beside(copy: Copy) -> None:
     command = [sys.executable, "-m", "papermill", "notebooks/sweep.ipynb", "out.ipynb", *asked]
     ended = copy.run("env", f"PYTHONPATH={copy.path}", *command)
     assert ended.returncode == 0, ended.stderr
-    text = (copy.path / "out.ipynb").read_text()
+    text = html.unescape((copy.path / "out.ipynb").read_text())
     assert "reference: pool_size 10, 10; " not in text
     assert "- reference: pool_sizes 2 3, none; pages 6, 100" in text
     refused = copy.run(
