@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from experiment import load, locks, records, verdicts
 from experiment.errors import UserError
 from experiment.study import PROJECT
 from tests.conftest import Copy, eventually
+from tests.users import as_user, may_run, python_of_all
 
 STUDY = (
     sys.executable, "-m", "experiment", "run", "--pages", "3", "--pool-sizes", "2", "--rounds", "1",
@@ -117,37 +117,19 @@ def test_a_holder_with_an_odd_name_is_named_in_one_line(tmp_path: Path) -> None:
     assert len(str(caught.value)) < 400
 
 
-def as_user(uid: int) -> tuple[str, ...]:
-    """What a command begins with to be another user's."""
-    return ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups")
+@pytest.fixture
+def users() -> tuple[int, int]:
+    """Two users: root, and nobody."""
+    return 0, pwd.getpwnam("nobody").pw_uid
 
 
 @pytest.fixture
-def users(monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
-    """Two users who may read this project, and run the Python that `python_of_all` is."""
-    nobody = pwd.getpwnam("nobody").pw_uid
-    if os.getuid() != 0 or shutil.which("setpriv") is None:
-        pytest.skip("needs root and setpriv, to be two users")
-    monkeypatch.setenv("PYTHONPATH", sysconfig.get_path("purelib"))  # also of a Python outside
-    if not may_run(nobody):
-        pytest.skip(f"needs a project and a Python ({python_of_all()}) that all users may read")
-    return 0, nobody
-
-
-def python_of_all() -> str:
-    """This Python, or the system's of the same version where only its owner may run this one."""
-    system = shutil.which(f"python3.{sys.version_info.minor}", path=os.defpath)
-    private = str(Path(sys.executable).resolve()).startswith(str(Path.home()))
-    return system if private and system else sys.executable
-
-
-def may_run(uid: int) -> bool:
-    """Whether a user may import the project and start further programs, as a study does."""
-    program = (
-        "import subprocess, sys, experiment.locks; subprocess.check_call([sys.executable, '-V'])"
-    )
-    command = [*as_user(uid), python_of_all(), "-c", program]
-    return not subprocess.run(command, cwd=PROJECT, capture_output=True, check=False).returncode
+def python(shared: Copy) -> str:
+    """A Python that both may run."""
+    python = python_of_all(shared.path.parent / "environment")
+    if not may_run(pwd.getpwnam("nobody").pw_uid, python, shared.path):
+        pytest.skip("needs root, setpriv, and packages that all users may read")
+    return python
 
 
 @pytest.fixture
@@ -162,11 +144,11 @@ def shared(copy: Copy) -> Iterator[Copy]:
         yield Copy(folder / "project", folder / "temporary")
 
 
-def holding(uid: int, *path: str) -> "subprocess.Popen[str]":
+def holding(shared: Copy, python: str, uid: int, *path: str) -> "subprocess.Popen[str]":
     """A user's process that has the lock of the machine."""
     process = subprocess.Popen(
-        [*as_user(uid), python_of_all(), "-c", HOLD, *path],
-        cwd=PROJECT,
+        [*as_user(uid), python, "-c", HOLD, *path],
+        cwd=shared.path,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -182,44 +164,48 @@ def kill(process: "subprocess.Popen[str]") -> None:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_users_share_the_lock_of_the_machine(users: tuple[int, int], first: int) -> None:
+def test_users_share_the_lock_of_the_machine(
+    users: tuple[int, int], shared: Copy, python: str, first: int
+) -> None:
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o1777)
         path = str(Path(name) / "lock")
         one, other = users[first], users[1 - first]
-        holder = holding(one, path)
-        command = [*as_user(other), python_of_all(), "-c", HOLD, path]
-        refused = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+        holder = holding(shared, python, one, path)
+        command = [*as_user(other), python, "-c", HOLD, path]
+        refused = subprocess.run(
+            command, cwd=shared.path, capture_output=True, text=True, check=False
+        )
         kill(holder)
         assert f"UserError: run: {BUSY}" in refused.stderr
-        kill(holding(other, path))
-        kill(holding(one, path))
+        kill(holding(shared, python, other, path))
+        kill(holding(shared, python, one, path))
 
 
 def test_a_study_of_one_user_keeps_that_of_another_away(
-    users: tuple[int, int], copy: Copy, shared: Copy
+    users: tuple[int, int], copy: Copy, shared: Copy, python: str
 ) -> None:
     root, nobody = users
     os.chown(shared.path / "data", nobody, nobody)
-    holder = holding(nobody)
+    holder = holding(shared, python, nobody)
     of_root = copy.run(*STUDY, "--run", "mine")
     kill(holder)
-    holder = holding(root)
-    of_nobody = shared.run(*as_user(nobody), python_of_all(), *STUDY[1:], "--run", "mine")
+    holder = holding(shared, python, root)
+    of_nobody = shared.run(*as_user(nobody), python, *STUDY[1:], "--run", "mine")
     kill(holder)
     for ended in (of_root, of_nobody):
         assert ended.returncode == 2
         assert ended.stderr.startswith(f"error: run: {BUSY}")
-    measured = shared.run(*as_user(nobody), python_of_all(), *STUDY[1:], "--run", "mine")
+    measured = shared.run(*as_user(nobody), python, *STUDY[1:], "--run", "mine")
     assert measured.returncode == 0, measured.stderr
     assert measured.stderr.count("warning") == 0
 
 
 def test_a_finished_run_that_cannot_be_written_is_read(
-    users: tuple[int, int], shared: Copy
+    users: tuple[int, int], shared: Copy, python: str
 ) -> None:
     before = sorted((shared.path / "data").rglob("*"))
-    command = (python_of_all(), "-m", "experiment", "run", "--run", "reference")
+    command = (python, "-m", "experiment", "run", "--run", "reference")
     ended = shared.run(*as_user(users[1]), *command)
     assert ended.returncode == 0, ended.stderr
     assert sorted((shared.path / "data").rglob("*")) == before

@@ -1,10 +1,8 @@
 """What the machine lacks is one line: descriptors, memory, processes, temporary room, 127.0.0.1."""
 
 import os
-import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +12,13 @@ import pytest
 from experiment import load, preconditions, records
 from tests import test_faults
 from tests.conftest import Copy, eventually, need
+from tests.users import as_user, may_run, python_of_all
 
 SMALL = ("--pages", "3", "--rounds", "1", "--modes", "serial threads")
 REQUESTS = (*SMALL, "--pool-sizes", "2", "--clients", "requests", "--run", "small")
+
+OTHER = 61234
+"""The number of a user that no other process has."""
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -120,27 +122,21 @@ def test_a_limit_of_memory_that_is_too_low_is_one_line(copy: Copy, kilobytes: in
     assert f"ulimit -v is {kilobytes}" in line
 
 
-def as_user(copy: Copy) -> tuple[str, ...]:
-    """A command's beginning by which another user, who may write in the copy, runs Python."""
-    packages = f"PYTHONPATH={sysconfig.get_path('purelib')}"
-    other = ("setpriv", "--reuid=61234", "--clear-groups", "env", packages, "HOME=/nonexistent")
-    pythons = [sys.executable, *filter(None, [shutil.which("python3", path="/usr/bin")])]
-    for python in pythons:
-        tried = [*other, python, "-c", "import pydantic, uvloop"]
-        if not subprocess.run(tried, check=False, capture_output=True).returncode:
-            break
-    else:
-        pytest.skip("needs setpriv, and a Python that other users may run")
-    for path in [copy.path, *copy.path.rglob("*"), copy.temporary]:
-        os.chown(path, 61234, 0)
+def other_user(copy: Copy) -> tuple[str, ...]:
+    """What a command of Python begins with to be another user's, who may write in the copy."""
     for folder in list(copy.path.parents)[:3]:
         folder.chmod(0o755)
-    return (*other, python)
+    python = python_of_all(copy.path.parent / "environment")
+    if not may_run(OTHER, python, copy.path):
+        pytest.skip("needs setpriv, and packages that all users may read")
+    for path in [copy.path, *copy.path.rglob("*"), copy.temporary]:
+        os.chown(path, OTHER, OTHER)
+    return (*as_user(OTHER), "env", "HOME=/nonexistent", python)
 
 
 @as_root
 def test_no_process_or_thread_left_is_one_line_or_a_failed_trial(copy: Copy) -> None:
-    *user, python = as_user(copy)
+    *user, python = other_user(copy)
     command = (python, "-m", "experiment", "run", *REQUESTS)
     for limit in (2, 8):
         line = refused(copy, *user, "prlimit", f"--nproc={limit}", *command)
