@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from experiment.errors import UserError
+from experiment.preconditions import shortage_said
 from experiment.study import PROJECT, Study, as_words, sweep_of
 
 MISTAKE, INTERRUPTED = 2, 130
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
     try:
-        command(**options)
+        with shortage_said():
+            command(**options)
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         return MISTAKE

@@ -166,6 +166,10 @@ def main() -> None:
     folder = Path(sys.argv[1])
     try:
         uvloop.run(serve(Behaviour(**json.loads(sys.argv[2])), folder))
+    except Exception as error:
+        said = {"errno": getattr(error, "errno", None), "error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(said), flush=True)
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

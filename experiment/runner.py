@@ -14,12 +14,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Never
+from typing import TYPE_CHECKING, Any, Never
 
 import filelock
 from tqdm.auto import tqdm
 
-from experiment import controls, machine, records, sources, trial, wikipedia
+from experiment import controls, machine, preconditions, records, sources, trial, wikipedia
 from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.records import Fetch, FetchRow, Key, Run, TrialRow
@@ -73,6 +73,7 @@ class Measured:
         return replace(self, fetches=(), row=row)
 
 
+@preconditions.shortage_said()
 def run(study: Study) -> Path:
     """Measure what a study has not measured yet; returns the folder of its run.
 
@@ -86,13 +87,16 @@ def run(study: Study) -> Path:
         study = study.joined_to(own.study)
     if own is None or own.finished_at is None:
         _check_writable(folder)
+        preconditions.check(study)
         with _alone():
             _complete(study, folder, own)
     return folder
 
 
+@preconditions.shortage_said()
 def live(study: Study) -> "pd.DataFrame":
     """One trial of a study, the first there is, measured for a look: its fetches; none is kept."""
+    preconditions.check(study)
     key = next(_main(study, 1))
     with _alone(), sources.opened(study, sources.urls_of(study, Path("pages.txt"))) as source:
         tried = _trial(_plan(study, {"main": source}, key), key, 1)
@@ -219,6 +223,8 @@ def _try_out(study: Study, opened: Sources) -> None:
             )
         sources.check_arrival(study, seen.outcome.fetches)
         error = seen.outcome.reason or seen.outcome.fetches[0].error or ""
+        if short := preconditions.shortage(RuntimeError(seen.outcome.reason)):
+            raise UserError(short)
         words = " ".join(seen.log.split())[:300]
         unable = seen.outcome.reason or error == "browser" or plan.terms.embedded
         if error and unable:
@@ -408,15 +414,20 @@ def _numbered(fetches: Sequence[Fetch]) -> list[Fetch]:
 
 def _supervised(plan: trial.Plan) -> Supervised:
     """Run a trial under its supervisor, in a folder of its own that is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="trial-", ignore_cleanup_errors=True) as name:
+    with (
+        preconditions.room_for_temporary_files(),
+        tempfile.TemporaryDirectory(prefix="trial-", ignore_cleanup_errors=True) as name,
+    ):
         folder = Path(name)
         (folder / "plan.json").write_bytes(trial.PLAN.dump_json(plan))
-        report = json.loads(_supervise(plan, folder) or '{"reason": "its supervisor was killed"}')
+        report = _report(_supervise(plan, folder), folder)
         log = ""
         with suppress(FileNotFoundError):  # gone where the supervisor was killed
             log = (folder / "log.txt").read_text(errors="replace")
         if report["reason"] is None:
             outcome = trial.OUTCOME.validate_json((folder / "outcome.json").read_bytes())
+        elif report["full"]:
+            raise preconditions.no_room()
         elif report["reason"] == "it ended with status 1":
             raise RuntimeError(f"a trial failed unexpectedly:\n{log}")
         else:
@@ -431,6 +442,18 @@ def _supervised(plan: trial.Plan) -> Supervised:
     )
 
 
+def _report(said: str, folder: Path) -> dict[str, Any]:
+    """What a supervisor reported; its own errors are ours, but for a disk that is full."""
+    if not said:
+        return {"reason": "its supervisor was killed", "full": False}
+    try:
+        return dict(json.loads(said))
+    except ValueError:
+        if preconditions.is_full(folder):
+            raise preconditions.no_room() from None
+        raise RuntimeError(f"a supervisor failed unexpectedly:\n{said}") from None
+
+
 def _supervise(plan: trial.Plan, folder: Path) -> str:
     """What the supervisor reports; it ends with the runner, since it listens to a pipe from it."""
     chunk = plan.chunk_size or library_chunk_size(max(1, len(plan.pages)), plan.pool_size)
@@ -440,6 +463,7 @@ def _supervise(plan: trial.Plan, folder: Path) -> str:
         [sys.executable, "-m", "experiment.supervisor", str(folder), str(limit_s)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         env=_environment(plan),
         start_new_session=True,

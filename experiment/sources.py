@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from experiment import wikipedia
 from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.origin import Behaviour
+from experiment.preconditions import FULL, no_room, room_for_temporary_files
 from experiment.records import Fetch, Page
 from experiment.study import Study, web_url
 from experiment.suspension import was_stopped
@@ -191,26 +192,48 @@ def _check_url(path: Path, number: int, line: str) -> None:
 
 @contextmanager
 def _embedded(behaviour: Behaviour) -> Iterator[Embedded]:
-    folder = Path(tempfile.mkdtemp(prefix="origin-"))
-    # A session of its own: Linux shares CPU by session, and browsers would starve the origin.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "experiment.origin", str(folder), json.dumps(asdict(behaviour))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    with room_for_temporary_files():
+        folder = Path(tempfile.mkdtemp(prefix="origin-"))
     try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError("the embedded origin did not start")
-        where = json.loads(line)
-        terms = Terms(bundle=where["bundle"], embedded=True)
-        yield Embedded(behaviour, where["url"], terms, process)
+        process = _start(behaviour, folder)
+        try:
+            where = _where(process, folder)
+            terms = Terms(bundle=where["bundle"], embedded=True)
+            yield Embedded(behaviour, where["url"], terms, process)
+        finally:
+            _end(process)
     finally:
-        _end(process)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(behaviour: Behaviour, folder: Path) -> "subprocess.Popen[str]":
+    """Start the origin in a session of its own.
+
+    Linux shares CPU by session, and browsers would starve the origin.
+    """
+    with room_for_temporary_files():
+        log = (folder / "log.txt").open("wb")
+    with log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "experiment.origin", str(folder), json.dumps(asdict(behaviour))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def _where(process: "subprocess.Popen[str]", folder: Path) -> dict[str, Any]:
+    """Where the origin listens; raises an error if it did not start."""
+    assert process.stdout is not None
+    where: dict[str, Any] = json.loads(process.stdout.readline() or "{}")
+    if "url" in where:
+        return where
+    if where.get("errno") in FULL:
+        raise no_room()
+    said = where.get("error") or (folder / "log.txt").read_text()
+    raise RuntimeError(f"the embedded origin did not start:\n{said}")
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

@@ -308,12 +308,13 @@ CONTROLLED = ("latency", "cpu-bound", "memory", "start-up", "pickling", "same-in
 """The claims that the controls are for."""
 
 
-def left_out(fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
+def left_out(fetches: pd.DataFrame, trials: pd.DataFrame, run: Run) -> str:
     """What went wrong and does not count."""
     failed = fetches["error"].dropna().value_counts()
     died = trials.loc[trials["state"] == "failed", "reason"].value_counts()
     refused = len(summary.different_pages(fetches).drop_duplicates(["arm", "client", "round"]))
     also = f" Rounds refused, since their pages differ by mode: {refused}." if refused else ""
+    also += _anew_said(run)
     if failed.empty and died.empty:
         return f"All {len(trials)} trials were complete: no fetch of {len(fetches):,} failed.{also}"
     touched = trials[(trials["state"] == "failed") | (trials["failed"] > 0)]
@@ -323,6 +324,21 @@ def left_out(fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
         f"{len(touched)} of {len(trials)} trials were not complete and do not count. "
         f"Failed fetches: {', '.join(causes) or 'none'}. Ended trials: {', '.join(ends) or 'none'}."
         f"{also}"
+    )
+
+
+def _anew_said(run: Run) -> str:
+    """Which rounds were measured again, as a sentence that follows others."""
+    times = {1: "once", 2: "twice"}
+    rounds = [
+        f"round {number} {times.get(count, f'{count} times')}"
+        for number, count in sorted(run.measured_anew.items())
+    ]
+    if not rounds:
+        return ""
+    return (
+        f" Measured again, since the machine or a process was suspended: {', '.join(rounds)}; "
+        "what was seen before does not count."
     )
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from experiment import tree
+from experiment.preconditions import is_full
 from experiment.suspension import Heartbeat, was_stopped
 
 TICK_S = 0.05
@@ -40,6 +41,7 @@ def main() -> None:
         reason = watch.until_it_ends(trial)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        full = is_full(folder)
         with suppress(ProcessLookupError):  # all there is where orphans cannot be adopted
             os.killpg(trial.pid, signal.SIGKILL)
         tree.end()
@@ -49,6 +51,7 @@ def main() -> None:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     report = {
         "reason": reason,
+        "full": full,
         "suspended": watch.suspended,
         "cpu_s": used.ru_utime + used.ru_stime,
         "browser_pss_mb": watch.memory.most_mb,

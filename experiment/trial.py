@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from experiment import clients, controls, tree
 from experiment.machine import cores
 from experiment.modes import WorkerDied, Workers, workers
+from experiment.preconditions import shortage
 from experiment.records import Fetch, Page
 from experiment.study import Arm, ClientName, Mode, StartMethod
 
@@ -138,8 +139,11 @@ def main() -> None:
     plan = PLAN.validate_json((folder / "plan.json").read_bytes())
     try:
         outcome = measure(plan)
-    except (WorkerDied, OSError) as failure:  # the system may refuse so many workers
-        outcome = Outcome(reason=str(failure))
+    except Exception as failure:
+        known = str(failure) if isinstance(failure, WorkerDied | OSError) else None
+        outcome = Outcome(reason=shortage(failure) or known)  # the system may refuse more workers
+        if outcome.reason is None:
+            raise
     partial = folder / "outcome.partial"
     partial.write_bytes(OUTCOME.dump_json(outcome))
     partial.replace(folder / "outcome.json")

@@ -24,6 +24,7 @@ MEASURING = {
     "suspension",
     "tree",
     "controls",
+    "preconditions",
     "wikipedia",
 }
 READING = {

@@ -34,7 +34,7 @@ def told(folder: Path, study: Study, world: World) -> str:
             story.phases_read(rounds, judged, study),
             story.controls(seen).to_string(),
             story.controls_read(judged),
-            story.left_out(fetches, trials),
+            story.left_out(fetches, trials, seen.run),
             story.pages_said(fetches, study, None),
             story.instrument(seen.fetches, trials, study).to_string(),
             story.instrument_read(trials, seen.run),
@@ -126,7 +126,9 @@ def test_pages_that_differ_are_named_and_not_compared(tmp_path: Path) -> None:
     said = verdicts.beware(seen, fetches, trials)
     assert "**The modes did not fetch the same pages** (requests, round 2: pages 1, 2, 3," in said
     assert "10 and 2 more)" in said
-    assert "Rounds refused, since their pages differ by mode: 1." in story.left_out(fetches, trials)
+    assert "Rounds refused, since their pages differ by mode: 1." in story.left_out(
+        fetches, trials, seen.run
+    )
     again = claims.evidence(seen.run, fetches, trials)
     assert summary.speed_up(again.main, "requests", "threads").rounds == 2
     assert claims.judge(again)[0].ruling.verdict == "too few rounds"

@@ -1,0 +1,257 @@
+"""What a study needs of its machine: checked before, and said in a line where it runs out.
+
+These are file descriptors, memory, processes and threads, room for temporary files, and 127.0.0.1.
+"""
+
+import errno
+import math
+import multiprocessing
+import re
+import resource
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from experiment import programs
+from experiment.errors import UserError
+from experiment.study import ClientName, Mode, Study
+
+OPEN_MAX = 10_240
+"""The most file descriptors that macOS gives a process whose limit is unlimited."""
+
+TRIAL_FILES, FILES_A_WORKER = 16, 3
+"""File descriptors of a trial, at most. Seen with 50 workers: 117 in threads (a worker's socket,
+its duplicate, now and then the bundle), 111 in processes (two pipes each); with 20 browsers 45."""
+
+ORIGIN_FILES_A_WORKER: dict[ClientName, int] = {
+    "requests": 1, "phantomjs": 7, "chrome": 7, "firefox": 7
+}  # fmt: skip
+"""Connections of a client to the embedded origin, at most: a browser opens six to a host."""
+
+OWN_FILES: dict[ClientName, int] = {"requests": 0, "phantomjs": 16, "chrome": 110, "firefox": 140}
+"""File descriptors that one process of a browser needs: Chrome failed with 90 and ran with 128,
+Firefox failed with 128 and ran with 160."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+BLOCK = 65_536
+"""Bytes that a folder which is not full takes."""
+
+WORKER_MB: dict[str, float] = {"serial": 1, "threads": 1, "fork": 9, "spawn": 25, "forkserver": 25}
+"""Memory of a worker that fetches. Seen: 46 MB for 50 threads, 4.6 GB for 500 forked processes,
+0.86 GB for 30 spawned ones."""
+
+SHELL_MB = 85
+BROWSER_MB: dict[ClientName, float] = {
+    "requests": 0, "phantomjs": 13, "chrome": 180, "firefox": 300
+}  # fmt: skip
+"""Memory of a browser beside others, at least. Seen: 0.27 GB for 20 PhantomJS, 0.90 GB for 10
+headless shells, 1.3 GB for 6 Chromiums, 1.4 GB for 4 Firefoxes."""
+
+
+def check(study: Study) -> None:
+    """Raise `UserError` where the machine cannot hold the study, with the pool size that it can.
+
+    The limit of file descriptors of this process, and of those it starts, is raised before.
+    """
+    raise_descriptors()
+    _check_loopback(study)
+    for client in study.clients:
+        _check_descriptors(study, client)
+        for mode in study.modes:
+            _check_memory(study, client, mode)
+
+
+def raise_descriptors() -> None:
+    """Raise the soft limit of file descriptors to the hard one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limit in (hard, max(soft, min(hard, OPEN_MAX))):
+        with suppress(ValueError, OSError):  # macOS does not grant what it calls unlimited
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+            return
+
+
+def _check_descriptors(study: Study, client: ClientName) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    embedded = ORIGIN_FILES_A_WORKER[client] if study.source == "embedded" else 0
+    each = max(FILES_A_WORKER, embedded)
+    size = 1 if study.modes == ("serial",) else max(study.sizes)
+    needed = max(TRIAL_FILES + size * each, OWN_FILES[client])
+    if limit == resource.RLIM_INFINITY or needed <= limit:
+        return
+    raise _too_large(
+        study,
+        f"{size} workers of {client} need {needed} file descriptors in a process, and the limit "
+        f"is {limit} (ulimit -Hn)",
+        (limit - TRIAL_FILES) // each if limit >= OWN_FILES[client] else 0,
+    )
+
+
+def _check_memory(study: Study, client: ClientName, mode: Mode) -> None:
+    size = 1 if mode == "serial" else max(study.sizes)
+    method = study.start_method or multiprocessing.get_context().get_start_method()
+    each_mb = WORKER_MB[method if mode == "processes" else mode] + _browser_mb(client)
+    free = free_mb()
+    if size * each_mb > free:
+        raise _too_large(
+            study,
+            f"{size} workers of {client} in {mode} need about {size * each_mb / 1000:.1f} GB of "
+            f"memory at once, and {free / 1000:.1f} GB are free here",
+            int(free / each_mb),
+        )
+
+
+def _browser_mb(client: ClientName) -> float:
+    shell = client == "chrome" and "headless-shell" in programs.find(client).browser.name
+    return SHELL_MB if shell else BROWSER_MB[client]
+
+
+def _too_large(study: Study, words: str, fitting: int) -> UserError:
+    name = "pool_sizes" if study.is_sweep else "pool_size"
+    return UserError(f"{name}: {words}; {f'at most {fitting} fit' if fitting > 0 else 'none fits'}")
+
+
+def free_mb() -> float:
+    """Memory (MB) that can still be had: of the machine, and within the limits of a container."""
+    groups = [_free_in(folder) for folder in _memory_groups()]
+    return min(psutil.virtual_memory().available, *groups) / 1e6
+
+
+def _memory_groups() -> Iterator[Path]:
+    """The control groups (Linux, either version) whose limits of memory hold for this process."""
+    with suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers in ("", "memory"):
+                group = Path("/sys/fs/cgroup", controllers, path.lstrip("/"))
+                yield from (group, *group.parents)
+
+
+def _free_in(group: Path) -> float:
+    """Bytes that a control group still allows; infinite where it has no limit."""
+    limits = ("memory.max", "memory.high", "memory.limit_in_bytes")
+    allowed = min(_bytes(group / name) for name in limits)
+    if allowed == math.inf:
+        return math.inf
+    used = min(_bytes(group / "memory.current"), _bytes(group / "memory.usage_in_bytes"))
+    stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    cached = (stat.get(f"total_{name}") or stat[name] for name in ("active_file", "inactive_file"))
+    return allowed - used + sum(map(int, cached))
+
+
+def _bytes(file: Path) -> float:
+    """The number in a file of a control group; infinite where it is absent or says "max"."""
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return math.inf
+
+
+def _check_loopback(study: Study) -> None:
+    """The embedded origin and the drivers of browsers listen on 127.0.0.1."""
+    if study.source != "embedded" and study.clients == ("requests",):
+        return
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=10).close()
+    except OSError as error:
+        raise UserError(
+            f"network: 127.0.0.1 cannot be reached here ({error.strerror or error}), and the "
+            "embedded origin and the drivers of browsers need it; bring the loopback interface up "
+            "with an IPv4 address"
+        ) from None
+
+
+@contextmanager
+def shortage_said() -> Iterator[None]:
+    """Turn an error of the block that a limit of the system caused into a `UserError`."""
+    try:
+        yield
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:
+        words = shortage(error)
+        if words is None:
+            raise
+        raise UserError(words) from error
+
+
+def shortage(error: BaseException | None) -> str | None:
+    """What has run out, in a line, where an error or one behind it tells of that.
+
+    Only its last line counts, in which an error that holds a program's log has the program's own.
+    """
+    while error is not None:
+        last = f"{type(error).__name__}: {error}".rstrip().splitlines()[-1]
+        for pattern, words in SHORTAGES.items():
+            if found := re.search(pattern, last):
+                return words(found[0])
+        error = error.__cause__ or error.__context__
+    return None
+
+
+@contextmanager
+def room_for_temporary_files() -> Iterator[None]:
+    """Turn the error of a full disk into a `UserError`; the block writes temporary files only."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise no_room() from error
+
+
+def no_room() -> UserError:
+    """Return the error of a folder for temporary files that is full."""
+    return UserError(
+        f"TMPDIR: {tempfile.gettempdir()} is full or too small; set TMPDIR to a folder with more "
+        "room"
+    )
+
+
+def is_full(folder: Path) -> bool:
+    """Whether no more can be written into a folder."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(BLOCK))
+    except OSError as error:
+        return error.errno in FULL
+    return False
+
+
+def _processes(said: str) -> str:
+    limit = _limit(resource.RLIMIT_NPROC)
+    return (
+        f"processes: no further process or thread can be started here ({said}); raise the limit "
+        f"(ulimit -u is {limit}), or end other programs"
+    )
+
+
+def _memory(said: str) -> str:
+    limit = _limit(resource.RLIMIT_AS)
+    return (
+        f"memory: none is left for this study ({said}); raise the limit (ulimit -v is {limit}), "
+        "or end other programs"
+    )
+
+
+def _descriptors(said: str) -> str:
+    limit = _limit(resource.RLIMIT_NOFILE)
+    return f"files: {said}; raise the limit (ulimit -n is {limit}), or choose a smaller pool"
+
+
+def _limit(kind: int) -> str:
+    """A limit of this process as the shell says it: memory in kB."""
+    limit = resource.getrlimit(kind)[0]
+    if limit == resource.RLIM_INFINITY:
+        return "unlimited"
+    return str(limit // 1024 if kind == resource.RLIMIT_AS else limit)
+
+
+SHORTAGES: dict[str, Callable[[str], str]] = {
+    "can't start new thread|Resource temporarily unavailable|pthread_create": _processes,
+    "MemoryError|[Cc]annot allocate memory|failed to map segment|bad_alloc": _memory,
+    "Too many open files": _descriptors,
+}
+"""What the system says where something has run out, and how that is told."""
