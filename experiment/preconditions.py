@@ -210,6 +210,15 @@ def no_room() -> UserError:
     )
 
 
+def nothing_left(said: str) -> UserError:
+    """Return the error of a program that ended for want of memory or threads, not saying which."""
+    limits = f"ulimit -v is {_limit(resource.RLIMIT_AS)}, ulimit -u {_limit(resource.RLIMIT_NPROC)}"
+    return UserError(
+        f"memory: no memory or no thread is left for this study ({said}); raise the limit "
+        f"({limits}), or end other programs"
+    )
+
+
 def is_full(folder: Path) -> bool:
     """Whether no more can be written into a folder."""
     try:

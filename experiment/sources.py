@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from experiment import wikipedia
 from experiment.clients import Terms
 from experiment.errors import UserError
 from experiment.origin import Behaviour
-from experiment.preconditions import FULL, no_room, room_for_temporary_files
+from experiment.preconditions import FULL, no_room, nothing_left, room_for_temporary_files
 from experiment.records import Fetch, Page
 from experiment.study import Study, web_url
 from experiment.suspension import was_stopped
@@ -232,6 +233,8 @@ def _where(process: "subprocess.Popen[str]", folder: Path) -> dict[str, Any]:
         return where
     if where.get("errno") in FULL:
         raise no_room()
+    if process.wait() == -signal.SIGABRT:  # its event loop goes so, and says nothing
+        raise nothing_left("the embedded origin aborted")
     said = where.get("error") or (folder / "log.txt").read_text()
     raise RuntimeError(f"the embedded origin did not start:\n{said}")
 

@@ -1,0 +1,203 @@
+"""What the machine lacks is one line: descriptors, memory, processes, temporary room, 127.0.0.1."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from experiment import load, preconditions, records
+from tests import test_faults
+from tests.conftest import Copy, eventually, need
+
+SMALL = ("--pages", "3", "--rounds", "1", "--modes", "serial threads")
+REQUESTS = (*SMALL, "--pool-sizes", "2", "--clients", "requests", "--run", "small")
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+def refused(copy: Copy, *command: str) -> str:
+    """The only line that a command prints, which measures nothing and leaves nothing."""
+    ended = copy.run(*command)
+    assert ended.returncode == 2, ended.stderr
+    [line] = ended.stderr.splitlines()
+    assert not (copy.path / "data" / "small").exists()
+    copy.assert_nothing_left()
+    return line.removeprefix("error: ")
+
+
+def run(*options: str) -> tuple[str, ...]:
+    """The command of a study."""
+    return (sys.executable, "-m", "experiment", "run", *options)
+
+
+def test_the_soft_limit_of_descriptors_is_raised_and_the_hard_one_refuses(copy: Copy) -> None:
+    large = (*SMALL, "--pool-sizes", "30", "--clients", "requests", "--run", "small")
+    line = refused(copy, "prlimit", "--nofile=64:64", *run(*large))
+    assert line == (
+        "pool_sizes: 30 workers of requests need 106 file descriptors in a process, and the limit "
+        "is 64 (ulimit -Hn); at most 16 fit"
+    )
+    ended = copy.run("prlimit", "--nofile=24:1000", *run(*large, "--pages", "30"))
+    assert ended.returncode == 0, ended.stderr
+    fetches, _ = load(copy.path / "data" / "small")
+    assert fetches["error"].isna().all()
+
+
+def test_as_many_workers_as_are_said_to_fit_do_fit(copy: Copy) -> None:
+    options = (*SMALL, "--pool-sizes", "16", "--clients", "requests", "--pages", "16")
+    ended = copy.run("prlimit", "--nofile=64:64", *run(*options, "--run", "small"))
+    assert ended.returncode == 0, ended.stderr
+    fetches, trials = load(copy.path / "data" / "small")
+    assert fetches["error"].isna().all()
+    assert (trials["state"] == "ok").all()
+
+
+@contextmanager
+def memory_group(limit: int) -> Iterator[Path]:
+    """A control group whose limit of memory is so many bytes; skips where none can be made."""
+    top, name = Path("/sys/fs/cgroup"), "memory.max"
+    if (top / "memory").exists():
+        top, name = top / "memory", "memory.limit_in_bytes"
+    group = top / f"test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError:
+        pytest.skip("needs to make a control group")
+    try:
+        if not (group / name).exists():
+            pytest.skip("needs control groups that limit memory")
+        (group / name).write_text(str(limit))
+        yield group
+        assert eventually(lambda: not (group / "cgroup.procs").read_text(), 5)
+    finally:
+        group.rmdir()
+
+
+@as_root
+def test_a_pool_that_the_memory_of_a_container_cannot_hold_is_refused(copy: Copy) -> None:
+    need("phantomjs")
+    with memory_group(400_000_000) as group:
+        inside = ("sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh")
+        options = (*SMALL, "--pool-sizes", "100", "--clients", "phantomjs", "--run", "small")
+        line = refused(copy, *inside, *run(*options))
+    assert line.startswith(
+        "pool_sizes: 100 workers of phantomjs in threads need about 1.4 GB of memory at once, and "
+        "0.4 GB are free here; at most 2"
+    )
+
+
+def test_what_a_control_group_only_caches_is_free(tmp_path: Path) -> None:
+    assert preconditions._free_in(tmp_path) == float("inf")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert preconditions._free_in(tmp_path) == float("inf")
+    (tmp_path / "memory.high").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 300\nactive_file 150\ninactive_file 250\n")
+    assert preconditions._free_in(tmp_path) == 700
+
+
+@as_root
+def test_without_127_0_0_1_a_study_is_refused_unless_it_can_do_without(copy: Copy) -> None:
+    if subprocess.run(["unshare", "-n", "true"], check=False).returncode:  # noqa: S607
+        pytest.skip("needs to make a network namespace")
+    line = refused(copy, "unshare", "-n", *run(*REQUESTS))
+    assert line.startswith("network: 127.0.0.1 cannot be reached here (")
+    own = (*REQUESTS, "--source", "http://[::1]:9/")
+    assert refused(copy, "unshare", "-n", *run(*own)).startswith("source: http://[::1]:9/ does not")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of memory, as of Linux")
+@pytest.mark.parametrize("kilobytes", [75_000, 90_000])
+def test_a_limit_of_memory_that_is_too_low_is_one_line(copy: Copy, kilobytes: int) -> None:
+    line = refused(copy, "prlimit", f"--as={kilobytes * 1024}", *run(*REQUESTS))
+    assert line.startswith("memory: ")
+    assert f"ulimit -v is {kilobytes}" in line
+
+
+def as_user(copy: Copy) -> tuple[str, ...]:
+    """A command's beginning by which another user, who may write in the copy, runs Python."""
+    packages = f"PYTHONPATH={sysconfig.get_path('purelib')}"
+    other = ("setpriv", "--reuid=61234", "--clear-groups", "env", packages, "HOME=/nonexistent")
+    pythons = [sys.executable, *filter(None, [shutil.which("python3", path="/usr/bin")])]
+    for python in pythons:
+        tried = [*other, python, "-c", "import pydantic, uvloop"]
+        if not subprocess.run(tried, check=False, capture_output=True).returncode:
+            break
+    else:
+        pytest.skip("needs setpriv, and a Python that other users may run")
+    for path in [copy.path, *copy.path.rglob("*"), copy.temporary]:
+        os.chown(path, 61234, 0)
+    for folder in list(copy.path.parents)[:3]:
+        folder.chmod(0o755)
+    return (*other, python)
+
+
+@as_root
+def test_no_process_or_thread_left_is_one_line_or_a_failed_trial(copy: Copy) -> None:
+    *user, python = as_user(copy)
+    command = (python, "-m", "experiment", "run", *REQUESTS)
+    for limit in (2, 8):
+        line = refused(copy, *user, "prlimit", f"--nproc={limit}", *command)
+        assert f"ulimit -u {'' if line.startswith('memory') else 'is '}{limit}" in line
+    large = (*command, "--pool-sizes", "40", "--modes", "serial threads processes")
+    ended = copy.run(*user, "prlimit", "--nproc=30", *large)
+    assert ended.returncode == 0, ended.stderr
+    trials = load(copy.path / "data" / "small")[1].set_index("mode")
+    states = trials["state"].to_dict()
+    assert states == {"serial": "ok", "threads": "failed", "processes": "failed"}
+    for reason in trials["reason"].dropna():
+        assert "can be started here" in reason
+        assert "(ulimit -u is 30)" in reason
+    copy.assert_nothing_left()
+
+
+@contextmanager
+def small_temporary(copy: Copy, size: str) -> Iterator[None]:
+    """Make the folder for temporary files a small disk of its own."""
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", copy.temporary],  # noqa: S607
+        check=True,
+    )
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", copy.temporary], check=True)  # noqa: S607
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("size", "client"), [("16k", "requests"), ("64k", "requests"), ("700k", "chrome")]
+)
+def test_a_folder_for_temporary_files_that_is_too_small_is_one_line(
+    copy: Copy, size: str, client: str
+) -> None:
+    need(client)  # type: ignore[arg-type]
+    with small_temporary(copy, size):
+        options = (*SMALL, "--pool-sizes", "2", "--clients", client, "--run", "small")
+        line = refused(copy, *run(*options, "--timeout", "10"))
+    assert line == (
+        f"TMPDIR: {copy.temporary} is full or too small; set TMPDIR to a folder with more room"
+    )
+
+
+@as_root
+def test_a_folder_for_temporary_files_that_fills_up_keeps_the_finished_rounds(copy: Copy) -> None:
+    with small_temporary(copy, "2m"):
+        process = test_faults.start_second_round(copy, "requests")
+        with (copy.temporary / "filler").open("wb", buffering=0) as file, pytest.raises(OSError):
+            while True:
+                file.write(bytes(512))
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert err.rstrip().splitlines()[-1].startswith("error: TMPDIR: ")
+        assert "Traceback" not in err
+        (copy.temporary / "filler").unlink()
+        kept = (copy.path / "data" / "cut" / "fetches.csv").read_text()
+        assert records.rounds_done(copy.path / "data" / "cut") == {1}
+        test_faults.assert_it_goes_on(copy, "requests", kept)
