@@ -53,6 +53,21 @@ class Done(list[Result]):
         return self
 
 
+class ProcessPool(Pool):
+    """The pool of processes; where not all of them can start, the others are killed.
+
+    The library asks them to end (SIGTERM). One that has just been forked loses that signal while
+    Python resets its own handling of signals, and the library would wait for it for ever.
+    """
+
+    @staticmethod
+    def Process(ctx: Any, *args: Any, **kwds: Any) -> Any:  # noqa: N802, the library's name
+        """Make a worker whose `terminate` kills."""
+        process = ctx.Process(*args, **kwds)
+        process.terminate = process.kill
+        return process
+
+
 class Workers:
     """A pool of any mode whose workers are watched: a death raises `WorkerDied`.
 
@@ -120,7 +135,7 @@ def workers(
         case "threads":
             pool = ThreadPool(size, _begin, (prepare, ready))
         case "processes":
-            pool = context.Pool(size, _begin, (prepare, ready))
+            pool = ProcessPool(size, _begin, (prepare, ready), context=context)
     group = Workers(pool, size if mode == "processes" else 0)
     group.wait_until_ready(ready, 1 if mode == "serial" else size)
     yield group
