@@ -68,9 +68,18 @@ def _start(folder: Path) -> "subprocess.Popen[bytes]":
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={**os.environ, "TMPDIR": str(temporary)},
+            env={**os.environ, "TMPDIR": str(temporary), **_home(temporary)},
             start_new_session=True,
         )
+
+
+def _home(temporary: Path) -> dict[str, str]:
+    """A HOME where the user has none to write to, as Firefox needs.
+
+    Otherwise it stays: without its caches a browser would cost more.
+    """
+    own = os.access(os.environ.get("HOME", ""), os.W_OK | os.X_OK)
+    return {} if own else {"HOME": str(temporary)}
 
 
 class Watch:

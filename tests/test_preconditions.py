@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from experiment import load, preconditions, records
+from experiment.study import ClientName
 from tests import test_faults
 from tests.conftest import Copy, eventually, need
 
@@ -154,6 +155,19 @@ def test_no_process_or_thread_left_is_one_line_or_a_failed_trial(copy: Copy) -> 
     for reason in trials["reason"].dropna():
         assert "can be started here" in reason
         assert "(ulimit -u is 30)" in reason
+    copy.assert_nothing_left()
+
+
+@as_root
+@pytest.mark.faults
+@pytest.mark.parametrize("client", ["phantomjs", "chrome", "firefox"])
+def test_browsers_do_without_a_home_that_can_be_written(copy: Copy, client: ClientName) -> None:
+    need(client)
+    *user, python = as_user(copy)
+    options = (*SMALL, "--pool-sizes", "2", "--clients", client, "--run", "small")
+    ended = copy.run(*user, python, "-m", "experiment", "run", *options, "--timeout", "30")
+    assert ended.returncode == 0, ended.stderr
+    assert load(copy.path / "data" / "small")[0]["error"].isna().all()
     copy.assert_nothing_left()
 
 
