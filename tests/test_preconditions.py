@@ -159,7 +159,7 @@ def test_no_process_or_thread_left_is_one_line_or_a_failed_trial(copy: Copy) -> 
 @pytest.mark.parametrize("client", ["phantomjs", "chrome", "firefox"])
 def test_browsers_do_without_a_home_that_can_be_written(copy: Copy, client: ClientName) -> None:
     need(client)
-    *user, python = as_user(copy)
+    *user, python = other_user(copy)
     options = (*SMALL, "--pool-sizes", "2", "--clients", client, "--run", "small")
     ended = copy.run(*user, python, "-m", "experiment", "run", *options, "--timeout", "30")
     assert ended.returncode == 0, ended.stderr
