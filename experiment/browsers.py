@@ -379,11 +379,14 @@ class Chrome(Browser):
 def _document(log: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], str | None]:
     """The last answer to the page itself in Chrome's log, and why its load failed, if it did."""
     document: dict[str, Any] = {}
-    failure = None
+    failure, frame = None, None
     for entry in log:
         message = json.loads(entry["message"])["message"]
         params = message.get("params", {})
         if params.get("type") != "Document":
+            continue
+        frame = frame or params.get("frameId")  # the first is the page's own
+        if params.get("frameId", frame) != frame:
             continue
         if message["method"] == "Network.responseReceived":
             document = params["response"]

@@ -28,8 +28,9 @@ class _Handler(socketserver.StreamRequestHandler):
                 if name.lower() == "user-agent":
                     self.server.agents.append(value)
             self.server.asked.append(words[1].decode())
-            behave = getattr(self, "do_" + words[1].decode().split("?")[0].strip("/"), None)
-            (behave or self.do_missing)()
+            self.path = words[1].decode().split("?")[0].strip("/")
+            behave = getattr(self, f"do_{self.path}", None)
+            (behave or self.do_other)()
 
     def answer(self, body: bytes, status: str = "200 OK", headers: str = "") -> None:
         head = f"HTTP/1.1 {status}\r\nContent-Type: text/html\r\nConnection: close\r\n{headers}"
@@ -41,6 +42,10 @@ class _Handler(socketserver.StreamRequestHandler):
     def do_random(self) -> None:
         number = len(self.server.asked)
         self.answer(b"", "302 Found", f"Location: /page?{number}\r\n")
+
+    def do_other(self) -> None:
+        body = self.server.pages.get(self.path)
+        self.do_missing() if body is None else self.answer(body)
 
     def do_missing(self) -> None:
         self.answer(b"not here", "404 Not Found")
@@ -69,6 +74,13 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def do_silent(self) -> None:
         self.server.ended.wait(60)
+
+    def do_hold(self) -> None:
+        """An image that comes once the page has said that it is done."""
+        end = time.monotonic() + 10
+        while "/done" not in self.server.asked and time.monotonic() < end:
+            time.sleep(0.01)
+        self.answer(b"")
 
     def do_drip_head(self) -> None:
         self.drip(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 600)
@@ -99,7 +111,10 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """The server, running in threads; `asked` lists the paths, `agents` who asked for them."""
+    """The server, running in threads; `asked` lists the paths, `agents` who asked for them.
+
+    A test may add `pages` of its own.
+    """
 
     daemon_threads = True
     block_on_close = False
@@ -108,6 +123,7 @@ class Server(socketserver.ThreadingTCPServer):
     def __init__(self, tls: bool = False) -> None:
         self.asked: list[str] = []
         self.agents: list[str] = []
+        self.pages: dict[str, bytes] = {}
         self.ended = threading.Event()
         self.authority = trustme.CA()
         super().__init__(("127.0.0.1", 0), _Handler)
