@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +77,12 @@ def opened(client: ClientName, server: Server) -> Iterator[list[int]]:
 
 def listening(processes: Sequence[psutil.Process]) -> set[int]:
     """The ports at which processes listen."""
-    return {
-        item.laddr.port
-        for process in processes
-        for item in process.net_connections("tcp")
-        if item.status == psutil.CONN_LISTEN
-    }
+    found: set[int] = set()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            items = process.net_connections("tcp")
+            found |= {item.laddr.port for item in items if item.status == psutil.CONN_LISTEN}
+    return found
 
 
 def answered(port: int, path: str, body: str, **headers: str) -> tuple[int | None, bytes]:

@@ -102,17 +102,22 @@ def test_the_order_is_random_but_the_seed_decides_it() -> None:
 
 
 def test_any_server_and_any_list_can_be_the_source(copy: Copy, server: Server) -> None:
-    need("phantomjs")
+    need("chrome")
     url = server.url("random?a=$HOME&b=c")
     options = ("--pages", "4", "--rounds", "1", "--pool-size", "2")
     ended = copy.experiment("run", *options, "--source", url, "--run", "asked")
     assert ended.returncode == 0, ended.stderr
     fetches, trials = load(copy.path / "data" / "asked")
     assert fetches["error"].isna().all()
-    assert set(trials["client"].dropna()) == {"requests", "phantomjs"}
+    assert set(trials["client"].dropna()) == {"requests", "chrome"}
+    assert records.read_run(copy.path / "data" / "asked").study.clients == ("requests", "chrome")
     assert (fetches["url"] == url).all()
     assert fetches["final_url"].nunique() == len(fetches)
     assert server.asked.count("/random?a=$HOME&b=c") >= len(fetches)
+
+    asked = len(server.asked)
+    assert copy.experiment("run", *options, "--source", url, "--run", "asked").returncode == 0
+    assert len(server.asked) == asked
 
     pages = [server.url("page?1"), server.url("missing"), server.url("page?2")]
     (copy.path / "urls.txt").write_text("# some\n" + "\n".join(pages))
