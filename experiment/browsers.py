@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
+from urllib.request import urlopen
 
 import certifi
 import psutil
@@ -376,6 +377,29 @@ def _status(words: str) -> int | None:
     return next((status.value for status in HTTPStatus if status.phrase == phrase), None)
 
 
+class SecretChromeService(ChromeService):
+    """chromedriver; no page knows the path at which it serves.
+
+    It obeys any page that a server on this machine sent; other users can read its command line.
+    """
+
+    def __init__(self, programs: Programs) -> None:
+        self.secret = secrets.token_urlsafe(32)
+        arguments = [f"--url-base={self.secret}"]
+        super().__init__(str(programs.driver), port=own_port(), service_args=arguments)
+
+    @property
+    def service_url(self) -> str:
+        """Where it serves."""
+        return f"http://127.0.0.1:{self.port}/{self.secret}"
+
+    def is_connectable(self) -> bool:
+        """Whether it takes sessions."""
+        with suppress(OSError), urlopen(f"{self.service_url}/status", timeout=1) as answer:  # noqa: S310
+            return bool(answer.status == HTTPStatus.OK)
+        return False
+
+
 class Chrome(Browser):
     """Chrome, Chromium, or their small headless shell."""
 
@@ -402,7 +426,7 @@ class Chrome(Browser):
 
     def service(self) -> Service:
         """chromedriver."""
-        return ChromeService(str(self.programs.driver), port=own_port())
+        return SecretChromeService(self.programs)
 
     def options(self) -> ArgOptions:
         """Headless, and silent: nothing goes out but the page that was asked for."""

@@ -23,7 +23,8 @@ function answering(handle) {
 function createServer() {
     var server = create(), listen = server.listen;
     server.listen = function (address, settings, handle) {
-        var listens = listen.call(server, address, settings, answering(handle));
+        // Kept connections would let strangers take up all of its few threads.
+        var listens = listen.call(server, address, {keepAlive: false}, answering(handle));
         if (listens) {
             system.stdout.writeLine('listening');
             system.stdout.flush();

@@ -58,11 +58,11 @@ class _Handler(socketserver.StreamRequestHandler):
                     self.authorization = value
                     self.server.credentials.append(value)
             self.server.asked.append(words[1].decode())
-            name = urlsplit(words[1].decode()).path.strip("/")
+            self.name = name = urlsplit(words[1].decode()).path.strip("/")
             if name in SCRIPTS:
                 self.answer(PAGE.replace(b"Hello", f"<script>{SCRIPTS[name]}</script>".encode()))
             else:
-                getattr(self, f"do_{name}", self.do_missing)()
+                getattr(self, f"do_{name}", self.do_other)()
 
     def answer(self, body: bytes, status: str = "200 OK", headers: str = "") -> None:
         head = f"HTTP/1.1 {status}\r\nContent-Type: text/html\r\nConnection: close\r\n{headers}"
@@ -108,6 +108,10 @@ class _Handler(socketserver.StreamRequestHandler):
     def do_frame(self) -> None:
         self.answer(b"<!DOCTYPE html><iframe src=/missing></iframe>")
 
+    def do_other(self) -> None:
+        body = self.server.pages.get(self.name)
+        self.do_missing() if body is None else self.answer(body)
+
     def do_missing(self) -> None:
         self.answer(b"not here", "404 Not Found")
 
@@ -135,6 +139,13 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def do_silent(self) -> None:
         self.server.ended.wait(60)
+
+    def do_hold(self) -> None:
+        """An image that comes once the page has said that it is done."""
+        end = time.monotonic() + 10
+        while "/done" not in self.server.asked and time.monotonic() < end:
+            time.sleep(0.01)
+        self.answer(b"")
 
     def do_drip_head(self) -> None:
         self.drip(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 600)
@@ -170,7 +181,8 @@ class _Handler(socketserver.StreamRequestHandler):
 class Server(socketserver.ThreadingTCPServer):
     """The server, running in threads.
 
-    `asked` lists the paths, `agents` who asked for them, `credentials` what they showed.
+    `asked` lists the paths, `agents` who asked for them, `credentials` what they showed. A test may
+    add `pages` of its own.
     """
 
     daemon_threads = True
@@ -183,6 +195,7 @@ class Server(socketserver.ThreadingTCPServer):
         self.asked: list[str] = []
         self.agents: list[str] = []
         self.credentials: list[str] = []
+        self.pages: dict[str, bytes] = {}
         self.ended = threading.Event()
         self.authority = trustme.CA()
         self.host = host

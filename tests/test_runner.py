@@ -18,6 +18,10 @@ from experiment.study import ClientName
 from tests.conftest import Copy, need
 from tests.servers import Server
 
+SMALL_SWEEP = (
+    "run", "--pages", "4", "--pool-sizes", "2", "--latency", "0.2", "--rounds", "2",
+    "--run", "small",
+)  # fmt: skip
 SMALL = ("run", "--pages", "6", "--pool-size", "3", "--latency", "0.2", "--clients", "requests")
 
 
@@ -106,17 +110,22 @@ def test_the_order_is_random_but_the_seed_decides_it() -> None:
 
 
 def test_any_server_and_any_list_can_be_the_source(copy: Copy, server: Server) -> None:
-    need("phantomjs")
+    need("chrome")
     url = server.url("random?a=$HOME&b=c")
     options = ("--pages", "4", "--rounds", "1", "--pool-size", "2")
     ended = copy.experiment("run", *options, "--source", url, "--run", "asked")
     assert ended.returncode == 0, ended.stderr
     fetches, trials = load(copy.path / "data" / "asked")
     assert fetches["error"].isna().all()
-    assert set(trials["client"].dropna()) == {"requests", "phantomjs"}
+    assert set(trials["client"].dropna()) == {"requests", "chrome"}
+    assert records.read_run(copy.path / "data" / "asked").study.clients == ("requests", "chrome")
     assert (fetches["url"] == redacted(url)).all()
     assert fetches["final_url"].nunique() == len(fetches)
     assert server.asked.count("/random?a=$HOME&b=c") >= len(fetches)
+
+    asked = len(server.asked)
+    assert copy.experiment("run", *options, "--source", url, "--run", "asked").returncode == 0
+    assert len(server.asked) == asked
 
     pages = [server.url("page?1"), server.url("missing"), server.url("page?2")]
     (copy.path / "urls.txt").write_text("# some\n" + "\n".join(pages))
@@ -156,16 +165,6 @@ def test_a_study_that_fetches_nothing_is_said_and_what_there_is_kept(
         assert line == f"{said}{then}; the rounds measured are kept in data/nothing"
         assert records.rounds_done(folder) == rounds
     copy.assert_nothing_left()
-
-
-def test_a_bundle_that_is_missing_is_said_before_anything_is_measured(
-    copy: Copy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent.pem")
-    with Server(tls=True) as secure:
-        line = one_line(copy, "run", "--source", secure.url("page"), "--clients", "requests")
-    assert "does not answer requests (unexpected OSError)" in line
-    assert "/nonexistent.pem" in line
 
 
 def test_firefox_fetches_from_the_embedded_origin(copy: Copy) -> None:
@@ -258,29 +257,29 @@ def test_another_study_or_a_damaged_run_is_refused_and_untouched(copy: Copy) -> 
 
 
 def test_a_run_goes_on_only_where_it_began(copy: Copy) -> None:
-    assert copy.experiment(*SMALL, "--rounds", "2", "--run", "small").returncode == 0
+    assert copy.experiment(*SMALL_SWEEP).returncode == 0
     folder = copy.path / "data" / "small"
     _forget_round(folder, 2)
     run = {**json.loads((folder / "run.json").read_text()), "finished_at": None}
     changed = {**run, "machine": {**run["machine"], "cpu": "another"}}
     (folder / "run.json").write_text(json.dumps(changed))
-    line = one_line(copy, "run", "--run", "small")
+    line = one_line(copy, *SMALL_SWEEP)
     assert "its cpu was another and is now" in line
     packages = {**run["machine"]["packages"], "requests": "1.0"}
     changed = {**run, "machine": {**run["machine"], "packages": packages}}
     (folder / "run.json").write_text(json.dumps(changed))
-    assert "its package requests was 1.0 and is now" in one_line(copy, "run", "--run", "small")
+    assert "its package requests was 1.0 and is now" in one_line(copy, *SMALL_SWEEP)
     (folder / "run.json").write_text(json.dumps({**run, "code": None}))
-    assert "did not note its code; name another" in one_line(copy, "run", "--run", "small")
+    assert "did not note its code; name another" in one_line(copy, *SMALL_SWEEP)
     (folder / "run.json").write_text(json.dumps({**run, "commit": "abc"}))
     _edit(copy, "origin.py")
-    line = one_line(copy, "run", "--run", "small")
+    line = one_line(copy, *SMALL_SWEEP)
     assert "has changed since it began (commit abc): experiment/origin.py; put it back" in line
 
     _edit(copy, "origin.py", back=True)
     _edit(copy, "story.py")  # what a report says may change at any time
     kept = (folder / "fetches.csv").read_text()
-    assert copy.experiment("run", "--run", "small").returncode == 0
+    assert copy.experiment(*SMALL_SWEEP).returncode == 0
     assert records.rounds_done(folder) == {1, 2}
     assert (folder / "fetches.csv").read_text().startswith(kept)
 
@@ -347,6 +346,7 @@ NO_SANDBOX = (
 """Start a command as somebody who is not root, where user namespaces are forbidden."""
 
 
+@pytest.mark.faults
 def test_what_to_do_where_chrome_finds_no_sandbox_is_one_line(copy: Copy) -> None:
     need("chrome")
     if subprocess.run([*NO_SANDBOX, "true"], check=False, capture_output=True).returncode:

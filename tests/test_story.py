@@ -170,6 +170,11 @@ def test_pages_that_rounds_share_are_mentioned(tmp_path: Path) -> None:
     assert "the intervals hold for these pages only" in said
     assert "shorter than 4" in said
     assert "only" not in story.pages_said(pd.DataFrame(), study, 20)
+    assert "PhantomJS" not in said
+    risky = study.model_copy(update={"clients": ("requests", "phantomjs")})
+    assert "a browser of 2016 with known security holes" in story.pages_said(
+        pd.DataFrame(), risky, 3
+    )
 
 
 def test_a_url_that_always_leads_to_the_same_page_is_said_to() -> None:

@@ -149,6 +149,16 @@ def test_the_clients_default_to_what_has_a_build(monkeypatch: pytest.MonkeyPatch
     assert Study.of({"clients": None}).clients == ("requests", "chrome")
 
 
+def test_phantomjs_has_to_be_named_for_pages_of_others() -> None:
+    others = {"source": "http://127.0.0.1/", "clients": "none"}
+    assert Study.of(others).clients == ()
+    named = Study.of({**others, "clients": "requests phantomjs"})
+    assert named.clients == ("requests", "phantomjs")
+    assert "clients" not in Study.of(others).run_name()
+    assert named.run_name().startswith("clients-requests-phantomjs_source-")
+    assert Study.of({**others, "run": "a"}).joined_to(named) == named
+
+
 def test_a_notebook_hands_over_its_parameters_and_refuses_unknown_ones() -> None:
     known = {"pool_size": 5, "clients": None, "figures": object(), "In": ["", "pool_size = 5"]}
     assert from_notebook(known).pool_size == 5
