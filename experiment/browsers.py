@@ -96,13 +96,14 @@ class DriverConnection(RemoteConnection):
     """Commands to a driver."""
 
     def _get_connection_manager(self) -> DriverPool:
-        return DriverPool()
+        return DriverPool(timeout=self.client_config.timeout)
 
     def execute(self, command: str, params: dict[str, Any]) -> Any:
         """Send a command, again for each dialog of the page that the driver dismissed instead."""
         while True:
             answer = super().execute(command, dict(params))  # which it empties
-            if command == "get" or "unexpected alert open" not in str(answer.get("value"))[:200]:
+            failed = answer.get("status") and command != "get"
+            if not failed or "unexpected alert open" not in str(answer.get("value"))[:200]:
                 return answer
 
 

@@ -65,8 +65,10 @@ def _acquire(lock: filelock.BaseFileLock, folder: Path) -> bool:
             made = True
         try:
             lock.acquire(timeout=PATIENCE_S)
-        except (FileNotFoundError, FileExistsError):  # its maker has just removed the folder
-            continue
+        except (FileNotFoundError, FileExistsError):
+            if folder.is_symlink():  # to nothing, and so it stays
+                raise
+            continue  # its maker has just removed the folder
         return made
 
 

@@ -155,8 +155,12 @@ def _check_loopback(study: Study) -> None:
     if study.source != "embedded" and study.clients == ("requests",):
         return
     try:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            socket.create_connection(server.getsockname(), timeout=10).close()
+        with socket.socket(type=socket.SOCK_DGRAM) as probe:  # which nobody can connect to
+            probe.bind(("127.0.0.1", 0))
+            probe.connect(probe.getsockname())
+            probe.settimeout(10)
+            probe.send(b"here?")
+            probe.recv(5)
     except OSError as error:
         raise UserError(
             f"network: 127.0.0.1 cannot be reached here ({error.strerror or error}), and the "

@@ -35,7 +35,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def check_writable(run: str) -> None:
     """Raise `UserError` where the figures or the report of a run could not be written."""
-    for what, folder in (("figures", FIGURES / run), ("reports", REPORTS)):
+    own = FIGURES / run
+    for what, folder in (("figures", own if own.exists() else FIGURES), ("reports", REPORTS)):
         with writing(what, folder):
             folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
@@ -51,6 +52,7 @@ def write(notebook: str, run: str) -> Path:
         executed = _execute(notebook, run)
     finally:
         remove_partials(FIGURES / run)
+        remove_partials(REPORTS)
     page = REPORTS / f"{run}.html"
     with writing("reports", REPORTS):
         replace_text(page.with_suffix(".ipynb"), executed)

@@ -121,9 +121,10 @@ def _joined(study: Study, folder: Path) -> tuple[Study, Run | None]:
         return study, None
     own = records.read_run(folder)
     records.load(folder)
-    study = study.joined_to(own.study)
-    sources.check_unchanged(study, folder / "pages.txt")
-    return study, own
+    joined = study.joined_to(own.study)
+    if "source" in study.model_fields_set:
+        sources.check_unchanged(joined, folder / "pages.txt")
+    return joined, own
 
 
 @preconditions.shortage_said()
@@ -132,7 +133,7 @@ def live(study: Study) -> "pd.DataFrame":
     study = _with_clients(study)
     preconditions.check(study)
     key = next(_main(study, 1))
-    urls = sources.urls_of(study, Path("pages.txt"))
+    urls = sources.urls_of(study, PROJECT / "data" / study.run_name() / "pages.txt")
     with (
         locks.of_machine(),
         _network(study) as holder,
@@ -156,6 +157,7 @@ def _complete(study: Study, folder: Path, locked: bool) -> None:
     done = records.rounds_done(folder)
     missing = [number for number in range(1, study.rounds + 1) if number not in done]
     if missing:
+        records.remove_partials(folder)
         preconditions.check(study)
         urls = sources.urls_of(study, folder / "pages.txt")
         if own is not None:

@@ -20,7 +20,7 @@ DATA = PROJECT / "data"
 MAIN_CLAIMS = ("requests-8x", "selenium-4x", "fetch-slower", "no-difference")
 """The claims whose verdicts the list of runs shows."""
 
-MAY_DIFFER = ("run", "rounds", "seed", "contact")
+MAY_DIFFER = ("run", "rounds", "seed", "contact", "keep_query")
 """What may differ between two studies that are alike."""
 
 
@@ -153,7 +153,8 @@ def _of_all(runs: Sequence[Run]) -> Run:
     """The first run, with the rounds of all."""
     rounds = sum(run.study.rounds for run in runs)
     study = runs[0].study.model_copy(update={"rounds": rounds, "seed": Study().seed})
-    return runs[0].model_copy(update={"study": study})
+    locked = all(run.locked for run in runs)
+    return runs[0].model_copy(update={"study": study, "locked": locked, "measured_anew": {}})
 
 
 def _after_each_other(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -172,7 +173,8 @@ ROUNDS_APART = 1_000
 def differences(one: Evidence, other: Evidence) -> list[str]:
     """What keeps two runs from being alike, in words: "tls on, off"."""
     names = [name for name in Study.model_fields if name not in MAY_DIFFER]
-    study = _unlike(names, one.study, other.study)
+    written = [seen.study.model_copy(update={"keep_query": False}) for seen in (one, other)]
+    study = _unlike(names, *(study.written() for study in written))
     machine = _unlike(type(one.run.machine).model_fields, one.run.machine, other.run.machine)
     return [*study, *machine, *_shared(one, other)]
 

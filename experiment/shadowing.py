@@ -7,8 +7,7 @@ that such a file could have replaced.
 import os
 import site
 import sys
-
-from experiment.errors import UserError
+from collections.abc import Iterator
 
 OURS = {"experiment", "tests"}
 """What a checkout that is on the path provides, as it should."""
@@ -16,25 +15,27 @@ OURS = {"experiment", "tests"}
 
 def check() -> None:
     """Raise `UserError` if the current folder or PYTHONPATH replaces a module or a package."""
-    if not os.environ.get("PYTHONSAFEPATH"):
-        for file, name in _replacing(os.getcwd()):  # noqa: PTH109
-            raise UserError(
-                f"{file} stands in for {name}; rename it, or run this in another folder"
-            )
-    for folder in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
-        for file, name in _replacing(folder):
-            raise UserError(
-                f"PYTHONPATH: {file} stands in for {name}; unset PYTHONPATH, or remove the file"
-            )
+    for words in _found():
+        from experiment.errors import UserError
+
+        raise UserError(words)
 
 
 def main() -> None:
     """Check, and end with status 2 after a line that says what is wrong."""
-    try:
-        check()
-    except UserError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
+    for words in _found():
+        print(f"error: {words}", file=sys.stderr)
         sys.exit(2)
+
+
+def _found() -> Iterator[str]:
+    """What is wrong, a line each."""
+    if not os.environ.get("PYTHONSAFEPATH"):
+        for file, name in _replacing(os.getcwd()):  # noqa: PTH109
+            yield f"{file} stands in for {name}; rename it, or run this in another folder"
+    for folder in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+        for file, name in _replacing(folder):
+            yield f"PYTHONPATH: {file} stands in for {name}; unset PYTHONPATH, or remove the file"
 
 
 def _replacing(folder: str) -> list[tuple[str, str]]:

@@ -151,7 +151,7 @@ def _of_file(study: Study, kept: Path) -> list[str]:
     if kept.exists() and not file.exists():
         return read_urls(kept)
     urls = read_urls(file)
-    if kept.exists() and as_written(study, urls) != read_urls(kept):
+    if kept.exists() and as_written(study, urls) != as_written(study, read_urls(kept)):
         raise UserError(
             f"source: {file} has changed since the run {kept.parent.name} began; name another run"
         )

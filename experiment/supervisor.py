@@ -100,7 +100,7 @@ class Watch:
                 gone = _runner_is_gone(wait_s=TICK_S)
             if gone:
                 return "the runner ended"
-            if time.monotonic() > begun + self.limit_s + self._heartbeat.late_s:
+            if time.monotonic() > begun + self.limit_s + self._heartbeat.held_s:
                 return f"it took longer than {self.limit_s:.0f} s"
             self.memory.sample()
             self._stopped |= was_stopped()

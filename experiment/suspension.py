@@ -25,6 +25,9 @@ class Heartbeat:
 
     def __init__(self) -> None:
         self.late_s = 0.0
+        """How late it was in all, with the time that the machine slept."""
+        self.held_s = 0.0
+        """How much of that `time.monotonic` has counted."""
         self._asleep_s = _asleep_s()
 
     @contextmanager
@@ -35,6 +38,7 @@ class Heartbeat:
         late_s = time.monotonic() - begun - seconds
         slept_s, self._asleep_s = _asleep_s() - self._asleep_s, _asleep_s()
         self.late_s += sum(late for late in (late_s, slept_s) if late > LATE_S)
+        self.held_s += late_s if late_s > LATE_S else 0.0
 
 
 def _asleep_s() -> float:

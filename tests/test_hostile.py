@@ -113,7 +113,7 @@ def test_every_hostile_page_is_a_row_with_its_reason(hostile: Path) -> None:
         if client == "requests" or path not in ("short", "garbled"):
             assert error == expected, (client, row["mode"], path)
         assert error is None or f"`{error}`" in known or re.fullmatch(r"http \d{3}", error)
-    assert fetches["final_url"].str.len().max() == URL_LIMIT
+    assert fetches["final_url"].str.len().max() <= URL_LIMIT
     assert fetches["origin_ms"].isna().all()
     failed = fetches.groupby(["client", "mode"])["error"].count()
     for trial in main.to_dict("records"):
