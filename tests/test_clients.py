@@ -74,7 +74,7 @@ def test_requests_names_what_failed(path: str, reason: str, server: Server) -> N
     [
         ("phantomjs", "loop", "connection"),  # it does not say more
         ("chrome", "loop", "redirects"),
-        ("phantomjs", "huge", "too large"),
+        pytest.param("phantomjs", "huge", "too large", marks=pytest.mark.faults),
         ("chrome", "huge", "timeout"),  # it takes minutes to lay out such a page
         *(
             (name, path, reason)

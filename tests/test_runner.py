@@ -140,7 +140,8 @@ def test_any_server_and_any_list_can_be_the_source(copy: Copy, server: Server) -
     assert "no_latency" not in set(trials["arm"])
 
     (copy.path / "urls.txt").write_text(pages[0])
-    line = one_line(copy, "run", "--run", "listed")
+    assert copy.experiment("run", "--run", "listed").returncode == 0  # it needs its list no more
+    line = one_line(copy, "run", "--run", "listed", "--source", "urls.txt")
     assert "urls.txt has changed since the run listed began; name another run" in line
     (copy.path / "urls.txt").unlink()
     assert copy.experiment("run", "--run", "listed").returncode == 0
