@@ -24,7 +24,7 @@ def run(**parameters: Any) -> Path:
 
     The parameters are those of `experiment.study.Study`: `run(pool_size=20, clients="requests")`.
     """
-    from experiment import runner
+    from experiment.measure import runner
     from experiment.study import Study
 
     return runner.run(Study.of(parameters))

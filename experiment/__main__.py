@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from experiment import terminal
 from experiment.errors import UserError
-from experiment.preconditions import shortage_said
+from experiment.measure.preconditions import shortage_said
 from experiment.redaction import redacted_text
 from experiment.study import PROJECT, Study, as_words, sweep_of
 
@@ -85,7 +85,7 @@ def _with_parameters(command: argparse.ArgumentParser, kind: Study, names: Seque
 
 
 def _run(**parameters: str) -> None:
-    from experiment import runner
+    from experiment.measure import runner
 
     print(f"measured: {_shown(runner.run(Study.of(parameters)))}")
 
@@ -104,38 +104,42 @@ def _sweep(**parameters: str) -> None:
 
 
 def _measure_and_write(notebook: str, study: Study) -> None:
-    from experiment import report, runner
+    from experiment.measure import runner
+    from experiment.report import page
 
-    report.check_writable(study.run_name())
+    page.check_writable(study.run_name())
     folder = runner.run(study)
     print("drawing the figures and writing the report", file=sys.stderr)
-    page = report.write(notebook, folder.name)
-    print(f"report:   {_shown(page)}")
-    print(f"notebook: {_shown(page.with_suffix('.ipynb'))}")
+    written = page.write(notebook, folder.name)
+    print(f"report:   {_shown(written)}")
+    print(f"notebook: {_shown(written.with_suffix('.ipynb'))}")
     print(f"figures:  {_shown(PROJECT / 'figures' / folder.name)}")
     print(f"data:     {_shown(folder)}")
 
 
 def _verdicts(folder: Path, json: bool) -> None:
-    from experiment import claims, records, verdicts
+    from experiment import records
+    from experiment.analysis import claims
+    from experiment.report import headline
 
     run, rows = records.read_run(folder), records.load(folder)
     seen = claims.evidence(run, *rows)
-    judged, beware = claims.judge(seen), verdicts.beware(seen, *rows).replace("**", "")
-    print(dumps(claims.rows(judged), indent=2) if json else verdicts.text(judged))
+    judged, beware = claims.judge(seen), headline.beware(seen, *rows).replace("**", "")
+    print(dumps(claims.rows(judged), indent=2) if json else headline.text(judged))
     if beware:
         print(f"\n{beware}", file=sys.stderr if json else sys.stdout)
 
 
 def _runs() -> None:
-    from experiment import runs, verdicts
+    from experiment.analysis import runs
+    from experiment.report import headline
 
     table = runs.overview(runs.there())
-    print(verdicts.aligned(table) if len(table) else "no run is here yet; make report measures one")
+    print(headline.aligned(table) if len(table) else "no run is here yet; make report measures one")
 
 
 def _pages(url: str, count: str) -> None:
-    from experiment import sources
+    from experiment.measure import sources
 
     for led in sources.led_from(url, count):
         print(led, flush=True)

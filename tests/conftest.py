@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiment import programs
 from experiment.errors import UserError
+from experiment.measure import programs
 from experiment.study import PROJECT, ClientName
 from tests.servers import Server
 

@@ -15,7 +15,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
-from experiment import programs
+from experiment.measure import programs
 from tests.conftest import Copy, eventually
 
 SETTINGS = {

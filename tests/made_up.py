@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from experiment import claims, controls, load, records
-from experiment.claims import Evidence, Judged
+from experiment import load, records
+from experiment.analysis import claims
+from experiment.analysis.claims import Evidence, Judged
+from experiment.measure import controls
 from experiment.records import FetchRow, Key, Machine, Run, TrialRow
 from experiment.study import Study
 

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiment import claims, records, summary
-from experiment.claims import Evidence, Judged
+from experiment import records
+from experiment.analysis import claims, summary
+from experiment.analysis.claims import Evidence, Judged
 from experiment.records import FetchRow, TrialRow
 from experiment.study import Study
 from tests import made_up

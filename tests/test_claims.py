@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from experiment import claims, load, records
-from experiment.claims import Judged
-from experiment.rules import Ruling
+from experiment import load, records
+from experiment.analysis import claims
+from experiment.analysis.claims import Judged
+from experiment.analysis.rules import Ruling
 from experiment.study import PROJECT, Study
 from tests import made_up
 from tests.made_up import World, even

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from experiment import clients
-from experiment.clients import Terms
+from experiment.measure.clients import base
+from experiment.measure.clients.base import Terms
 from experiment.records import Fetch, Page
 from experiment.study import ClientName
 from tests.conftest import eventually, need
@@ -17,9 +17,9 @@ from tests.servers import PAGE, Server
 
 def fetched(name: ClientName, url: str, timeout_s: float = 30, terms: Terms | None = None) -> Any:
     """One page fetched by a client."""
-    client = clients.make(name, timeout_s, terms or Terms())
+    client = base.make(name, timeout_s, terms or Terms())
     client.prepare()
-    return clients.fetch(client, time.perf_counter(), Page(1, url))
+    return base.fetch(client, time.perf_counter(), Page(1, url))
 
 
 @pytest.mark.parametrize("name", ["requests", "phantomjs", "chrome"])
@@ -122,13 +122,13 @@ def test_a_client_says_who_it_is_and_stops_where_it_is_refused(
     name: ClientName, wait_s: float, server: Server
 ) -> None:
     need(name)
-    client = clients.make(name, 60, Terms(user_agent="study/1 (you@example.org)"))
-    pace = clients.Pace(5, None)
+    client = base.make(name, 60, Terms(user_agent="study/1 (you@example.org)"))
+    pace = base.Pace(5, None)
     try:
-        clients.begin(client, pace)
-        rows = [clients.fetch(client, 0.0, Page(1, server.url("wait"))) for _ in range(2)]
+        base.begin(client, pace)
+        rows = [base.fetch(client, 0.0, Page(1, server.url("wait"))) for _ in range(2)]
     finally:
-        clients.Pace.here = None
+        base.Pace.here = None
     assert [row.error for row in rows] == ["http 429", "refused"]
     assert server.asked.count("/wait") == 1
     assert pace.wait_s == wait_s
@@ -164,7 +164,7 @@ def test_sockets_are_given_back_after_failures(server: Server) -> None:
     ],
 )
 def test_server_timing_is_read(header: str, ms: float | None) -> None:
-    assert clients.server_timing_ms(header) == ms
+    assert base.server_timing_ms(header) == ms
 
 
 @pytest.mark.parametrize("name", ["requests", "phantomjs", "chrome"])
@@ -212,9 +212,9 @@ def test_what_a_redirect_brings_is_not_read_without_bound(server: Server) -> Non
 
 def test_a_driver_says_no_more_than_a_page_may_have(server: Server) -> None:
     """What Chrome's driver says of a page is what the page's scripts make of it."""
-    from experiment.browsers import DriverPool
+    from experiment.measure.clients.browser import DriverPool
 
-    with DriverPool() as pool, pytest.raises(clients.FetchError, match="too large"):
+    with DriverPool() as pool, pytest.raises(base.FetchError, match="too large"):
         pool.request("GET", server.url("huge"))
 
 
@@ -227,4 +227,4 @@ def test_a_driver_says_no_more_than_a_page_may_have(server: Server) -> None:
     ],
 )
 def test_a_final_url_is_recorded_in_ascii_and_not_beyond_a_limit(url: str, recorded: str) -> None:
-    assert clients._recorded(url) == recorded
+    assert base._recorded(url) == recorded

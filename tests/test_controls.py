@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from experiment import controls
-from experiment.modes import workers
+from experiment.measure import controls
+from experiment.measure.modes import workers
 from experiment.study import PROJECT, Mode, StartMethod
 
 
@@ -56,7 +56,8 @@ def test_all_squares_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_starting_worker_imports_what_a_fetch_needs() -> None:
-    program = "import sys; from experiment.controls import *; import_clients(); print(*sys.modules)"
+    program = "import sys; from experiment.measure import controls; controls.import_clients(); "
+    program += "print(*sys.modules)"
     ended = subprocess.run(
         [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True
     )

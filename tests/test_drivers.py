@@ -20,7 +20,9 @@ from typing import Any
 import psutil
 import pytest
 
-from experiment import browsers, clients, load, network
+from experiment import load
+from experiment.measure import network
+from experiment.measure.clients import base, browser
 from experiment.records import Page
 from experiment.study import ClientName
 from tests.conftest import Copy, eventually, need
@@ -69,8 +71,8 @@ def trap(tmp_path: Path) -> Trap:
 @contextmanager
 def opened(client: ClientName, server: Server) -> Iterator[list[int]]:
     """A browser with a page; yields the ports at which it and its driver listen."""
-    browser = browsers.BROWSERS[client](60, clients.Terms())
-    with browser._open(clients.Phases(), clients.Deadline(60)) as driver:
+    opened = browser.BROWSERS[client](60, base.Terms())
+    with opened._open(base.Phases(), base.Deadline(60)) as driver:
         driver.get(server.url("page"))
         yield sorted(listening(psutil.Process().children(recursive=True)))
 
@@ -138,7 +140,7 @@ def test_a_driver_answers_nobody_without_its_secret(
 
 def test_phantomjs_reads_no_file_and_starts_no_program_for_its_own_client(trap: Trap) -> None:
     need("phantomjs")
-    service = browsers.PhantomJS(60, clients.Terms()).service()
+    service = browser.PhantomJS(60, base.Terms()).service()
     service.start()
     try:
         words = " ".join(psutil.Process(service.process.pid).cmdline())
@@ -159,12 +161,12 @@ def test_a_page_cannot_command_the_driver_that_fetches_it(
     client: ClientName, server: Server, trap: Trap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     need(client)
-    port = browsers.own_port()
-    monkeypatch.setattr(browsers, "own_port", lambda: port)  # the page is told it
+    port = browser.own_port()
+    monkeypatch.setattr(browser, "own_port", lambda: port)  # the page is told it
     script = ATTACK.replace("PORT", str(port)).replace("BODIES", json.dumps(trap.bodies))
     server.pages["attack"] = script.encode()
-    made = clients.make(client, 15, clients.Terms())
-    row = clients.fetch(made, 0.0, Page(1, server.url("attack")))
+    made = base.make(client, 15, base.Terms())
+    row = base.fetch(made, 0.0, Page(1, server.url("attack")))
     assert row.error == ("timeout" if client == "firefox" else None)  # its driver lets it wait
     assert client == "firefox" or "/done" in server.asked
     assert not trap.mark.exists()

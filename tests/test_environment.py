@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiment import load, wikipedia
+from experiment import load
+from experiment.measure import wikipedia
 from experiment.study import ClientName, Study
 from tests.conftest import Copy, need
 from tests.servers import Server

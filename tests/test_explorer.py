@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from experiment import explorer, runs
-from experiment.explorer import Explorer
+from experiment.analysis import runs
+from experiment.report import widgets
+from experiment.report.widgets import Explorer
 from experiment.study import Study
 from tests.made_up import World, even, write
 
@@ -14,12 +15,12 @@ from tests.made_up import World, even, write
 @pytest.fixture
 def shown() -> Explorer:
     """The widgets, showing the reference run."""
-    return explorer.explorer()
+    return widgets.explorer()
 
 
 def test_every_choice_is_drawn_anew(shown: Explorer) -> None:
     pictures = {shown.picture.value}
-    for name in list(explorer.FIGURES)[1:]:
+    for name in list(widgets.FIGURES)[1:]:
         shown.client.value = "phantomjs"
         shown.figure.value = name
         assert shown.picture.value.startswith(f'<img alt="{name}, phantomjs')
@@ -30,7 +31,7 @@ def test_every_choice_is_drawn_anew(shown: Explorer) -> None:
     without = shown.picture.value
     shown.round.value = "2"
     assert len({before, without, shown.picture.value}) == 3
-    assert len(pictures) == len(explorer.FIGURES)
+    assert len(pictures) == len(widgets.FIGURES)
 
 
 def test_a_chosen_page_is_told_in_every_mode(shown: Explorer) -> None:
@@ -66,7 +67,7 @@ def test_another_run_brings_its_own_choices(
     for name, clients in (("a", "requests"), ("b", "chrome phantomjs")):
         study = Study.of({"pages": 6, "clients": clients, "modes": "serial threads"})
         write(tmp_path / name, study, World(even(study)))
-    shown = explorer.explorer("a")
+    shown = widgets.explorer("a")
     assert shown.run.options == ("a", "b")
     shown.page.value = 6
     shown.run.value = "b"

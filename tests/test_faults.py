@@ -41,7 +41,9 @@ def words(process: psutil.Process) -> list[str]:
 
 def trial_process(copy: Copy) -> psutil.Process | None:
     """The trial that runs, if one does: the workers that it forked have its command line too."""
-    trials = {item.pid: item for item in copy.processes() if "experiment.trial" in words(item)[:3]}
+    trials = {
+        item.pid: item for item in copy.processes() if "experiment.measure.trial" in words(item)[:3]
+    }
     for process in trials.values():
         with suppress(psutil.Error):
             if process.ppid() not in trials:
@@ -305,7 +307,7 @@ def test_an_origin_that_dies_ends_the_study_with_a_line(copy: Copy, client: Clie
     process = copy.start(*command(client, "--rounds", "3"))
     folder = copy.path / "data" / "cut"
     assert eventually(lambda: records.rounds_done(folder) == {1}, 60)
-    origins = [item for item in copy.processes() if "experiment.origin" in words(item)]
+    origins = [item for item in copy.processes() if "experiment.measure.origin" in words(item)]
     assert len(origins) == 1
     origins[0].kill()
     _, err = process.communicate(timeout=60)

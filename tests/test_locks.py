@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from experiment import load, locks, records, verdicts
+from experiment import load, records
 from experiment.errors import UserError
+from experiment.measure import locks
+from experiment.report import headline
 from experiment.study import PROJECT
 from tests.conftest import Copy, eventually
 from tests.users import as_user, may_run, python_of_all
@@ -28,7 +30,7 @@ BUSY = "another study is being measured on this machine"
 HOLD = """
 import os, sys
 from pathlib import Path
-from experiment import locks
+from experiment.measure import locks
 os.umask(0o077)
 if len(sys.argv) > 1:
     locks.OF_MACHINE = Path(sys.argv[1])
@@ -41,7 +43,7 @@ with locks.of_machine() as locked:
 TAKE_TURNS = """
 import sys
 from pathlib import Path
-from experiment import locks
+from experiment.measure import locks
 from experiment.errors import UserError
 folder, alone, taken = Path(sys.argv[1]), Path(sys.argv[2]), 0
 while taken < 100:
@@ -245,7 +247,7 @@ def test_a_run_that_had_no_lock_says_so(copy: Copy) -> None:
     program = f"""
 import sys
 from pathlib import Path
-from experiment import locks
+from experiment.measure import locks
 from experiment.__main__ import main
 locks.OF_MACHINE = Path("{copy.path}/no/lock")
 sys.exit(main(sys.argv[1:]))
@@ -256,6 +258,6 @@ sys.exit(main(sys.argv[1:]))
     run = records.read_run(copy.path / "data" / "unlocked")
     assert not run.locked
     fetches, trials = load(copy.path / "data" / "unlocked")
-    assert "**Nothing kept other studies away**" in verdicts.disturbed(run, fetches, trials)
+    assert "**Nothing kept other studies away**" in headline.disturbed(run, fetches, trials)
     locked = run.model_copy(update={"locked": True})
-    assert "Nothing kept" not in verdicts.disturbed(locked, fetches, trials)
+    assert "Nothing kept" not in headline.disturbed(locked, fetches, trials)

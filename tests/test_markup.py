@@ -13,9 +13,11 @@ import pytest
 from pydantic import ValidationError
 from selenium import webdriver
 
-from experiment import markup, records, runs, verdicts
+from experiment import records
+from experiment.analysis import runs
 from experiment.errors import UserError
 from experiment.records import FetchRow, Run, TrialRow
+from experiment.report import headline, markup
 from experiment.study import Study
 from tests import lab, made_up
 from tests.conftest import Copy, need
@@ -204,7 +206,7 @@ def test_no_text_of_other_runs_comes_alive(
 def test_a_page_runs_and_loads_nothing_even_if_markup_is_in_it(
     server: Server, chromium: webdriver.Chrome, tmp_path: Path
 ) -> None:
-    template = Path(markup.__file__).parents[1] / "notebooks" / "template" / "index.html.j2"
+    template = Path(markup.__file__).parents[2] / "notebooks" / "template" / "index.html.j2"
     policy = POLICY.search(template.read_text())
     assert policy
     page = tmp_path / "page.html"
@@ -243,4 +245,4 @@ def test_what_is_printed_steers_no_terminal(
     machine = run.machine.model_copy(update={"cpu": "a\x1b[2Jb\u202ec\n"})
     records.write_run(folder, run.model_copy(update={"machine": machine}))
     monkeypatch.setattr(runs, "DATA", tmp_path)
-    assert r"a\x1b[2Jb\u202ec\n, 2 cores" in verdicts.aligned(runs.overview(runs.there()))
+    assert r"a\x1b[2Jb\u202ec\n, 2 cores" in headline.aligned(runs.overview(runs.there()))

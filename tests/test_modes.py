@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from experiment.modes import workers
+from experiment.measure.modes import workers
 from experiment.study import PROJECT, Mode, StartMethod
 
 
@@ -69,7 +69,7 @@ def test_a_worker_that_dies_ends_the_work_within_seconds(
     # In a program of its own, which leaves the broken pool at once, as a trial does.
     program = f"""
 import os
-from experiment.modes import WorkerDied, workers
+from experiment.measure.modes import WorkerDied, workers
 from tests.test_modes import {begin}, {work}
 try:
     with workers("processes", 2, "{start_method}", {begin}) as pool:

@@ -9,9 +9,9 @@ import psutil
 import pytest
 import requests
 
-from experiment import sources
-from experiment.clients import server_timing_ms
-from experiment.origin import Behaviour
+from experiment.measure import sources
+from experiment.measure.clients.base import server_timing_ms
+from experiment.measure.origin import Behaviour
 from experiment.study import Study
 from tests.conftest import eventually
 

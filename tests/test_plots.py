@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiment import load, plots, story, summary
-from experiment.rules import Verdict
+from experiment import load
+from experiment.analysis import summary
+from experiment.analysis.rules import Verdict
+from experiment.report import figures, sentences
 from experiment.study import Study
 from tests import made_up
 from tests.made_up import World, even
@@ -27,7 +29,7 @@ def data(tmp_path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def test_bars_stand_on_zero_at_the_means(data: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     rounds = data[1]
-    ax = plots.total_times(rounds, "requests", 2, ax=plt.figure().add_subplot())
+    ax = figures.total_times(rounds, "requests", 2, ax=plt.figure().add_subplot())
     heights = [bar.get_height() for bar in ax.patches]  # type: ignore[attr-defined]
     means = [summary.of_cell(rounds, "requests", mode, "total_s").mean() for mode in STUDY.modes]
     assert heights == pytest.approx(means)
@@ -39,8 +41,8 @@ def test_bars_stand_on_zero_at_the_means(data: tuple[pd.DataFrame, pd.DataFrame]
 
 def test_lanes_hold_every_fetch_of_their_trial(data: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     fetches, rounds = data
-    lane = story.swim_lanes(rounds, STUDY)[0]
-    ax = plots.swim_lanes(fetches, *lane, ax=plt.figure().add_subplot())
+    lane = sentences.swim_lanes(rounds, STUDY)[0]
+    ax = figures.swim_lanes(fetches, *lane, ax=plt.figure().add_subplot())
     blocks = sum(len(item.get_paths()) for item in ax.collections)
     assert blocks == STUDY.pages
 
@@ -48,7 +50,7 @@ def test_lanes_hold_every_fetch_of_their_trial(data: tuple[pd.DataFrame, pd.Data
 def test_a_distribution_rises_to_all_fetches(data: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     fetches = data[0]
     counting = fetches[fetches["arm"] == "main"]
-    ax = plots.distribution(counting, "requests", ax=plt.figure().add_subplot())
+    ax = figures.distribution(counting, "requests", ax=plt.figure().add_subplot())
     main = fetches[(fetches["arm"] == "main") & (fetches["client"] == "requests")]
     assert len(ax.lines) == 3
     main = main[main["error"].isna()]
@@ -64,7 +66,7 @@ def test_a_distribution_rises_to_all_fetches(data: tuple[pd.DataFrame, pd.DataFr
 def test_the_losses_lead_from_the_pool_size_to_the_speed_up(tmp_path: Path) -> None:
     made_up.write(tmp_path / "run", STUDY, World(even(STUDY, threads=1.3)))
     rounds = made_up.judged(tmp_path / "run")[0].main
-    ax = plots.where_it_goes(rounds, [("requests", "threads")], ax=plt.figure().add_subplot())
+    ax = figures.where_it_goes(rounds, [("requests", "threads")], ax=plt.figure().add_subplot())
     idle, slower, measured = ax.lines
     assert "slower fetches" in {text.get_text() for text in ax.texts}
     assert idle.get_xdata()[0] == STUDY.pool_size  # type: ignore[index]
@@ -78,7 +80,7 @@ def test_quicker_fetches_lead_back(tmp_path: Path) -> None:
         made_up.write(tmp_path / "run", STUDY, World(even(STUDY, threads=0.8)))
     )
     cells = [("requests", "threads")]
-    ax = plots.where_it_goes(seen.main, cells, ax=plt.figure().add_subplot())
+    ax = figures.where_it_goes(seen.main, cells, ax=plt.figure().add_subplot())
     words = {text.get_text() for text in ax.texts}
     assert "quicker fetches" in words
     assert "slower fetches" not in words
@@ -87,9 +89,9 @@ def test_quicker_fetches_lead_back(tmp_path: Path) -> None:
 def test_the_claims_stand_where_they_were_measured(tmp_path: Path) -> None:
     made_up.write(tmp_path / "run", STUDY, World(even(STUDY, threads=1.3)))
     judged = list(made_up.judged(tmp_path / "run")[1].values())
-    cells = [cell for claim in judged for cell in claim.cells if plots.is_drawn(cell)]
+    cells = [cell for claim in judged for cell in claim.cells if figures.is_drawn(cell)]
     assert len(cells) == 18
-    ax = plots.claims(judged, ax=plt.figure().add_subplot())
+    ax = figures.claims(judged, ax=plt.figure().add_subplot())
     dots = [line.get_xdata()[0] for line in ax.lines if line.get_markersize() == 7]  # type: ignore[index]
     expected = [
         cell.estimate.value / cell.zone.claimed for cell in cells if cell.estimate and cell.zone
@@ -108,9 +110,9 @@ def test_the_claims_stand_where_they_were_measured(tmp_path: Path) -> None:
 def test_the_band_and_the_control_are_drawn(tmp_path: Path) -> None:
     study = STUDY.model_copy(update={"repeats": 3})
     seen, _ = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
-    lines = story.against_each_other(seen)
+    lines = sentences.against_each_other(seen)
     assert [is_control for _, _, is_control in lines] == [False, False, True] * 2
-    ax = plots.against_each_other(lines, ax=plt.figure().add_subplot())
+    ax = figures.against_each_other(lines, ax=plt.figure().add_subplot())
     assert len(ax.get_yticklabels()) == 6
     controls = [found for _, found, is_control in lines if is_control]
     dotted = [tuple(line.get_xdata()) for line in ax.lines if line.get_linestyle() == ":"]  # type: ignore[arg-type]
@@ -120,8 +122,8 @@ def test_the_band_and_the_control_are_drawn(tmp_path: Path) -> None:
 def test_a_figure_is_saved_twice_with_its_text(
     data: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path
 ) -> None:
-    figure = plots.panels(plots.phases, [(data[1], "phantomjs")], 1, 2.5)
-    picture = plots.save(figure, tmp_path / "figures", "6-phases", "what is seen")
+    figure = figures.panels(figures.phases, [(data[1], "phantomjs")], 1, 2.5)
+    picture = figures.save(figure, tmp_path / "figures", "6-phases", "what is seen")
     assert (tmp_path / "figures" / "6-phases.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (tmp_path / "figures" / "6-phases.svg").read_text()
     assert picture.alt == "what is seen"

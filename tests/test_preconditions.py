@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from experiment import load, preconditions, records
+from experiment import load, records
+from experiment.measure import preconditions
 from experiment.study import ClientName
 from tests import test_faults
 from tests.conftest import Copy, eventually, need

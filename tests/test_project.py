@@ -6,71 +6,74 @@ import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import yaml
 from packaging.requirements import Requirement
 
 from experiment.study import PROJECT, VERSION
 
-MEASURING = {
-    "runner",
-    "locks",
-    "provenance",
-    "trial",
-    "modes",
-    "clients",
-    "browsers",
-    "sources",
-    "origin",
-    "network",
-    "supervisor",
-    "suspension",
-    "tree",
-    "controls",
-    "preconditions",
-    "wikipedia",
-    "shadowing",
-    "terminal",
-    "environment",
-}
-READING = {
-    "summary",
-    "rules",
-    "claims",
-    "verdicts",
-    "story",
-    "plots",
-    "sweeps",
-    "runs",
-    "explorer",
-    "markup",
-}
+PACKAGE = PROJECT / "experiment"
+WINGS = ("measure", "analysis", "report")
 
 
-def imports(room: str) -> set[str]:
-    """The rooms and packages that a module imports, at the top or within."""
+def imported(path: Path) -> set[str]:
+    """Return the modules and packages that a module imports, at the top or within."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse((PROJECT / "experiment" / f"{room}.py").read_text())):
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module == "experiment":
-            found |= {f"experiment.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add(str(node.module))
-    return {name.removeprefix("experiment.") for name in found}
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
 
 
-def test_the_wings_meet_in_the_records_only() -> None:
-    for room in READING:
-        assert not imports(room) & (MEASURING | {"selenium", "requests", "psutil", "machine"})
-    for room in MEASURING | {"records", "study", "machine", "programs"}:
-        assert not imports(room) & READING
-    assert imports("redaction") & (MEASURING | READING | {"records", "study", "errors"}) == set()
-    assert imports("records") & (MEASURING | READING) == set()
-    assert not imports("summary") & (READING - {"summary"})
-    assert not imports("claims") & {"verdicts", "story", "plots", "sweeps", "runs", "explorer"}
-    assert not imports("sweeps") & {"verdicts", "story", "plots", "runs", "explorer"}
-    assert imports("modes") & {"clients", "browsers", "runner", "origin"} == set()
+def wings_of(path: Path) -> set[str]:
+    """Return the wings from which a module imports."""
+    names = [f"{name}." for name in imported(path)]
+    return {wing for wing in WINGS if any(n.startswith(f"experiment.{wing}.") for n in names)}
+
+
+def test_the_wings_meet_in_the_shared_modules_only() -> None:
+    allowed = {
+        "measure": {"measure"},
+        "analysis": {"analysis"},
+        "report": {"analysis", "report"},
+    }
+    for wing, reachable in allowed.items():
+        for path in (PACKAGE / wing).rglob("*.py"):
+            assert wings_of(path) <= reachable, path
+    for path in PACKAGE.glob("*.py"):
+        assert not wings_of(path) or path.name in ("__init__.py", "__main__.py"), path
+    for path in [*(PACKAGE / "analysis").rglob("*.py"), *(PACKAGE / "report").rglob("*.py")]:
+        assert not imported(path) & {"selenium", "requests", "psutil"}, path
+
+
+def arrows() -> dict[str, set[str]]:
+    """Return the modules of the package, each with those that it imports."""
+    paths = {
+        ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in PACKAGE.rglob("*.py")
+    }
+    return {
+        name: {
+            other
+            for other in paths
+            if other != name
+            and any(f"{item}.".startswith(f"{other}.") for item in imported(path))
+            and not name.startswith(f"{other}.")
+            and other != "experiment"
+        }
+        for name, path in paths.items()
+    }
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    waiting = arrows()
+    while waiting:
+        free = [name for name, others in waiting.items() if not others & set(waiting)]
+        assert free, f"a circle among {sorted(waiting)}"
+        waiting = {name: others for name, others in waiting.items() if name not in free}
 
 
 def loaded(statement: str) -> set[str]:
@@ -84,9 +87,9 @@ def loaded(statement: str) -> set[str]:
 
 def test_nothing_heavy_is_loaded_where_it_is_not_needed() -> None:
     assert not loaded("import experiment") & {"selenium", "pandas", "requests", "aiohttp"}
-    trial = loaded("import experiment.trial")
+    trial = loaded("import experiment.measure.trial")
     assert not trial & {"selenium", "pandas", "matplotlib", "aiohttp", "scipy", "requests"}
-    reading = loaded("from experiment import records, verdicts, story, plots")
+    reading = loaded("from experiment.report import figures, headline, sentences")
     assert not reading & {"selenium", "requests", "aiohttp"}
 
 
@@ -147,7 +150,7 @@ def test_notebooks_are_committed_without_outputs_and_define_nothing() -> None:
 
 
 def test_every_module_and_public_name_says_what_it_is() -> None:
-    for path in (PROJECT / "experiment").glob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         tree = ast.parse(path.read_text())
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
         assert ast.get_docstring(tree), path

@@ -9,17 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from experiment import provenance, records
+from experiment import records
+from experiment.measure import provenance
 from tests.conftest import Copy, eventually
-from tests.test_project import MEASURING, READING
 
 
 def test_the_files_that_measure_are_noted_and_no_others() -> None:
-    noted = {name.removesuffix(".py") for name in provenance.code()}
-    assert noted >= MEASURING - {"terminal"} | {"records", "study", "machine", "programs"}
-    assert not noted & (READING | {"report", "__main__"})
-    scripts = {path.name for path in provenance.PACKAGE.glob("*.js")}
-    assert scripts <= noted
+    noted = set(provenance.code())
+    scripts = {"measure/trial.py", "measure/clients/ghostdriver.js"}
+    assert noted >= {"records.py", "study.py", "measure/modes.py"} | scripts
+    assert not {name.split("/")[0] for name in noted} & {"analysis", "report", "__main__.py"}
 
 
 def test_code_that_changes_while_a_round_is_measured_ends_the_run(copy: Copy) -> None:
@@ -30,12 +29,12 @@ def test_code_that_changes_while_a_round_is_measured_ends_the_run(copy: Copy) ->
     folder = copy.path / "data" / "edited"
     assert eventually((folder / "run.json").exists, 30), process.communicate(timeout=1)
     process.send_signal(signal.SIGSTOP)
-    with (copy.path / "experiment" / "modes.py").open("a") as file:
+    with (copy.path / "experiment" / "measure" / "modes.py").open("a") as file:
         file.write("# edited\n")
     process.send_signal(signal.SIGCONT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert "its code has changed since it began: experiment/modes.py; put it back" in err
+    assert "its code has changed since it began: experiment/measure/modes.py; put it back" in err
     assert not records.run_is_there(folder) or records.rounds_done(folder) == set()
 
 
@@ -63,7 +62,7 @@ def commit(folder: Path) -> str:
 def noted(copy: Copy, **environment: str) -> str:
     """The commit that a run would note."""
     variables = [f"{name}={text}" for name, text in environment.items()]
-    program = "from experiment import provenance; print(provenance.commit())"
+    program = "from experiment.measure import provenance; print(provenance.commit())"
     ended = copy.run("env", *variables, sys.executable, "-c", program)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.strip()

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from experiment import controls, load, records
+from experiment import load, records
 from experiment.errors import UserError
+from experiment.measure import controls
 from experiment.records import FetchRow, Machine, Run, TrialRow
 from experiment.study import Study
 

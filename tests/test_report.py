@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from experiment import load, verdicts
+from experiment import load
 from experiment.redaction import redacted
+from experiment.report import headline
 from experiment.study import PROJECT, Study
 from tests import made_up
 from tests.conftest import ODD_NAME, Copy, need
@@ -331,7 +332,7 @@ def test_the_report_of_any_data_says_what_the_data_say(
 def test_the_readme_says_what_the_committed_run_says() -> None:
     _, judged = made_up.judged(PROJECT / "data" / "reference")
     words = " ".join((PROJECT / "README.md").read_text().split())
-    assert verdicts.tally(list(judged.values())) in words
+    assert headline.tally(list(judged.values())) in words
     said = ("requests-8x", "no-difference", "memory", "start-up")
     assert {judged[name].ruling.verdict for name in said} == {"holds"}
     assert judged["cpu-bound"].ruling.verdict == "inconclusive"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from experiment import rules
-from experiment.rules import Rule, Ruling
-from experiment.summary import Estimate, Interval
+from experiment.analysis import rules
+from experiment.analysis.rules import Rule, Ruling
+from experiment.analysis.summary import Estimate, Interval
 
 
 def estimate(ci90: Interval, ci95: Interval) -> Estimate:

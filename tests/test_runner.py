@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from experiment import load, records
-from experiment.machine import cores
+from experiment.measure.machine import cores
 from experiment.redaction import redacted
 from experiment.study import ClientName
 from tests.conftest import Copy, need
@@ -96,7 +96,7 @@ def _check_same_work(fetches: pd.DataFrame) -> None:
 
 
 def test_the_order_is_random_but_the_seed_decides_it() -> None:
-    from experiment.runner import _keys
+    from experiment.measure.runner import _keys
     from experiment.study import Study
 
     study = Study(rounds=9, repeats=3)
@@ -211,8 +211,8 @@ def test_a_first_page_that_stops_its_browser_stops_nothing_else(
 
 
 def test_an_outcome_that_is_not_valid_is_a_failed_trial(tmp_path: Path) -> None:
-    from experiment.runner import _outcome
-    from experiment.trial import OUTCOME, Outcome
+    from experiment.measure.runner import _outcome
+    from experiment.measure.trial import OUTCOME, Outcome
 
     good = Outcome(span_s=1.5)
     (tmp_path / "outcome.json").write_bytes(OUTCOME.dump_json(good))
@@ -273,12 +273,14 @@ def test_a_run_goes_on_only_where_it_began(copy: Copy) -> None:
     (folder / "run.json").write_text(json.dumps({**run, "code": None}))
     assert "did not note its code; name another" in one_line(copy, *SMALL_SWEEP)
     (folder / "run.json").write_text(json.dumps({**run, "commit": "abc"}))
-    _edit(copy, "origin.py")
+    _edit(copy, "measure/origin.py")
     line = one_line(copy, *SMALL_SWEEP)
-    assert "has changed since it began (commit abc): experiment/origin.py; put it back" in line
+    assert (
+        "has changed since it began (commit abc): experiment/measure/origin.py; put it back" in line
+    )
 
-    _edit(copy, "origin.py", back=True)
-    _edit(copy, "story.py")  # what a report says may change at any time
+    _edit(copy, "measure/origin.py", back=True)
+    _edit(copy, "report/sentences.py")  # what a report says may change at any time
     kept = (folder / "fetches.csv").read_text()
     assert copy.experiment(*SMALL_SWEEP).returncode == 0
     assert records.rounds_done(folder) == {1, 2}
@@ -302,7 +304,7 @@ def _forget_round(folder: Path, number: int) -> None:
 def test_a_client_that_cannot_run_is_one_line(copy: Copy, client: str) -> None:
     program = f"""
 import sys
-from experiment import programs
+from experiment.measure import programs
 programs.CHROMES = programs.FIREFOXES = ("no-such-browser",)
 programs._carried = lambda package, path: None
 from experiment.__main__ import main
@@ -326,7 +328,7 @@ def test_a_browser_that_lacks_a_library_is_one_line(copy: Copy) -> None:
     fake.chmod(0o755)
     program = f"""
 import sys
-from experiment import programs
+from experiment.measure import programs
 programs.FIREFOXES = ("{fake}",)
 from experiment.__main__ import main
 sys.exit(main(["run", "--clients", "firefox"]))

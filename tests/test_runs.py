@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from experiment import records, runs, summary
+from experiment import records
+from experiment.analysis import runs, summary
 from experiment.errors import UserError
 from experiment.study import SWEEP, Study
 from tests import made_up

@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiment import load, records, sources
+from experiment import load, records
 from experiment.errors import UserError
+from experiment.measure import sources
 from experiment.redaction import redacted, redacted_text
 from experiment.study import Study
 from tests.conftest import Copy, need
@@ -160,7 +161,7 @@ def test_a_report_has_no_secret_of_its_url(copy: Copy, server: Server) -> None:
         time.sleep(0.02)
     out, err = process.communicate()
     assert process.returncode == 0, err
-    assert any("experiment.trial" in line for line in started)
+    assert any("experiment.measure.trial" in line for line in started)
     assert rights == {0o700}
     assert_no_secret([out, err, *started, *written(copy)])
 

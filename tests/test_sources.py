@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from experiment import records, sources
-from experiment.clients import Terms
+from experiment import records
 from experiment.errors import UserError
+from experiment.measure import sources
+from experiment.measure.clients.base import Terms
 from experiment.study import Study
 from tests import made_up
 from tests.made_up import World, even

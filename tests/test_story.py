@@ -6,7 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiment import claims, load, story, summary, verdicts
+from experiment import load
+from experiment.analysis import claims, summary
+from experiment.report import headline, sentences
 from experiment.study import Study
 from tests import made_up
 from tests.made_up import World, even
@@ -17,28 +19,28 @@ def told(folder: Path, study: Study, world: World) -> str:
     seen, by_name = made_up.judged(made_up.write(folder, study, world))
     fetches, trials = load(folder)
     judged, rounds = list(by_name.values()), seen.main
-    lines = story.against_each_other(seen)
+    lines = sentences.against_each_other(seen)
     return "\n".join(
         [
-            verdicts.headline(seen, judged),
-            verdicts.beware(seen, fetches, trials),
-            verdicts.table(judged).to_string(),
-            verdicts.text(judged),
-            verdicts.beside_2018(seen),
-            story.answers(rounds, study).to_string(),
-            story.fetch_times_read(judged),
-            story.distribution_read(seen.fetches, study),
-            story.totals_read(rounds, study, 2),
-            story.losses_read(rounds, study),
-            story.swim_lanes_read(rounds, study),
-            story.against_each_other_read(lines, judged, study),
-            story.phases_read(rounds, judged, study),
-            story.controls(seen).to_string(),
-            story.controls_read(judged),
-            story.left_out(fetches, trials, seen.run),
-            story.pages_said(fetches, study, None),
-            story.instrument(seen.fetches, trials, study).to_string(),
-            story.instrument_read(trials, seen.run),
+            headline.headline(seen, judged),
+            headline.beware(seen, fetches, trials),
+            headline.table(judged).to_string(),
+            headline.text(judged),
+            headline.beside_2018(seen),
+            sentences.answers(rounds, study).to_string(),
+            sentences.fetch_times_read(judged),
+            sentences.distribution_read(seen.fetches, study),
+            sentences.totals_read(rounds, study, 2),
+            sentences.losses_read(rounds, study),
+            sentences.swim_lanes_read(rounds, study),
+            sentences.against_each_other_read(lines, judged, study),
+            sentences.phases_read(rounds, judged, study),
+            sentences.controls(seen).to_string(),
+            sentences.controls_read(judged),
+            sentences.left_out(fetches, trials, seen.run),
+            sentences.pages_said(fetches, study, None),
+            sentences.instrument(seen.fetches, trials, study).to_string(),
+            sentences.instrument_read(trials, seen.run),
         ]
     )
 
@@ -92,28 +94,30 @@ def test_a_busy_machine_and_another_experiment_are_said(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=3, pages=20, pool_size=5)
     seen, _ = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
     fetches, trials = load(tmp_path / "run")
-    quiet = verdicts.beware(seen, fetches, trials)
+    quiet = headline.beware(seen, fetches, trials)
     assert "busy" not in quiet
     assert "another experiment than this one (pool_size 5, not 10; pages 20, not 100)" in quiet
-    assert "0 % at most" in story.instrument_read(trials, seen.run)
+    assert "0 % at most" in sentences.instrument_read(trials, seen.run)
     trials.loc[trials.index[:4], "other_cpu"] = 0.4
-    busy = verdicts.beware(seen, fetches, trials)
+    busy = headline.beware(seen, fetches, trials)
     assert "**The machine was busy**: before 4 of 33 trials" in busy
-    assert "40 % at most, more than 10 % before 4 of 33" in story.instrument_read(trials, seen.run)
+    assert "40 % at most, more than 10 % before 4 of 33" in sentences.instrument_read(
+        trials, seen.run
+    )
 
 
 def test_a_control_that_fails_is_on_the_first_screen(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=5, pages=100, repeats=3)
     seen, judged = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
     fetches, trials = load(tmp_path / "run")
-    assert verdicts.beware(seen, fetches, trials) == ""
+    assert headline.beware(seen, fetches, trials) == ""
     first = (trials["mode"] == "threads") & (trials["repeat"] == 1) & (trials["arm"] == "main")
     trials.loc[first, "span_s"] *= 1.5
     seen = claims.evidence(seen.run, fetches, trials)
-    said = verdicts.beware(seen, fetches, trials)
+    said = headline.beware(seen, fetches, trials)
     assert "**The A/A control fails**: requests in threads took 1.5" in said
-    lines = story.against_each_other(seen)
-    read = story.against_each_other_read(lines, list(judged.values()), study)
+    lines = sentences.against_each_other(seen)
+    read = sentences.against_each_other_read(lines, list(judged.values()), study)
     assert "which should hold 1 and does not" in read
 
 
@@ -121,13 +125,13 @@ def test_pages_that_differ_are_named_and_not_compared(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=3, pages=20, pool_size=10)
     seen, _ = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
     fetches, trials = load(tmp_path / "run")
-    assert "same pages" not in verdicts.beware(seen, fetches, trials)
+    assert "same pages" not in headline.beware(seen, fetches, trials)
     place = (fetches["mode"] == "threads") & (fetches["round"] == 2) & (fetches["arm"] == "main")
     fetches.loc[place & (fetches["page"] < 13), "url"] = "http://127.0.0.1/other"
-    said = verdicts.beware(seen, fetches, trials)
+    said = headline.beware(seen, fetches, trials)
     assert "**The modes did not fetch the same pages** (requests, round 2: pages 1, 2, 3," in said
     assert "10 and 2 more)" in said
-    assert "Rounds refused, since their pages differ by mode: 1." in story.left_out(
+    assert "Rounds refused, since their pages differ by mode: 1." in sentences.left_out(
         fetches, trials, seen.run
     )
     again = claims.evidence(seen.run, fetches, trials)
@@ -152,7 +156,7 @@ def test_any_choice_of_modes_has_its_report(tmp_path: Path, modes: tuple[str, ..
     assert "nan" not in text.lower()
     if "serial" not in modes:
         assert "as fast as serial" not in text
-        assert story.NOTHING_TO_COMPARE in text
+        assert sentences.NOTHING_TO_COMPARE in text
 
 
 def test_markup_in_a_source_stays_text(tmp_path: Path) -> None:
@@ -166,13 +170,13 @@ def test_markup_in_a_source_stays_text(tmp_path: Path) -> None:
 
 def test_pages_that_rounds_share_are_mentioned(tmp_path: Path) -> None:
     study = Study.of({"source": str(tmp_path / "urls.txt"), "clients": "requests", "pages": 4})
-    said = story.pages_said(pd.DataFrame(), study, 3)
+    said = sentences.pages_said(pd.DataFrame(), study, 3)
     assert "the intervals hold for these pages only" in said
     assert "shorter than 4" in said
-    assert "only" not in story.pages_said(pd.DataFrame(), study, 20)
+    assert "only" not in sentences.pages_said(pd.DataFrame(), study, 20)
     assert "PhantomJS" not in said
     risky = study.model_copy(update={"clients": ("requests", "phantomjs")})
-    assert "a browser of 2016 with known security holes" in story.pages_said(
+    assert "a browser of 2016 with known security holes" in sentences.pages_said(
         pd.DataFrame(), risky, 3
     )
 
@@ -183,8 +187,8 @@ def test_a_url_that_always_leads_to_the_same_page_is_said_to() -> None:
         pd.DataFrame({"final_url": ["a", "a"]}),
         pd.DataFrame({"final_url": ["a", "b"]}),
     )
-    assert "the intervals hold for this page only" in story.pages_said(same, study, None)
-    assert "the pages differ by mode" in story.pages_said(different, study, None)
+    assert "the intervals hold for this page only" in sentences.pages_said(same, study, None)
+    assert "the pages differ by mode" in sentences.pages_said(different, study, None)
 
 
 def test_rounds_that_lack_trials_are_counted_apart(tmp_path: Path) -> None:
@@ -193,7 +197,7 @@ def test_rounds_that_lack_trials_are_counted_apart(tmp_path: Path) -> None:
     fetches, trials = load(folder)
     trials.loc[(trials["mode"] == "threads") & (trials["round"] > 2), "failed"] = 1
     seen = claims.evidence(made_up.run_of(study), fetches, trials)
-    text = verdicts.headline(seen, claims.judge(seen))
+    text = headline.headline(seen, claims.judge(seen))
     assert "intervals over 2 to 5 complete rounds" in text
     assert text.count("(too few rounds)") == 2
     assert "were faster" not in text
@@ -219,11 +223,11 @@ def test_the_table_names_each_claim_once_and_every_cell(tmp_path: Path) -> None:
     study = Study(clients=("requests", "phantomjs"), rounds=3)
     folder = made_up.write(tmp_path / "run", study, World(even(study, threads=1.3)))
     judged = list(made_up.judged(folder)[1].values())
-    table = verdicts.table(judged)
+    table = headline.table(judged)
     assert len(table) == sum(len(claim.cells) for claim in judged)
     assert [words for words in table["the article says"] if words] == [c.words for c in judged]
     assert [words for words in table["verdict"] if words] == [c.ruling.verdict for c in judged]
-    lines = verdicts.text(judged).splitlines()
+    lines = headline.text(judged).splitlines()
     assert len(lines) == 1 + len(table) + 2
     assert all(claim.id in "\n".join(lines) for claim in judged)
     assert [claim.ruling.verdict for claim in judged].count("mixed") == 1

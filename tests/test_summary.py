@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from experiment import load, summary
+from experiment import load
+from experiment.analysis import summary
 from experiment.study import PROJECT, Study
 from tests import made_up
 from tests.made_up import World, even

@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiment import load, records, story
-from experiment.suspension import was_stopped
+from experiment import load, records
+from experiment.measure.suspension import was_stopped
+from experiment.report import sentences
 from tests import test_faults
 from tests.conftest import Copy, eventually
 
@@ -62,7 +63,7 @@ def test_a_round_with_a_stop_is_measured_anew(
     trial = test_faults.at_work(copy, "requests", mode)
     supervisor = trial.parent()
     assert supervisor is not None
-    [origin] = [p for p in copy.processes() if "experiment.origin" in test_faults.words(p)]
+    [origin] = [p for p in copy.processes() if "experiment.measure.origin" in test_faults.words(p)]
     victims = {"supervisor": supervisor, "origin": origin}
     stop_for(victims.get(victim) or trial.children()[0], seconds)
     assert f"round 1 is measured anew: {words}" in end(process)
@@ -72,7 +73,7 @@ def test_a_round_with_a_stop_is_measured_anew(
     assert run.measured_anew == {1: 1}
     assert list(trials["state"]) == ["ok", "ok"]
     assert (fetches["fetch_s"] * 1000 < fetches["origin_ms"] + 400).all()
-    said = story.left_out(fetches, trials, run)
+    said = sentences.left_out(fetches, trials, run)
     assert "Measured again, since the machine or a process was suspended: round 1 once" in said
     copy.assert_nothing_left()
 

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from experiment import claims, load, plots, records, runner, sweeps
-from experiment.claims import Evidence
+from experiment import load, records
+from experiment.analysis import claims, sweeps
+from experiment.analysis.claims import Evidence
 from experiment.errors import UserError
+from experiment.measure import runner
+from experiment.report import figures
 from experiment.study import PROJECT, SWEEP, Study, sweep_of
 from tests import made_up
 from tests.conftest import Copy
@@ -171,7 +174,7 @@ def test_the_limit_is_what_the_numbers_say(
 def test_figure_9_draws_every_size_and_says_which_is_enough(tmp_path: Path) -> None:
     seen = seen_of(tmp_path, clients=("requests", "phantomjs"))
     found = sweeps.sizes(seen)
-    figure = plots.panels(plots.sweep, sweeps.panels(seen, found))
+    figure = figures.panels(figures.sweep, sweeps.panels(seen, found))
     first, second = figure.axes
     assert first.get_xscale() == first.get_yscale() == "log"
     assert [label.get_text() for label in first.get_xticklabels()] == ["2", "5", "10", "20", "50"]

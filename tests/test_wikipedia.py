@@ -10,8 +10,9 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from experiment import load, records, sources, wikipedia
+from experiment import load, records
 from experiment.errors import UserError
+from experiment.measure import sources, wikipedia
 from experiment.study import VERSION, Study
 from tests.conftest import Copy, need
 from tests.wiki import Guest, Wiki

@@ -35,7 +35,8 @@ def may_run(uid: int, python: str, folder: Path) -> bool:
     if os.getuid() != 0 or shutil.which("setpriv") is None:
         return False
     program = (
-        "import subprocess, sys, experiment.runner; subprocess.check_call([sys.executable, '-V'])"
+        "import subprocess, sys, experiment.measure.runner as _; "
+        "subprocess.check_call([sys.executable, '-V'])"
     )
     command = [*as_user(uid), python, "-c", program]
     return not subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode

@@ -6,12 +6,13 @@ from unicodedata import category
 
 import pandas as pd
 
-from experiment import markup, summary
-from experiment.claims import PARALLEL, Cell, Evidence, Judged, cells_of
+from experiment.analysis import summary
+from experiment.analysis.claims import PARALLEL, Cell, Evidence, Judged, cells_of
+from experiment.analysis.rules import Verdict
+from experiment.analysis.summary import digits, percent
 from experiment.records import Run
-from experiment.rules import Verdict
+from experiment.report import markup
 from experiment.study import Study, as_words
-from experiment.summary import digits, percent
 
 BUSY, BUSY_TRIALS = 0.10, 0.10
 """Use of the CPU by others, and the share of trials that met it, above which a run is doubtful."""

@@ -8,11 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from experiment import claims, markup, records, summary
-from experiment.claims import PARALLEL, Evidence
+from experiment import records
+from experiment.analysis import claims, summary
+from experiment.analysis.claims import PARALLEL, Evidence
 from experiment.errors import UserError
 from experiment.records import Run
 from experiment.redaction import redacted
+from experiment.report import markup
 from experiment.study import PROJECT, Study, as_words, listed
 
 DATA = PROJECT / "data"

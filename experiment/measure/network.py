@@ -3,7 +3,7 @@
 The drivers of Chrome and Firefox answer every user of the machine, and start any program that a
 session names. Linux can give processes a network namespace with a loopback device and nothing
 else; whoever is not in it, another user included, cannot connect to what listens there. As a
-program, `python -m experiment.network` makes one and holds it until its standard input ends.
+program, `python -m experiment.measure.network` makes one and holds it until standard input ends.
 """
 
 import ctypes
@@ -31,7 +31,7 @@ def private() -> Iterator[int | None]:
         yield None
         return
     holder = subprocess.Popen(
-        [sys.executable, "-m", "experiment.network"],
+        [sys.executable, "-m", "experiment.measure.network"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,

@@ -11,10 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from experiment import summary
-from experiment.errors import UserError
-from experiment.records import Run
-from experiment.rules import (
+from experiment.analysis import summary
+from experiment.analysis.rules import (
     GAIN,
     MORE_THAN_HALF,
     MORE_THAN_ONE,
@@ -28,8 +26,10 @@ from experiment.rules import (
     cpu_bound,
     roughly,
 )
+from experiment.analysis.summary import ENOUGH_ROUNDS, Estimate
+from experiment.errors import UserError
+from experiment.records import Run
 from experiment.study import ClientName, Mode, Study
-from experiment.summary import ENOUGH_ROUNDS, Estimate
 
 PARALLEL: tuple[Mode, ...] = ("threads", "processes")
 WORKERS_2018 = 10

@@ -1,6 +1,6 @@
 """The tree of processes that a trial starts: adopt its orphans, weigh it, end it whole.
 
-As a program, `python -m experiment.tree FOLDER` ends whatever it has for children and removes the
+As a program, `python -m experiment.process_tree FOLDER` ends all its children and removes the
 folder; a trial turns into it when its supervisor is killed.
 """
 
@@ -67,7 +67,7 @@ def end_with(parent: int, folder: Path) -> None:
         if os.getpid() != this:
             os._exit(128 + number)
         adopt_orphans()
-        os.execv(sys.executable, [sys.executable, "-m", "experiment.tree", str(folder)])  # noqa: S606
+        os.execv(sys.executable, [sys.executable, "-m", "experiment.process_tree", str(folder)])  # noqa: S606
 
     signal.signal(signal.SIGTERM, become_the_end)
     _prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from experiment import markup, summary, verdicts
-from experiment.claims import PARALLEL, Cell, Evidence, Judged, cells_of
+from experiment.analysis import summary
+from experiment.analysis.claims import PARALLEL, Cell, Evidence, Judged, cells_of
+from experiment.analysis.rules import Ruling
+from experiment.analysis.summary import Estimate, digits, percent
 from experiment.records import Run
-from experiment.rules import Ruling
+from experiment.report import headline, markup
 from experiment.study import Study, as_words
-from experiment.summary import Estimate, digits, percent
 
 MODES = ("serial", *PARALLEL)
 NOTHING_TO_COMPARE = "There are no complete rounds of a pool and of serial to compare."
@@ -198,7 +199,7 @@ def against_each_other_read(
     said = [
         f"- {client}: {words}"
         for client in study.clients
-        if (words := verdicts.threads_or_processes(judged, client))
+        if (words := headline.threads_or_processes(judged, client))
     ]
     controls = [(label, found) for label, found, is_control in lines if is_control]
     for label, found in controls:
@@ -418,11 +419,11 @@ def instrument(fetches: pd.DataFrame, trials: pd.DataFrame, study: Study) -> pd.
 def instrument_read(trials: pd.DataFrame, run: Run) -> str:
     """How fine the clock is, and how quiet the machine was."""
     busy = trials["other_cpu"]
-    above = int((busy > verdicts.BUSY).sum())
+    above = int((busy > headline.BUSY).sum())
     return (
         f"The clock resolves {run.clock_resolution_s * 1e9:g} ns. In the half second before a "
         f"trial other programs used {percent(busy.median())} of the CPU (median) and "
-        f"{percent(busy.max())} at most, more than {percent(verdicts.BUSY)} before {above} of "
+        f"{percent(busy.max())} at most, more than {percent(headline.BUSY)} before {above} of "
         f"{len(trials)} trials."
     )
 

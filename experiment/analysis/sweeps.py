@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from experiment import claims, summary
-from experiment.claims import PARALLEL, Evidence
-from experiment.summary import Estimate, digits, percent
+from experiment.analysis import claims, summary
+from experiment.analysis.claims import PARALLEL, Evidence
+from experiment.analysis.summary import Estimate, digits, percent
 
 GAIN = 1.05
 """How many times as fast a larger pool must be to be worth its workers."""

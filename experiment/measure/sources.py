@@ -12,15 +12,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from experiment import environment, records, wikipedia
-from experiment.clients import Terms
+from experiment import records
 from experiment.errors import UserError
-from experiment.origin import Behaviour
-from experiment.preconditions import FULL, no_room, nothing_left, room_for_temporary_files
+from experiment.measure import environment, wikipedia
+from experiment.measure.clients.base import Terms
+from experiment.measure.origin import Behaviour
+from experiment.measure.preconditions import FULL, no_room, nothing_left, room_for_temporary_files
+from experiment.measure.suspension import was_stopped
 from experiment.records import Fetch, Page, Run
 from experiment.redaction import count_users, is_redacted, redacted, redacted_text
 from experiment.study import Study, web_url
-from experiment.suspension import was_stopped
 
 ORIGIN_END_S = 2.0
 
@@ -273,7 +274,7 @@ def _start(behaviour: Behaviour, folder: Path, network: int | None) -> "subproce
         log = (folder / "log.txt").open("wb")
     with log:
         return subprocess.Popen(
-            [sys.executable, "-m", "experiment.origin", *arguments],
+            [sys.executable, "-m", "experiment.measure.origin", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

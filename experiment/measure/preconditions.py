@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 
-from experiment import programs
 from experiment.errors import UserError
+from experiment.measure import programs
 from experiment.study import ClientName, Mode, Study
 
 OPEN_MAX = 10_240

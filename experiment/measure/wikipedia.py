@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 from pydantic import AnyUrl, ValidationError
 
-from experiment import environment
 from experiment.errors import UserError
+from experiment.measure import environment
 from experiment.redaction import redacted
 from experiment.study import VERSION, ClientName, Study
 

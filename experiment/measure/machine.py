@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from experiment import programs
+from experiment.measure import programs
 from experiment.records import Machine
 from experiment.study import Study
 

@@ -18,12 +18,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
-from experiment import records, summary
-from experiment.claims import PARALLEL, Cell, Judged
+from experiment import records
+from experiment.analysis import summary
+from experiment.analysis.claims import PARALLEL, Cell, Judged
+from experiment.analysis.rules import ALIKE
+from experiment.analysis.summary import Estimate
+from experiment.analysis.sweeps import GAIN, Enough, Size
 from experiment.errors import writing
-from experiment.rules import ALIKE
-from experiment.summary import Estimate
-from experiment.sweeps import GAIN, Enough, Size
 
 if TYPE_CHECKING:
     from IPython.display import Image

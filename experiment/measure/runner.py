@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Never
 from pydantic import ValidationError
 from tqdm.auto import tqdm
 
-from experiment import (
+from experiment import records, shadowing
+from experiment.errors import UserError, writing
+from experiment.measure import (
     controls,
     environment,
     locks,
@@ -28,14 +30,11 @@ from experiment import (
     preconditions,
     programs,
     provenance,
-    records,
-    shadowing,
     sources,
     trial,
     wikipedia,
 )
-from experiment.clients import Terms
-from experiment.errors import UserError, writing
+from experiment.measure.clients.base import Terms
 from experiment.records import Fetch, FetchRow, Key, Run, TrialRow
 from experiment.redaction import count_users, redacted, redacted_text
 from experiment.study import PROJECT, Arm, Study, library_chunk_size
@@ -505,7 +504,7 @@ def _supervise(plan: trial.Plan, folder: Path) -> str:
     limit_s = 120 + plan.timeout_s * 1.2 * in_turn
     place = str(plan.terms.network or "")
     process = subprocess.Popen(
-        [sys.executable, "-m", "experiment.supervisor", str(folder), str(limit_s), place],
+        [sys.executable, "-m", "experiment.measure.supervisor", str(folder), str(limit_s), place],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from multiprocessing.pool import Pool, ThreadPool
 from typing import TypeVar
 
-from experiment.modes import Workers
+from experiment.measure.modes import Workers
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

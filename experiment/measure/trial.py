@@ -16,10 +16,12 @@ from pathlib import Path
 import psutil
 from pydantic import TypeAdapter
 
-from experiment import clients, controls, tree
-from experiment.machine import cores
-from experiment.modes import WorkerDied, Workers, workers
-from experiment.preconditions import shortage
+from experiment import process_tree
+from experiment.measure import controls
+from experiment.measure.clients import base
+from experiment.measure.machine import cores
+from experiment.measure.modes import WorkerDied, Workers, workers
+from experiment.measure.preconditions import shortage
 from experiment.records import Fetch, Page
 from experiment.study import Arm, ClientName, Mode, StartMethod
 
@@ -35,7 +37,7 @@ class Plan:
     chunk_size: int | None
     start_method: StartMethod | None
     timeout_s: float
-    terms: clients.Terms
+    terms: base.Terms
     starts_a_second: float | None
     pages: Sequence[Page]
 
@@ -89,9 +91,9 @@ def measure(plan: Plan) -> Outcome:
 def _work(plan: Plan) -> tuple[Callable[[], None], Work]:
     """What each worker prepares, and what the pool then does."""
     if plan.client is not None:
-        client = clients.make(plan.client, plan.timeout_s, plan.terms)
-        pace = plan.starts_a_second and clients.Pace(plan.starts_a_second, plan.start_method)
-        prepare = functools.partial(clients.begin, client, pace or None)
+        client = base.make(plan.client, plan.timeout_s, plan.terms)
+        pace = plan.starts_a_second and base.Pace(plan.starts_a_second, plan.start_method)
+        prepare = functools.partial(base.begin, client, pace or None)
         return prepare, functools.partial(_fetch_all, plan, client, pace or None)
     if plan.arm == "cpu":
         return controls.nothing, _use_the_cpu
@@ -99,10 +101,10 @@ def _work(plan: Plan) -> tuple[Callable[[], None], Work]:
 
 
 def _fetch_all(
-    plan: Plan, client: clients.Client, pace: clients.Pace | None, pool: Workers, ready: float
+    plan: Plan, client: base.Client, pace: base.Pace | None, pool: Workers, ready: float
 ) -> Outcome:
     psutil.cpu_percent()
-    fetches = pool.map(functools.partial(clients.fetch, client, ready), plan.pages, plan.chunk_size)
+    fetches = pool.map(functools.partial(base.fetch, client, ready), plan.pages, plan.chunk_size)
     machine_cpu = psutil.cpu_percent() / 100
     if pace and pace.wait_s:
         return Outcome(
@@ -129,13 +131,13 @@ def _usage() -> tuple[float, float | None]:
         with suppress(psutil.NoSuchProcess):
             times = process.cpu_times()
             cpu_s += times.user + times.system
-    return cpu_s, tree.pss_mb(processes)
+    return cpu_s, process_tree.pss_mb(processes)
 
 
 def main() -> None:
-    """`python -m experiment.trial FOLDER SUPERVISOR`: plan.json in, outcome.json out."""
+    """`python -m experiment.measure.trial FOLDER SUPERVISOR`: plan.json in, outcome.json out."""
     folder = Path(sys.argv[1])
-    tree.end_with(int(sys.argv[2]), folder)
+    process_tree.end_with(int(sys.argv[2]), folder)
     plan = PLAN.validate_json((folder / "plan.json").read_bytes())
     try:
         outcome = measure(plan)

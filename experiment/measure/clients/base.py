@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Protocol, Self
 from urllib.parse import quote
 
-from experiment import wikipedia
+from experiment.measure import wikipedia
 from experiment.records import Fetch, Page
 from experiment.redaction import redacted_text
 from experiment.study import ClientName, StartMethod
@@ -148,9 +148,9 @@ def make(name: ClientName, timeout_s: float, terms: Terms) -> Client:
     """The client of that name; Selenium is imported only for a browser."""
     if name == "requests":
         return Requests(timeout_s, terms)
-    from experiment import browsers
+    from experiment.measure.clients import browser
 
-    return browsers.BROWSERS[name](timeout_s, terms)
+    return browser.BROWSERS[name](timeout_s, terms)
 
 
 class Deadline:

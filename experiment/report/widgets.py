@@ -9,9 +9,10 @@ import ipywidgets as widgets
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiment import markup, plots, runs, summary
-from experiment.claims import Evidence
+from experiment.analysis import runs, summary
+from experiment.analysis.claims import Evidence
 from experiment.errors import UserError
+from experiment.report import figures, markup
 
 DPI = 80
 """Enough for a screen, and a third of the time that a printed figure takes."""
@@ -58,20 +59,20 @@ class Choice:
 
 
 def _fetch_times(choice: Choice) -> Figure:
-    return plots.panels(plots.fetch_times, [(choice.rounds, choice.client)], 1, 4)
+    return figures.panels(figures.fetch_times, [(choice.rounds, choice.client)], 1, 4)
 
 
 def _total_times(choice: Choice) -> Figure:
     cores = choice.seen.run.machine.cores
-    return plots.panels(plots.total_times, [(choice.rounds, choice.client, cores)], 1, 4)
+    return figures.panels(figures.total_times, [(choice.rounds, choice.client, cores)], 1, 4)
 
 
 def _distribution(choice: Choice) -> Figure:
-    return plots.panels(plots.distribution, [(choice.fetches, choice.client)], 1, 4)
+    return figures.panels(figures.distribution, [(choice.fetches, choice.client)], 1, 4)
 
 
 def _phases(choice: Choice) -> Figure:
-    return plots.panels(plots.phases, [(choice.rounds, choice.client)], 1, 2.8)
+    return figures.panels(figures.phases, [(choice.rounds, choice.client)], 1, 2.8)
 
 
 def _swim_lanes(choice: Choice) -> Figure:
@@ -80,7 +81,7 @@ def _swim_lanes(choice: Choice) -> Figure:
         (choice.seen.fetches, choice.client, mode, number, repeat, chunk, choice.page)
         for mode, number, repeat in choice.lanes()
     ]
-    return plots.panels(plots.swim_lanes, lanes, min(2, len(lanes) or 1))
+    return figures.panels(figures.swim_lanes, lanes, min(2, len(lanes) or 1))
 
 
 FIGURES: dict[str, Callable[[Choice], Figure]] = {
@@ -164,7 +165,7 @@ def _plain(choice: Choice) -> bool:
 
 def _picture(figure: Figure, alt: str) -> str:
     """The figure as an image that stands in the page itself."""
-    encoded = base64.b64encode(plots.png(figure, DPI)).decode()
+    encoded = base64.b64encode(figures.png(figure, DPI)).decode()
     width = int(figure.get_figwidth() * 96)
     style = f"width: {width}px; max-width: 100%"
     return f'<img alt="{alt}" style="{style}" src="data:image/png;base64,{encoded}">'

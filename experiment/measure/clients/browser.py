@@ -35,8 +35,8 @@ from selenium.webdriver.remote.remote_connection import RemoteConnection
 from urllib3 import BaseHTTPResponse, PoolManager
 from urllib3.exceptions import HTTPError
 
-from experiment import environment
-from experiment.clients import (
+from experiment.measure import environment
+from experiment.measure.clients.base import (
     SIZE_LIMIT,
     UNKNOWN_STATUS,
     Answer,
@@ -46,7 +46,7 @@ from experiment.clients import (
     Terms,
     server_timing_ms,
 )
-from experiment.programs import Programs, find
+from experiment.measure.programs import Programs, find
 from experiment.records import Count, Seconds
 from experiment.study import ClientName
 

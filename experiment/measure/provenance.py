@@ -1,64 +1,36 @@
 """What measures a run: the code, the packages, the machine; a run goes on with the same only."""
 
-import ast
 import hashlib
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiment import machine
 from experiment.errors import UserError
+from experiment.measure import machine
 from experiment.records import Machine, Run
 from experiment.study import PROJECT
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 DIGITS = 16
 """How much of a SHA-256 is noted."""
 
 
 def code() -> dict[str, str]:
-    """The files that measure, each with the start of its SHA-256.
+    """Return the files that measure, each with the start of its SHA-256.
 
-    These are the modules that the runner imports or starts as programs, those that they do in
-    turn, and the scripts that browsers are given.
+    These are the shared modules and all files of the measuring wing.
     """
-    files = [PACKAGE / f"{name}.py" for name in _measuring()] + list(PACKAGE.glob("*.js"))
+    measuring = [path for end in ("py", "js") for path in PACKAGE.glob(f"measure/**/*.{end}")]
+    shared = [path for path in PACKAGE.glob("*.py") if path.name != "__main__.py"]
     return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS] for path in sorted(files)
+        path.relative_to(PACKAGE).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
+        for path in sorted([*measuring, *shared])
     }
-
-
-def _measuring() -> set[str]:
-    """The names of the modules that measure."""
-    found: set[str] = set()
-    waiting = ["runner"]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += _named_in(PACKAGE / f"{name}.py")
-    return found
-
-
-def _named_in(path: Path) -> Iterator[str]:
-    """The modules of this package that a module imports, or starts by their names."""
-    names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names += [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Constant):
-            names.append(str(node.value))
-    for name in names:
-        found = re.match(r"experiment\.(\w+)", name)
-        if found and (PACKAGE / f"{found[1]}.py").exists():
-            yield found[1]
 
 
 def commit() -> str | None:

@@ -8,8 +8,8 @@ from multiprocessing.pool import AsyncResult, Pool, ThreadPool
 from multiprocessing.synchronize import Semaphore
 from typing import Any, TypeVar
 
+from experiment.measure.suspension import was_stopped
 from experiment.study import Mode, StartMethod
-from experiment.suspension import was_stopped
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

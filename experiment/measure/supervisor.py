@@ -19,9 +19,10 @@ from pathlib import Path
 
 import psutil
 
-from experiment import network, tree
-from experiment.preconditions import is_full
-from experiment.suspension import Heartbeat, was_stopped
+from experiment import process_tree
+from experiment.measure import network
+from experiment.measure.preconditions import is_full
+from experiment.measure.suspension import Heartbeat, was_stopped
 
 TICK_S = 0.05
 SAMPLE_EVERY_S = 2.0
@@ -30,12 +31,12 @@ SAMPLE_SHARE = 0.005
 
 
 def main() -> None:
-    """`python -m experiment.supervisor FOLDER LIMIT_S NETWORK`: print what became of the trial."""
+    """Run as a program (FOLDER LIMIT_S NETWORK): print what became of the trial."""
     network.enter(sys.argv[3])
     folder, limit_s = Path(sys.argv[1]), float(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
-    tree.adopt_orphans()
+    process_tree.adopt_orphans()
     watch = Watch(limit_s)
     trial = _start(folder)
     try:
@@ -45,7 +46,7 @@ def main() -> None:
         full = is_full(folder)
         with suppress(ProcessLookupError):  # all there is where orphans cannot be adopted
             os.killpg(trial.pid, signal.SIGKILL)
-        tree.end()
+        process_tree.end()
         shutil.rmtree(folder / "tmp", ignore_errors=True)
         if _runner_is_gone():
             shutil.rmtree(folder, ignore_errors=True)
@@ -65,7 +66,7 @@ def _start(folder: Path) -> "subprocess.Popen[bytes]":
     temporary.mkdir()
     with (folder / "log.txt").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "experiment.trial", str(folder), str(os.getpid())],
+            [sys.executable, "-m", "experiment.measure.trial", str(folder), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -140,7 +141,7 @@ class Memory:
         self.saw_stopped |= any(_is_stopped(process) for process in below)
         browsers = [process for process in below if _program(process) not in (ours, None)]
         if browsers:
-            seen_mb = tree.pss_mb(browsers)
+            seen_mb = process_tree.pss_mb(browsers)
             self.most_mb = seen_mb and max(self.most_mb or 0.0, seen_mb)
         cost = time.monotonic() - begun
         self._next = begun + max(SAMPLE_EVERY_S, cost / SAMPLE_SHARE)

@@ -25,7 +25,7 @@ import trustme
 import uvloop
 from aiohttp import web
 
-from experiment import network
+from experiment.measure import network
 
 DELAY_MIXTURE = ((0.455, 0.1661, 0.0985), (0.485, 0.2483, 0.0610), (0.060, 0.6005, 0.1006))
 """Weight, median (s) and sigma of the lognormals that the article's 100 serial fetches fit."""
@@ -163,7 +163,7 @@ async def serve(behaviour: Behaviour, folder: Path) -> None:
 
 
 def main() -> None:
-    """`python -m experiment.origin FOLDER BEHAVIOUR NETWORK`, the behaviour as JSON."""
+    """`python -m experiment.measure.origin FOLDER BEHAVIOUR NETWORK`, the behaviour as JSON."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     network.enter(sys.argv[3])
     folder = Path(sys.argv[1])

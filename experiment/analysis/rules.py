@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from experiment.summary import Estimate, Interval
+from experiment.analysis.summary import Estimate, Interval
 
 Verdict = Literal[
     "holds",

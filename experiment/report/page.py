@@ -10,14 +10,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from experiment import tree
+from experiment import process_tree
 from experiment.errors import UserError, writing
 from experiment.records import remove_partials, replace_text
 from experiment.study import PROJECT
 
 NOTEBOOKS = PROJECT / "notebooks"
 FIGURES, REPORTS = PROJECT / "figures", PROJECT / "reports"
-STYLE = PROJECT / "experiment" / "figures.mplstyle"
+STYLE = Path(__file__).with_name("figures.mplstyle")
 
 KERNEL = {
     "argv": [
@@ -81,7 +81,7 @@ def _execute(notebook: str, run: str) -> str:
         try:
             executed, errors = process.communicate()
         finally:
-            tree.end()  # the kernel would outlive a papermill that is interrupted
+            process_tree.end()  # the kernel would outlive a papermill that is interrupted
     if process.returncode:
         raise _failure(errors)
     return executed

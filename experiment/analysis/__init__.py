@@ -1,0 +1,1 @@
+"""Turn the rows of a run into estimates, and estimates into verdicts."""

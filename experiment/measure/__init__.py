@@ -1,0 +1,1 @@
+"""Run trials: plan them, start them, time them, keep what they measured."""

@@ -1,0 +1,1 @@
+"""The clients that fetch pages, one file each."""

@@ -1,0 +1,1 @@
+"""Present the results: sentences, tables, figures, widgets, pages."""
