@@ -4,19 +4,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from experiment.analysis.results import RunResults
 
 __all__ = ["load", "run"]
 
 
-def load(folder: str | Path) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    """The fetches and the trials of a run such as `data/default`, checked, as two DataFrames.
+def load(folder: str | Path) -> "RunResults":
+    """Read and check a run such as `data/default`.
 
-    The columns are described in data/README.md. Raises `UserError` for a damaged file.
+    Its `fetches` and `trials` are DataFrames, whose columns data/README.md describes. Raises
+    `UserError` for a damaged file.
     """
-    from experiment import records
+    from experiment.analysis import results
 
-    return records.load(Path(folder))
+    return results.load(Path(folder))
 
 
 def run(**parameters: Any) -> Path:

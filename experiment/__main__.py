@@ -14,6 +14,7 @@ from json import dumps
 from pathlib import Path
 from typing import Any, NoReturn
 
+import experiment
 from experiment import terminal
 from experiment.errors import UserError
 from experiment.measure.preconditions import shortage_said
@@ -118,30 +119,29 @@ def _measure_and_write(notebook: str, study: Study) -> None:
 
 
 def _verdicts(folder: Path, json: bool) -> None:
-    from experiment import records
     from experiment.analysis import claims
     from experiment.report import headline
 
-    run, rows = records.read_run(folder), records.load(folder)
-    seen = claims.evidence(run, *rows)
-    judged, beware = claims.judge(seen), headline.beware(seen, *rows).replace("**", "")
+    results = experiment.load(folder)
+    judged = claims.judge(results)
+    caveats = headline.caveats(results, results.fetches, results.trials).replace("**", "")
     print(dumps(claims.rows(judged), indent=2) if json else headline.text(judged))
-    if beware:
-        print(f"\n{beware}", file=sys.stderr if json else sys.stdout)
+    if caveats:
+        print(f"\n{caveats}", file=sys.stderr if json else sys.stdout)
 
 
 def _runs() -> None:
     from experiment.analysis import runs
     from experiment.report import headline
 
-    table = runs.overview(runs.there())
+    table = runs.overview(runs.run_folders())
     print(headline.aligned(table) if len(table) else "no run is here yet; make report measures one")
 
 
 def _pages(url: str, count: str) -> None:
     from experiment.measure import sources
 
-    for led in sources.led_from(url, count):
+    for led in sources.resolve_redirects(url, count):
         print(led, flush=True)
 
 

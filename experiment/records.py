@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from experiment.errors import UserError
-from experiment.study import Arm, ClientName, Mode, StartMethod, Study
+from experiment.study import Study
+from experiment.vocabulary import Arm, ClientName, Mode, StartMethod
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +68,7 @@ class Fetch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Key:
+class TrialKey:
     """Which trial a row belongs to; those of arms `cpu` and `startup` have no client."""
 
     arm: Arm
@@ -100,13 +101,13 @@ class Trial:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FetchRow(Fetch, Key):
-    """A row of `fetches.csv`: the columns of `Key`, then those of `Fetch`."""
+class FetchRow(Fetch, TrialKey):
+    """A row of `fetches.csv`: the columns of `TrialKey`, then those of `Fetch`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialRow(Trial, Key):
-    """A row of `trials.csv`: the columns of `Key`, then those of `Trial`."""
+class TrialRow(Trial, TrialKey):
+    """A row of `trials.csv`: the columns of `TrialKey`, then those of `Trial`."""
 
 
 class Machine(BaseModel):
@@ -232,7 +233,7 @@ def _check_complete(
     folder: Path, pages: int, trials: Sequence[TrialRow], fetches: Sequence[FetchRow]
 ) -> None:
     """Every trial that ended well has a row for each page, and no other rows are there."""
-    seen: dict[Key, int] = {}
+    seen: dict[TrialKey, int] = {}
     for fetch in fetches:
         seen[_key(fetch)] = seen.get(_key(fetch), 0) + 1
     for line, trial in enumerate(trials, start=2):
@@ -252,8 +253,8 @@ def _check_complete(
         raise UserError(f"{folder / 'trials.csv'}: damaged: no row for {next(iter(seen))}")
 
 
-def _key(row: Key) -> Key:
-    return Key(**{field.name: getattr(row, field.name) for field in fields(Key)})
+def _key(row: TrialKey) -> TrialKey:
+    return TrialKey(**{field.name: getattr(row, field.name) for field in fields(TrialKey)})
 
 
 def _words(trial: TrialRow) -> str:

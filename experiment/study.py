@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Self, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -31,11 +31,8 @@ from pydantic.fields import FieldInfo
 
 from experiment.errors import UserError
 from experiment.redaction import redacted
+from experiment.vocabulary import ClientName, Mode, StartMethod
 
-Arm = Literal["main", "no_latency", "cpu", "startup"]
-ClientName = Literal["requests", "phantomjs", "chrome", "firefox"]
-Mode = Literal["serial", "threads", "processes"]
-StartMethod = Literal["fork", "spawn", "forkserver"]
 Item = TypeVar("Item")
 
 VERSION = "1.0.0"

@@ -15,7 +15,8 @@ import pytest
 
 from experiment.errors import UserError
 from experiment.measure import programs
-from experiment.study import PROJECT, ClientName
+from experiment.study import PROJECT
+from experiment.vocabulary import ClientName
 from tests.servers import Server
 
 ODD_NAME = "a  'b\" $HOME & #ü é"

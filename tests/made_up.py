@@ -10,9 +10,10 @@ from typing import Any
 
 from experiment import load, records
 from experiment.analysis import claims
-from experiment.analysis.claims import Evidence, Judged
+from experiment.analysis.claims import JudgedClaim
+from experiment.analysis.results import RunResults
 from experiment.measure import controls
-from experiment.records import FetchRow, Key, Machine, Run, TrialRow
+from experiment.records import FetchRow, Machine, Run, TrialKey, TrialRow
 from experiment.study import Study
 
 MACHINE = Machine(
@@ -83,14 +84,14 @@ def write(folder: Path, study: Study, world: World) -> Path:
     return folder
 
 
-def judged(folder: Path) -> tuple[Evidence, dict[str, Judged]]:
+def judged(folder: Path) -> tuple[RunResults, dict[str, JudgedClaim]]:
     """What the claims come to, by their names."""
-    seen = claims.evidence(records.read_run(folder), *load(folder))
-    return seen, {claim.id: claim for claim in claims.judge(seen)}
+    results = load(folder)
+    return results, {claim.id: claim for claim in claims.judge(results)}
 
 
-def _keys(study: Study, world: World, number: int) -> Iterator[Key]:
-    main = Key(arm="main", client=None, mode="serial", pool_size=1, round=number, repeat=1)
+def _keys(study: Study, world: World, number: int) -> Iterator[TrialKey]:
+    main = TrialKey(arm="main", client=None, mode="serial", pool_size=1, round=number, repeat=1)
     for client in study.clients:
         for mode in study.modes:
             sizes, repeats = ((1,), 1) if mode == "serial" else (study.sizes, study.repeats)
@@ -105,7 +106,7 @@ def _keys(study: Study, world: World, number: int) -> Iterator[Key]:
             yield replace(main, arm="no_latency", client="requests", mode=mode, pool_size=size)
 
 
-def _fetches(study: Study, key: Key, world: World, noise: float) -> Iterator[FetchRow]:
+def _fetches(study: Study, key: TrialKey, world: World, noise: float) -> Iterator[FetchRow]:
     chance = random.Random(f"{key.round}")
     free = [0.0] * key.pool_size
     for page in range(1, study.pages + 1):
@@ -127,7 +128,7 @@ def _fetches(study: Study, key: Key, world: World, noise: float) -> Iterator[Fet
         )
 
 
-def _fetch_s(key: Key, world: World) -> float:
+def _fetch_s(key: TrialKey, world: World) -> float:
     """Without latency a pool gains nothing: each fetch takes as many times longer."""
     assert key.client is not None
     if key.arm == "no_latency":
@@ -135,7 +136,7 @@ def _fetch_s(key: Key, world: World) -> float:
     return world.factors[(key.client, key.mode)] * FETCH_S[key.client]
 
 
-def _phases(key: Key, seconds: float) -> dict[str, Any]:
+def _phases(key: TrialKey, seconds: float) -> dict[str, Any]:
     if key.client == "requests":
         return {"load_s": seconds, "planned_ms": 100.0, "origin_ms": 101.0, "sha256": "0" * 64}
     start_s = 0.2 if key.mode == "serial" else 0.2 + 0.8 * (seconds - 1)
@@ -143,7 +144,9 @@ def _phases(key: Key, seconds: float) -> dict[str, Any]:
     return {"browser_start_s": start_s, "load_s": seconds - start_s, "close_s": 0.0}
 
 
-def _trial(key: Key, rows: list[FetchRow], world: World, noise: float, position: int) -> TrialRow:
+def _trial(
+    key: TrialKey, rows: list[FetchRow], world: World, noise: float, position: int
+) -> TrialRow:
     span = max(row.end_s for row in rows) - min(row.start_s for row in rows) if rows else None
     if key.arm == "cpu":
         span = dict(world.cpu_s)[key.mode] * noise

@@ -18,7 +18,8 @@ import pytest
 
 from experiment import records
 from experiment.analysis import claims, summary
-from experiment.analysis.claims import Evidence, Judged
+from experiment.analysis.claims import JudgedClaim
+from experiment.analysis.results import RunResults
 from experiment.records import FetchRow, TrialRow
 from experiment.study import Study
 from tests import made_up
@@ -113,14 +114,13 @@ def _fetches(mode: str, seconds: Numbers) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _judged(seconds: dict[str, Numbers], rounds: int) -> dict[str, Judged]:
+def _judged(seconds: dict[str, Numbers], rounds: int) -> dict[str, JudgedClaim]:
     """The claims of one study, through the report's own functions."""
     study = Study(clients=("requests",), rounds=rounds)
-    trials = summary.per_trial(*_frames(seconds))
-    main = summary.per_round(trials)
-    none = main[:0].assign(pickling_error=None, startup_s=None, python_pss_mb=None)
-    seen = Evidence(made_up.run_of(study), none, trials, main, none, none, none)
-    return {claim.id: claim for claim in claims.judge(seen)}
+    fetches, trials = _frames(seconds)
+    trials = trials.assign(pickling_error=None, startup_s=np.nan, python_pss_mb=np.nan)
+    results = RunResults(made_up.run_of(study), fetches, trials)
+    return {claim.id: claim for claim in claims.judge(results)}
 
 
 @dataclass
@@ -131,7 +131,7 @@ class Tally:
     covered: Counter[str]
     granted: Counter[str]
 
-    def add(self, judged: dict[str, Judged], truth: Truth) -> None:
+    def add(self, judged: dict[str, JudgedClaim], truth: Truth) -> None:
         """Count one study."""
         slower = _typical_speed_up() / truth.speed_up
         truths = {

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from experiment import load, records
+from experiment import records
 from experiment.analysis import claims
-from experiment.analysis.claims import Judged
+from experiment.analysis.claims import JudgedClaim
+from experiment.analysis.results import RunResults
 from experiment.analysis.rules import Ruling
 from experiment.study import PROJECT, Study
 from tests import made_up
@@ -30,7 +31,7 @@ AS_IN_2018 = {
 }
 
 
-def verdicts(folder: Path, study: Study, world: World) -> dict[str, Judged]:
+def verdicts(folder: Path, study: Study, world: World) -> dict[str, JudgedClaim]:
     """The claims judged on a run made up for them."""
     return made_up.judged(made_up.write(folder / "run", study, world))[1]
 
@@ -123,19 +124,19 @@ def test_ratios_use_the_rounds_in_which_both_sides_are_complete(tmp_path: Path) 
 
 def test_premises_that_are_missing_are_named(tmp_path: Path) -> None:
     folder = made_up.write(tmp_path / "run", STUDY, World(AS_IN_2018))
-    rows = load(folder)
+    rows = records.load(folder)
     for changes, name, reason in (
         ({"cores": 1}, "cpu-bound", "this machine has one core"),
         ({"gil": False}, "cpu-bound", "this Python has no GIL"),
     ):
         run = made_up.run_of(STUDY, made_up.MACHINE.model_copy(update=changes))
-        [claim] = [c for c in claims.judge(claims.evidence(run, *rows)) if c.id == name]
+        [claim] = [c for c in claims.judge(RunResults(run, *rows)) if c.id == name]
         assert claim.ruling == Ruling("not applicable", reason)
     none = made_up.run_of(STUDY.model_copy(update={"latency": 0.0}))
-    [claim] = [c for c in claims.judge(claims.evidence(none, *rows)) if c.id == "latency"]
+    [claim] = [c for c in claims.judge(RunResults(none, *rows)) if c.id == "latency"]
     assert claim.ruling.verdict == "not applicable"
     asked = made_up.run_of(STUDY.model_copy(update={"source": "http://127.0.0.1/"}))
-    [claim] = [c for c in claims.judge(claims.evidence(asked, *rows)) if c.id == "latency"]
+    [claim] = [c for c in claims.judge(RunResults(asked, *rows)) if c.id == "latency"]
     assert claim.ruling == Ruling("not measured", "its control needs the embedded origin")
 
 
@@ -159,12 +160,12 @@ def test_pools_that_differ_do_not_have_the_same_interface(tmp_path: Path) -> Non
     folder = made_up.write(tmp_path / "run", STUDY, World(AS_IN_2018))
     pools = {"Pool": ["map(self)", "apply(self)"], "ThreadPool": ["map(self)"]}
     run = records.read_run(folder).model_copy(update={"interfaces": pools})
-    claim = claims.judge(claims.evidence(run, *load(folder)))[-1]
+    claim = claims.judge(RunResults(run, *records.load(folder)))[-1]
     assert claim.ruling == Ruling("does not hold", "not in both: apply(self)")
 
 
 def test_a_control_without_its_latency_is_what_it_is_called() -> None:
-    fetches, trials = load(PROJECT / "data" / "reference")
+    fetches, trials = records.load(PROJECT / "data" / "reference")
     control = fetches[fetches["arm"] == "no_latency"]
     assert len(control) == 100 * 3 * trials["round"].max()
     assert control["planned_ms"].eq(0).all()

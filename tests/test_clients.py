@@ -7,17 +7,21 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from experiment.measure import clients
 from experiment.measure.clients import base
-from experiment.measure.clients.base import Terms
+from experiment.measure.clients.base import ClientSettings
+from experiment.measure.rate_limit import RateLimiter
 from experiment.records import Fetch, Page
-from experiment.study import ClientName
+from experiment.vocabulary import ClientName
 from tests.conftest import eventually, need
 from tests.servers import PAGE, Server
 
 
-def fetched(name: ClientName, url: str, timeout_s: float = 30, terms: Terms | None = None) -> Any:
+def fetched(
+    name: ClientName, url: str, timeout_s: float = 30, settings: ClientSettings | None = None
+) -> Any:
     """One page fetched by a client."""
-    client = base.make(name, timeout_s, terms or Terms())
+    client = clients.make(name, timeout_s, settings or ClientSettings())
     client.prepare()
     return base.fetch(client, time.perf_counter(), Page(1, url))
 
@@ -122,16 +126,16 @@ def test_a_client_says_who_it_is_and_stops_where_it_is_refused(
     name: ClientName, wait_s: float, server: Server
 ) -> None:
     need(name)
-    client = base.make(name, 60, Terms(user_agent="study/1 (you@example.org)"))
-    pace = base.Pace(5, None)
+    client = clients.make(name, 60, ClientSettings(user_agent="study/1 (you@example.org)"))
+    limiter = RateLimiter(5, None)
     try:
-        base.begin(client, pace)
+        base.begin(client, limiter)
         rows = [base.fetch(client, 0.0, Page(1, server.url("wait"))) for _ in range(2)]
     finally:
-        base.Pace.here = None
+        RateLimiter.here = None
     assert [row.error for row in rows] == ["http 429", "refused"]
     assert server.asked.count("/wait") == 1
-    assert pace.wait_s == wait_s
+    assert limiter.wait_s == wait_s
     package = "python-requests" if name == "requests" else "selenium"
     for agent in server.agents:
         assert re.fullmatch(rf"study/1 \(you@example\.org\) {package}/[\d.]+", agent)
@@ -171,7 +175,9 @@ def test_server_timing_is_read(header: str, ms: float | None) -> None:
 def test_the_delay_of_the_embedded_origin_alone_is_kept(name: ClientName, server: Server) -> None:
     need(name)
     url = server.url("delay")
-    rows = [fetched(name, url, terms=Terms(embedded=embedded)) for embedded in (True, False)]
+    rows = [
+        fetched(name, url, settings=ClientSettings(embedded=embedded)) for embedded in (True, False)
+    ]
     assert [(row.error, row.origin_ms) for row in rows] == [(None, 5), (None, None)]
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from experiment.measure import controls
 from experiment.measure.modes import workers
-from experiment.study import PROJECT, Mode, StartMethod
+from experiment.study import PROJECT
+from experiment.vocabulary import Mode, StartMethod
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])

@@ -20,11 +20,11 @@ from typing import Any
 import psutil
 import pytest
 
-from experiment import load
-from experiment.measure import network
+from experiment import records
+from experiment.measure import clients, network
 from experiment.measure.clients import base, browser
 from experiment.records import Page
-from experiment.study import ClientName
+from experiment.vocabulary import ClientName
 from tests.conftest import Copy, eventually, need
 from tests.servers import PAGE, Server
 
@@ -71,7 +71,7 @@ def trap(tmp_path: Path) -> Trap:
 @contextmanager
 def opened(client: ClientName, server: Server) -> Iterator[list[int]]:
     """A browser with a page; yields the ports at which it and its driver listen."""
-    opened = browser.BROWSERS[client](60, base.Terms())
+    opened = browser.BROWSERS[client](60, base.ClientSettings())
     with opened._open(base.Phases(), base.Deadline(60)) as driver:
         driver.get(server.url("page"))
         yield sorted(listening(psutil.Process().children(recursive=True)))
@@ -140,7 +140,7 @@ def test_a_driver_answers_nobody_without_its_secret(
 
 def test_phantomjs_reads_no_file_and_starts_no_program_for_its_own_client(trap: Trap) -> None:
     need("phantomjs")
-    service = browser.PhantomJS(60, base.Terms()).service()
+    service = browser.PhantomJS(60, base.ClientSettings()).service()
     service.start()
     try:
         words = " ".join(psutil.Process(service.process.pid).cmdline())
@@ -165,7 +165,7 @@ def test_a_page_cannot_command_the_driver_that_fetches_it(
     monkeypatch.setattr(browser, "own_port", lambda: port)  # the page is told it
     script = ATTACK.replace("PORT", str(port)).replace("BODIES", json.dumps(trap.bodies))
     server.pages["attack"] = script.encode()
-    made = base.make(client, 15, base.Terms())
+    made = clients.make(client, 15, base.ClientSettings())
     row = base.fetch(made, 0.0, Page(1, server.url("attack")))
     assert row.error == ("timeout" if client == "firefox" else None)  # its driver lets it wait
     assert client == "firefox" or "/done" in server.asked
@@ -262,7 +262,7 @@ def measured(copy: Copy, machine: int, client: str, *options: str) -> None:
         seen.update(place for pid in networks.values() for place in listening_elsewhere(pid))
         time.sleep(0.05)
     assert process.returncode == 0, process.communicate()[1]
-    fetches, _ = load(copy.path / "data" / "walled")
+    fetches, _ = records.load(copy.path / "data" / "walled")
     assert fetches["error"].isna().all()
     assert not seen
 

@@ -9,7 +9,8 @@ import pytest
 
 from experiment import load
 from experiment.measure import wikipedia
-from experiment.study import ClientName, Study
+from experiment.study import Study
+from experiment.vocabulary import ClientName
 from tests.conftest import Copy, need
 from tests.servers import Server
 from tests.wiki import Wiki
@@ -36,7 +37,7 @@ def measure(copy: Copy, *options: str, **variables: object) -> pd.DataFrame:
     """The fetches of a small study."""
     ended = experiment(copy, "run", *PLAN, *options, "--run", "tried", **variables)
     assert ended.returncode == 0, ended.stderr
-    return load(copy.path / "data" / "tried")[0]
+    return load(copy.path / "data" / "tried").fetches
 
 
 def refused(copy: Copy, *arguments: str, **variables: object) -> str:

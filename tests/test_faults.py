@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from experiment import load, records
-from experiment.study import ClientName
+from experiment.vocabulary import ClientName
 from tests.conftest import Copy, eventually, need
 
 CLIENTS = [
@@ -113,7 +113,7 @@ def test_a_study_that_is_ended_keeps_its_rounds_and_goes_on(
     copy.assert_nothing_left()
     folder = copy.path / "data" / "cut"
     kept = (folder / "fetches.csv").read_text()
-    assert set(load(folder)[1]["round"]) == {1}
+    assert set(load(folder).trials["round"]) == {1}
     if number is signal.SIGINT:
         out = process.communicate()[1]
         assert "interrupted: finished rounds are kept; the same command goes on" in out
@@ -133,7 +133,7 @@ def test_a_second_ctrl_c_ends_no_worse_than_one(copy: Copy, client: ClientName) 
     assert process.wait(timeout=15) in (130, -2)
     copy.assert_nothing_left()
     kept = (copy.path / "data" / "cut" / "fetches.csv").read_text()
-    assert set(load(copy.path / "data" / "cut")[1]["round"]) == {1}
+    assert set(load(copy.path / "data" / "cut").trials["round"]) == {1}
     assert_it_goes_on(copy, client, kept)
 
 
@@ -240,7 +240,7 @@ def test_a_trial_that_is_killed_fails_within_seconds_and_the_study_goes_on(
     assert time.monotonic() - begun < 5
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    fetches, trials = load(copy.path / "data" / "cut")
+    fetches, trials = records.load(copy.path / "data" / "cut")
     rows = trials[trials["arm"] == "main"].set_index("mode")
     assert rows.loc[mode, "state"] == "failed"
     reasons = {
@@ -295,7 +295,7 @@ def test_a_browser_or_driver_that_dies_is_one_failed_fetch(
     next(item for item in busy_tree(copy, mode) if item.name().startswith(name)).kill()
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    fetches, trials = load(copy.path / "data" / "cut")
+    fetches, trials = records.load(copy.path / "data" / "cut")
     assert list(fetches["error"].dropna()) == ["browser"]
     assert trials.loc[trials["failed"] > 0, ["mode", "failed"]].to_numpy().tolist() == [[mode, 1]]
     copy.assert_nothing_left()
@@ -313,7 +313,7 @@ def test_an_origin_that_dies_ends_the_study_with_a_line(copy: Copy, client: Clie
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "source: the embedded origin ended" in err
-    assert set(load(folder)[1]["round"]) >= {1}
+    assert set(load(folder).trials["round"]) >= {1}
     copy.assert_nothing_left()
     assert copy.run(*command(client, "--rounds", "3")).returncode == 0
     assert records.rounds_done(folder) == {1, 2, 3}

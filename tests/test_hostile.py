@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiment import load
+from experiment import records
 from experiment.measure.clients.base import URL_LIMIT
 from experiment.study import PROJECT
 from tests.conftest import Copy, need
@@ -101,7 +101,7 @@ def python_mb(process: psutil.Process) -> float:
 
 
 def test_every_hostile_page_is_a_row_with_its_reason(hostile: Path) -> None:
-    fetches, trials = load(hostile / "data" / "hostile")
+    fetches, trials = records.load(hostile / "data" / "hostile")
     main = trials[trials["arm"] == "main"]
     assert len(fetches) == len(PAGES) * 6
     assert (main["state"] == "ok").all()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from libzim.writer import Creator, Hint, Item, StringProvider
 
-from experiment import load
+from experiment import records
 from tests.conftest import Copy, eventually, need
 
 ARTICLES = 12
@@ -101,7 +101,7 @@ def test_a_zim_file_is_a_source_by_chance_and_by_list(copy: Copy, kiwix: str) ->
     both = ("--clients", "requests phantomjs")
     asked = copy.experiment("run", *options, *both, "--source", kiwix, "--run", "asked")
     assert asked.returncode == 0, asked.stderr
-    fetches, _ = load(copy.path / "data" / "asked")
+    fetches, _ = records.load(copy.path / "data" / "asked")
     assert fetches["error"].isna().all()
     assert fetches["final_url"].str.contains("/A/").all()
     assert fetches["final_url"].nunique() > 3
@@ -114,7 +114,7 @@ def test_a_zim_file_is_a_source_by_chance_and_by_list(copy: Copy, kiwix: str) ->
     clients = ("--clients", "requests phantomjs chrome")
     listed = copy.experiment("run", *options, *clients, "--source", "pages.txt", "--run", "listed")
     assert listed.returncode == 0, listed.stderr
-    fetches, trials = load(copy.path / "data" / "listed")
+    fetches, trials = records.load(copy.path / "data" / "listed")
     main = trials[trials["arm"] == "main"]
     assert set(zip(main["client"], main["mode"], strict=True)) == {
         (client, mode)

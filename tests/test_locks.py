@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from experiment import load, records
+from experiment import records
 from experiment.errors import UserError
 from experiment.measure import locks
 from experiment.report import headline
@@ -257,7 +257,7 @@ sys.exit(main(sys.argv[1:]))
     assert "lock cannot be used (No such file or directory)" in ended.stderr
     run = records.read_run(copy.path / "data" / "unlocked")
     assert not run.locked
-    fetches, trials = load(copy.path / "data" / "unlocked")
+    fetches, trials = records.load(copy.path / "data" / "unlocked")
     assert "**Nothing kept other studies away**" in headline.disturbed(run, fetches, trials)
     locked = run.model_copy(update={"locked": True})
     assert "Nothing kept" not in headline.disturbed(locked, fetches, trials)

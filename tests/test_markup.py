@@ -245,4 +245,4 @@ def test_what_is_printed_steers_no_terminal(
     machine = run.machine.model_copy(update={"cpu": "a\x1b[2Jb\u202ec\n"})
     records.write_run(folder, run.model_copy(update={"machine": machine}))
     monkeypatch.setattr(runs, "DATA", tmp_path)
-    assert r"a\x1b[2Jb\u202ec\n, 2 cores" in headline.aligned(runs.overview(runs.there()))
+    assert r"a\x1b[2Jb\u202ec\n, 2 cores" in headline.aligned(runs.overview(runs.run_folders()))

@@ -12,7 +12,8 @@ import time
 import pytest
 
 from experiment.measure.modes import workers
-from experiment.study import PROJECT, Mode, StartMethod
+from experiment.study import PROJECT
+from experiment.vocabulary import Mode, StartMethod
 
 
 def place(number: int) -> tuple[int, int, int]:

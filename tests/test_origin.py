@@ -11,7 +11,7 @@ import requests
 
 from experiment.measure import sources
 from experiment.measure.clients.base import server_timing_ms
-from experiment.measure.origin import Behaviour
+from experiment.measure.origin import OriginSettings
 from experiment.study import Study
 from tests.conftest import eventually
 
@@ -24,9 +24,9 @@ def test_pages_are_the_same_each_time_and_late_as_planned(tls: bool) -> None:
     study = Study(tls=tls, pages=4)
     seen = []
     for _ in range(2):
-        with sources.opened(study, []) as source:
+        with sources.open_source(study, []) as source:
             for page in source.pages(3, study.pages):
-                answer = requests.get(page.url, verify=source.terms.bundle or True, timeout=10)
+                answer = requests.get(page.url, verify=source.settings.bundle or True, timeout=10)
                 assert answer.status_code == 200
                 assert page.planned_ms is not None
                 told = server_timing_ms(answer.headers["Server-Timing"])
@@ -38,7 +38,7 @@ def test_pages_are_the_same_each_time_and_late_as_planned(tls: bool) -> None:
 
 
 def test_a_page_brings_a_style_sheet_a_script_and_four_images() -> None:
-    with sources.opened(Study(tls=False, latency=0), []) as source:
+    with sources.open_source(Study(tls=False, latency=0), []) as source:
         [page] = source.pages(1, 1)
         text = requests.get(page.url, timeout=10).text
         root = page.url.rsplit("/", 2)[0]
@@ -55,34 +55,34 @@ def test_a_page_brings_a_style_sheet_a_script_and_four_images() -> None:
 
 
 def test_the_certificate_is_verified() -> None:
-    with sources.opened(Study(), []) as source:
+    with sources.open_source(Study(), []) as source:
         [page] = source.pages(1, 1)
         with pytest.raises(requests.exceptions.SSLError):
             requests.get(page.url, verify=certifi.where(), timeout=10)
 
 
 def test_delays_and_lengths_are_spread_as_in_the_article() -> None:
-    with_tls, without = (Behaviour(seed=1, latency=1.0, tls=tls) for tls in (True, False))
+    with_tls, without = (OriginSettings(seed=1, latency=1.0, tls=tls) for tls in (True, False))
     delays = [without.planned_s(number, 1) for number in range(4_000)]
     assert statistics.mean(delays) == pytest.approx(0.233, abs=0.008)
     assert with_tls.planned_s(7, 7) == pytest.approx(without.planned_s(7, 7) - 0.030)
-    assert Behaviour(1, 0.0, True).planned_s(7, 7) == 0
+    assert OriginSettings(1, 0.0, True).planned_s(7, 7) == 0
     lengths = sorted(len(without.html(1, page)) for page in range(3_000))
     for share, length in QUANTILES.items():
         assert lengths[int(share * len(lengths))] == pytest.approx(length, rel=0.12)
 
 
 def test_rounds_have_pages_of_their_own() -> None:
-    behaviour = Behaviour(seed=1, latency=1.0, tls=True)
+    behaviour = OriginSettings(seed=1, latency=1.0, tls=True)
     assert behaviour.planned_s(1, 1) != behaviour.planned_s(2, 1)
     assert behaviour.html(1, 1) != behaviour.html(2, 1)
 
 
 def test_the_origin_ends_with_its_user_and_takes_its_files_along() -> None:
-    with sources.opened(Study(), []) as source:
+    with sources.open_source(Study(), []) as source:
         assert isinstance(source, sources.Embedded)
         process = psutil.Process(source.process.pid)
-        bundle = source.terms.bundle
+        bundle = source.settings.bundle
         assert bundle is not None
         source.process.stdin.close()  # type: ignore[union-attr]
         assert eventually(lambda: not process.is_running() or process.status() == "zombie", 5)

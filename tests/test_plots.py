@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiment import load
+from experiment import records
 from experiment.analysis import summary
 from experiment.analysis.rules import Verdict
 from experiment.report import figures, sentences
@@ -23,7 +23,7 @@ STUDY = Study(clients=("requests", "phantomjs"), rounds=3, pages=30)
 def data(tmp_path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Fetches and rounds of a made-up run."""
     made_up.write(tmp_path / "run", STUDY, World(even(STUDY)))
-    fetches, trials = load(tmp_path / "run")
+    fetches, trials = records.load(tmp_path / "run")
     return fetches, summary.per_round(summary.per_trial(fetches, trials))
 
 
@@ -31,7 +31,7 @@ def test_bars_stand_on_zero_at_the_means(data: tuple[pd.DataFrame, pd.DataFrame]
     rounds = data[1]
     ax = figures.total_times(rounds, "requests", 2, ax=plt.figure().add_subplot())
     heights = [bar.get_height() for bar in ax.patches]  # type: ignore[attr-defined]
-    means = [summary.of_cell(rounds, "requests", mode, "total_s").mean() for mode in STUDY.modes]
+    means = [summary.of_cell(rounds, "requests", mode, "span_s").mean() for mode in STUDY.modes]
     assert heights == pytest.approx(means)
     assert ax.get_ylim()[0] == 0
     words = {text.get_text() for text in ax.texts}
@@ -65,7 +65,7 @@ def test_a_distribution_rises_to_all_fetches(data: tuple[pd.DataFrame, pd.DataFr
 
 def test_the_losses_lead_from_the_pool_size_to_the_speed_up(tmp_path: Path) -> None:
     made_up.write(tmp_path / "run", STUDY, World(even(STUDY, threads=1.3)))
-    rounds = made_up.judged(tmp_path / "run")[0].main
+    rounds = made_up.judged(tmp_path / "run")[0].rounds
     ax = figures.where_it_goes(rounds, [("requests", "threads")], ax=plt.figure().add_subplot())
     idle, slower, measured = ax.lines
     assert "slower fetches" in {text.get_text() for text in ax.texts}
@@ -76,11 +76,11 @@ def test_the_losses_lead_from_the_pool_size_to_the_speed_up(tmp_path: Path) -> N
 
 
 def test_quicker_fetches_lead_back(tmp_path: Path) -> None:
-    seen, _ = made_up.judged(
+    results, _ = made_up.judged(
         made_up.write(tmp_path / "run", STUDY, World(even(STUDY, threads=0.8)))
     )
     cells = [("requests", "threads")]
-    ax = figures.where_it_goes(seen.main, cells, ax=plt.figure().add_subplot())
+    ax = figures.where_it_goes(results.rounds, cells, ax=plt.figure().add_subplot())
     words = {text.get_text() for text in ax.texts}
     assert "quicker fetches" in words
     assert "slower fetches" not in words
@@ -109,8 +109,8 @@ def test_the_claims_stand_where_they_were_measured(tmp_path: Path) -> None:
 
 def test_the_band_and_the_control_are_drawn(tmp_path: Path) -> None:
     study = STUDY.model_copy(update={"repeats": 3})
-    seen, _ = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
-    lines = sentences.against_each_other(seen)
+    results, _ = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
+    lines = sentences.against_each_other(results)
     assert [is_control for _, _, is_control in lines] == [False, False, True] * 2
     ax = figures.against_each_other(lines, ax=plt.figure().add_subplot())
     assert len(ax.get_yticklabels()) == 6

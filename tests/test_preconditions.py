@@ -11,7 +11,7 @@ import pytest
 
 from experiment import load, records
 from experiment.measure import preconditions
-from experiment.study import ClientName
+from experiment.vocabulary import ClientName
 from tests import test_faults
 from tests.conftest import Copy, eventually, need
 from tests.users import as_user, may_run, python_of_all
@@ -49,7 +49,7 @@ def test_the_soft_limit_of_descriptors_is_raised_and_the_hard_one_refuses(copy: 
     )
     ended = copy.run("prlimit", "--nofile=24:1000", *run(*large, "--pages", "30"))
     assert ended.returncode == 0, ended.stderr
-    fetches, _ = load(copy.path / "data" / "small")
+    fetches, _ = records.load(copy.path / "data" / "small")
     assert fetches["error"].isna().all()
 
 
@@ -57,7 +57,7 @@ def test_as_many_workers_as_are_said_to_fit_do_fit(copy: Copy) -> None:
     options = (*SMALL, "--pool-sizes", "16", "--clients", "requests", "--pages", "16")
     ended = copy.run("prlimit", "--nofile=64:64", *run(*options, "--run", "small"))
     assert ended.returncode == 0, ended.stderr
-    fetches, trials = load(copy.path / "data" / "small")
+    fetches, trials = records.load(copy.path / "data" / "small")
     assert fetches["error"].isna().all()
     assert (trials["state"] == "ok").all()
 
@@ -146,7 +146,7 @@ def test_no_process_or_thread_left_is_one_line_or_a_failed_trial(copy: Copy) -> 
     large = (*command, "--pool-sizes", "40", "--modes", "serial threads processes")
     ended = copy.run(*user, "prlimit", "--nproc=30", *large)
     assert ended.returncode == 0, ended.stderr
-    trials = load(copy.path / "data" / "small")[1].set_index("mode")
+    trials = load(copy.path / "data" / "small").trials.set_index("mode")
     states = trials["state"].to_dict()
     assert states == {"serial": "ok", "threads": "failed", "processes": "failed"}
     for reason in trials["reason"].dropna():
@@ -164,7 +164,7 @@ def test_browsers_do_without_a_home_that_can_be_written(copy: Copy, client: Clie
     options = (*SMALL, "--pool-sizes", "2", "--clients", client, "--run", "small")
     ended = copy.run(*user, python, "-m", "experiment", "run", *options, "--timeout", "30")
     assert ended.returncode == 0, ended.stderr
-    assert load(copy.path / "data" / "small")[0]["error"].isna().all()
+    assert load(copy.path / "data" / "small").fetches["error"].isna().all()
     copy.assert_nothing_left()
 
 

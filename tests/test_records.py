@@ -66,7 +66,7 @@ def test_rows_come_back_as_they_were(folder: Path) -> None:
     assert records.read_fetches(folder) == [*fetch_rows(1), *fetch_rows(2)]
     assert records.read_trials(folder) == [trial_row(1), trial_row(2)]
     assert records.rounds_done(folder) == {1, 2}
-    fetches, trials = load(folder)
+    fetches, trials = records.load(folder)
     assert len(fetches) == 2 * PAGES
     assert list(trials["round"]) == [1, 2]
     assert fetches["browser_start_s"].isna().all()
@@ -78,9 +78,9 @@ def test_fetches_of_a_round_that_was_cut_off_do_not_count(folder: Path) -> None:
     records.add_round(folder, fetch_rows(3), [trial_row(3)])
     (folder / "trials.csv").write_text(whole)
     assert records.rounds_done(folder) == {1, 2}
-    assert set(load(folder)[0]["round"]) == {1, 2}
+    assert set(load(folder).fetches["round"]) == {1, 2}
     records.add_round(folder, fetch_rows(3), [trial_row(3)])
-    assert len(load(folder)[0]) == 3 * PAGES
+    assert len(load(folder).fetches) == 3 * PAGES
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_finished_run_has_all_its_rounds(folder: Path) -> None:
     with pytest.raises(UserError, match=r"trials.csv: damaged: no row for round 3"):
         load(folder)
     records.add_round(folder, fetch_rows(3), [trial_row(3)])
-    assert set(load(folder)[1]["round"]) == {1, 2, 3}
+    assert set(load(folder).trials["round"]) == {1, 2, 3}
     records.add_round(folder, fetch_rows(4), [trial_row(4)])
     with pytest.raises(UserError, match=r"damaged: it has a round 4, run.json has 3"):
         load(folder)
@@ -160,7 +160,7 @@ def test_a_control_has_no_client_and_no_fetches(folder: Path) -> None:
     control = trial_row(3, arm="cpu", client=None, position=2)
     records.add_round(folder, fetch_rows(3), [trial_row(3), control])
     assert records.read_trials(folder)[-1] == control
-    fetches, trials = load(folder)
+    fetches, trials = records.load(folder)
     assert len(fetches) == 3 * PAGES
     assert trials["client"].isna().sum() == 1
 
@@ -190,7 +190,7 @@ def test_any_text_comes_back_as_it_was(folder: Path, text: str) -> None:
     records.add_round(folder, rows, [trial])
     assert records.read_fetches(folder)[-PAGES:] == rows
     assert records.read_trials(folder)[-1] == trial
-    assert len(load(folder)[0]) == 3 * PAGES
+    assert len(load(folder).fetches) == 3 * PAGES
     assert csv.field_size_limit() == limit
 
 

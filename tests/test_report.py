@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiment import load
+from experiment import records
 from experiment.redaction import redacted
 from experiment.report import headline
 from experiment.study import PROJECT, Study
@@ -74,7 +74,7 @@ def page(copy: Copy) -> Page:
     ):  # fmt: skip
         assert (copy.path / "figures" / name / f"{figure}.png").stat().st_size > 10_000
         assert "<svg" in (copy.path / "figures" / name / f"{figure}.svg").read_text()
-    _, trials = load(copy.path / "data" / name)
+    _, trials = records.load(copy.path / "data" / name)
     assert (trials["arm"] == "main").sum() == 18
     assert not list((copy.path / "reports").glob("*partial*"))
     rows = (copy.path / "data" / name / "fetches.csv").read_bytes()
@@ -141,7 +141,7 @@ def test_papermill_alone_measures_from_any_folder_in_one_of_any_name(
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     name = "pool_size-2_pages-5_rounds-1_clients-requests_tls-off_latency-0.1"
-    fetches, trials = load(odd.path / "data" / name)
+    fetches, trials = records.load(odd.path / "data" / name)
     assert (trials["arm"] == "main").sum() == 3
     assert (fetches["arm"] == "main").sum() == 15
     about, headline, *_ = told(elsewhere / "out.ipynb")
@@ -250,7 +250,7 @@ def test_the_committed_run_can_be_read_and_drawn_without_measuring(
     copy: Copy, tmp_path: Path
 ) -> None:
     odd = copy.moved_to(tmp_path / ODD_NAME)
-    fetches, trials = load(odd.path / "data" / "reference")
+    fetches, trials = records.load(odd.path / "data" / "reference")
     assert len(fetches) == 24_000
     assert (trials["state"] == "ok").all()
     before = {path: path.read_bytes() for path in (odd.path / "data" / "reference").iterdir()}

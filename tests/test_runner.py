@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiment import load, records
+from experiment import records
 from experiment.measure.machine import cores
 from experiment.redaction import redacted
-from experiment.study import ClientName
+from experiment.vocabulary import ClientName
 from tests.conftest import Copy, need
 from tests.servers import Server
 
@@ -42,7 +42,7 @@ def test_a_study_is_measured_once(copy: Copy) -> None:
     first = copy.experiment(*SMALL, "--rounds", "2", "--repeats", "3", "--run", "small")
     assert first.returncode == 0, first.stderr
     folder = copy.path / "data" / "small"
-    fetches, trials = load(folder)
+    fetches, trials = records.load(folder)
     assert fetches["error"].isna().all()
     assert (trials["state"] == "ok").all()
     _check_controls(fetches, trials)
@@ -115,7 +115,7 @@ def test_any_server_and_any_list_can_be_the_source(copy: Copy, server: Server) -
     options = ("--pages", "4", "--rounds", "1", "--pool-size", "2")
     ended = copy.experiment("run", *options, "--source", url, "--run", "asked")
     assert ended.returncode == 0, ended.stderr
-    fetches, trials = load(copy.path / "data" / "asked")
+    fetches, trials = records.load(copy.path / "data" / "asked")
     assert fetches["error"].isna().all()
     assert set(trials["client"].dropna()) == {"requests", "chrome"}
     assert records.read_run(copy.path / "data" / "asked").study.clients == ("requests", "chrome")
@@ -133,7 +133,7 @@ def test_any_server_and_any_list_can_be_the_source(copy: Copy, server: Server) -
         "run", *options, "--source", "urls.txt", "--clients", "requests", "--run", "listed"
     )
     assert ended.returncode == 0, ended.stderr
-    fetches, trials = load(copy.path / "data" / "listed")
+    fetches, trials = records.load(copy.path / "data" / "listed")
     assert list(fetches["url"][:4]) == list(map(redacted, [*pages, pages[0]]))
     assert set(fetches["error"].dropna()) == {"http 404"}
     assert list(trials.loc[trials["arm"] == "main", "failed"]) == [1, 1, 1]
@@ -173,7 +173,7 @@ def test_firefox_fetches_from_the_embedded_origin(copy: Copy) -> None:
     options = ("--pages", "2", "--pool-size", "2", "--rounds", "1", "--modes", "threads")
     ended = copy.experiment("run", *options, "--clients", "firefox", "--run", "fox")
     assert ended.returncode == 0, ended.stderr
-    fetches, _ = load(copy.path / "data" / "fox")
+    fetches, _ = records.load(copy.path / "data" / "fox")
     assert fetches["error"].isna().all()
     assert (fetches["status"] == 200).all()
     assert fetches["origin_ms"].notna().all()
@@ -206,7 +206,7 @@ def test_a_first_page_that_stops_its_browser_stops_nothing_else(
         "run", *options, "--source", "urls.txt", "--clients", client, "--run", "listed"
     )
     assert ended.returncode == 0, ended.stderr
-    fetches, _ = load(copy.path / "data" / "listed")
+    fetches, _ = records.load(copy.path / "data" / "listed")
     assert fetches["error"].fillna("").tolist() == ["browser", ""]
 
 

@@ -7,6 +7,7 @@ import pytest
 from experiment import records
 from experiment.analysis import runs, summary
 from experiment.errors import UserError
+from experiment.report import sentences
 from experiment.study import SWEEP, Study
 from tests import made_up
 from tests.conftest import Copy
@@ -74,9 +75,9 @@ def test_alike_runs_are_pooled_into_narrower_intervals(data: Path) -> None:
     write(data, "one", seed=1)
     write(data, "two", seed=2, rounds=7)
     found = runs.of_names(["one", "two"])
-    both = runs.pooled(found)
+    both = runs.combined(found)
     alone, together = (
-        summary.speed_up(seen.main, "requests", "threads") for seen in (found["one"], both)
+        summary.speed_up(results.rounds, "requests", "threads") for results in (found["one"], both)
     )
     assert alone.rounds == 5
     assert together.rounds == 12
@@ -84,11 +85,11 @@ def test_alike_runs_are_pooled_into_narrower_intervals(data: Path) -> None:
     assert together.ci95 is not None
     assert together.ci95[1] - together.ci95[0] < alone.ci95[1] - alone.ci95[0]
     assert both.study.rounds == 12
-    assert "- two: alike." in runs.alike_said("one", found["one"], found)
-    assert list(runs.as_one("one two")) == ["one + two"]
-    assert runs.as_one("none") == {}
+    assert "- two: alike." in sentences.alike("one", found["one"], found)
+    assert list(runs.combined_by_name("one two")) == ["one + two"]
+    assert runs.combined_by_name("none") == {}
     with pytest.raises(UserError, match="pooled: one one names a run twice"):
-        runs.as_one(["one", "one"])
+        runs.combined_by_name(["one", "one"])
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_runs_that_are_not_alike_are_refused_by_what_differs(
     write(data, "one")
     write(data, "two", **{"seed": 7, **parameters})
     with pytest.raises(UserError) as caught:
-        runs.as_one('["one", "two"]')
+        runs.combined_by_name('["one", "two"]')
     assert str(caught.value) == f"pooled: one and two are not alike: {words}"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiment import load, records
+from experiment import records
 from experiment.errors import UserError
 from experiment.measure import sources
 from experiment.redaction import redacted, redacted_text
@@ -166,7 +166,7 @@ def test_a_report_has_no_secret_of_its_url(copy: Copy, server: Server) -> None:
     assert_no_secret([out, err, *started, *written(copy)])
 
     [folder] = copy.path.glob("data/*source-*")
-    fetches, _ = load(folder)
+    fetches, _ = records.load(folder)
     place = server.url("")
     assert set(fetches["url"]) == {f"{place}session?token={T0KEN}"}
     led = f"{place}page?session={digest('s3ssion')}#{digest('fr4gment')}"
@@ -194,7 +194,7 @@ def test_a_list_with_secrets_is_kept_without_and_read_again(copy: Copy, server: 
 
     interrupt(folder)
     run(copy, "run", "--run", "listed", "--pool-sizes", "2")
-    fetches, _ = load(folder)
+    fetches, _ = records.load(folder)
     assert set(fetches.loc[fetches["page"] < 3, "status"]) == {200}
     assert set(fetches.loc[fetches["page"] == 3, "error"]) == {"connection"}
 
@@ -219,7 +219,7 @@ def test_a_cut_off_run_goes_on_only_with_the_url_it_had(copy: Copy, server: Serv
         copy, "run", *asked, "--source", other
     )
     run(copy, "run", *asked, "--source", url)
-    fetches, _ = load(copy.path / "data" / "asked")
+    fetches, _ = records.load(copy.path / "data" / "asked")
     assert set(fetches["status"]) == {200}
 
 
@@ -229,7 +229,7 @@ def test_a_query_is_kept_where_that_is_asked_for(copy: Copy, server: Server) -> 
     ended = copy.experiment("run", *asked)
     assert ended.returncode == 0, ended.stderr
     [folder] = copy.path.glob("data/*keep_query-on")
-    fetches, _ = load(folder)
+    fetches, _ = records.load(folder)
     assert set(fetches["url"]) == set(fetches["final_url"]) == {server.url("page?shown=t0ken")}
     study = records.read_run(folder).study
     assert study.source == server.url("page?shown=t0ken")

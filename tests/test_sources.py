@@ -7,7 +7,7 @@ import pytest
 from experiment import records
 from experiment.errors import UserError
 from experiment.measure import sources
-from experiment.measure.clients.base import Terms
+from experiment.measure.clients.base import ClientSettings
 from experiment.study import Study
 from tests import made_up
 from tests.made_up import World, even
@@ -46,7 +46,7 @@ def test_a_list_that_cannot_be_used_is_one_clear_line(
 
 
 def test_rounds_go_through_a_list_in_turn_and_again() -> None:
-    listed = sources.Listed([f"http://127.0.0.1/{number}" for number in range(5)], Terms())
+    listed = sources.Listed([f"http://127.0.0.1/{number}" for number in range(5)], ClientSettings())
     first, second = listed.pages(1, 3), listed.pages(2, 3)
     assert [page.url[-1] for page in first] == ["0", "1", "2"]
     assert [page.url[-1] for page in second] == ["3", "4", "0"]

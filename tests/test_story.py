@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiment import load
+from experiment import records
 from experiment.analysis import claims, summary
+from experiment.analysis.results import RunResults
 from experiment.report import headline, sentences
 from experiment.study import Study
 from tests import made_up
@@ -16,31 +17,31 @@ from tests.made_up import World, even
 
 def told(folder: Path, study: Study, world: World) -> str:
     """All that the report says of a made-up run."""
-    seen, by_name = made_up.judged(made_up.write(folder, study, world))
-    fetches, trials = load(folder)
-    judged, rounds = list(by_name.values()), seen.main
-    lines = sentences.against_each_other(seen)
+    results, by_name = made_up.judged(made_up.write(folder, study, world))
+    fetches, trials = records.load(folder)
+    judged, rounds = list(by_name.values()), results.rounds
+    lines = sentences.against_each_other(results)
     return "\n".join(
         [
-            headline.headline(seen, judged),
-            headline.beware(seen, fetches, trials),
+            headline.headline(results, judged),
+            headline.caveats(results, fetches, trials),
             headline.table(judged).to_string(),
             headline.text(judged),
-            headline.beside_2018(seen),
+            headline.beside_2018(results),
             sentences.answers(rounds, study).to_string(),
             sentences.fetch_times_read(judged),
-            sentences.distribution_read(seen.fetches, study),
+            sentences.distribution_read(results.fetches, study),
             sentences.totals_read(rounds, study, 2),
             sentences.losses_read(rounds, study),
             sentences.swim_lanes_read(rounds, study),
             sentences.against_each_other_read(lines, judged, study),
             sentences.phases_read(rounds, judged, study),
-            sentences.controls(seen).to_string(),
+            sentences.controls(results).to_string(),
             sentences.controls_read(judged),
-            sentences.left_out(fetches, trials, seen.run),
+            sentences.exclusions(fetches, trials, results.run),
             sentences.pages_said(fetches, study, None),
-            sentences.instrument(seen.fetches, trials, study).to_string(),
-            sentences.instrument_read(trials, seen.run),
+            sentences.instrument(results.fetches, trials, study).to_string(),
+            sentences.instrument_read(trials, results.run),
         ]
     )
 
@@ -92,50 +93,50 @@ def test_one_round_is_too_few(tmp_path: Path) -> None:
 
 def test_a_busy_machine_and_another_experiment_are_said(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=3, pages=20, pool_size=5)
-    seen, _ = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
-    fetches, trials = load(tmp_path / "run")
-    quiet = headline.beware(seen, fetches, trials)
+    results, _ = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
+    fetches, trials = records.load(tmp_path / "run")
+    quiet = headline.caveats(results, fetches, trials)
     assert "busy" not in quiet
     assert "another experiment than this one (pool_size 5, not 10; pages 20, not 100)" in quiet
-    assert "0 % at most" in sentences.instrument_read(trials, seen.run)
+    assert "0 % at most" in sentences.instrument_read(trials, results.run)
     trials.loc[trials.index[:4], "other_cpu"] = 0.4
-    busy = headline.beware(seen, fetches, trials)
+    busy = headline.caveats(results, fetches, trials)
     assert "**The machine was busy**: before 4 of 33 trials" in busy
     assert "40 % at most, more than 10 % before 4 of 33" in sentences.instrument_read(
-        trials, seen.run
+        trials, results.run
     )
 
 
 def test_a_control_that_fails_is_on_the_first_screen(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=5, pages=100, repeats=3)
-    seen, judged = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
-    fetches, trials = load(tmp_path / "run")
-    assert headline.beware(seen, fetches, trials) == ""
+    results, judged = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
+    fetches, trials = records.load(tmp_path / "run")
+    assert headline.caveats(results, fetches, trials) == ""
     first = (trials["mode"] == "threads") & (trials["repeat"] == 1) & (trials["arm"] == "main")
     trials.loc[first, "span_s"] *= 1.5
-    seen = claims.evidence(seen.run, fetches, trials)
-    said = headline.beware(seen, fetches, trials)
+    results = RunResults(results.run, fetches, trials)
+    said = headline.caveats(results, fetches, trials)
     assert "**The A/A control fails**: requests in threads took 1.5" in said
-    lines = sentences.against_each_other(seen)
+    lines = sentences.against_each_other(results)
     read = sentences.against_each_other_read(lines, list(judged.values()), study)
     assert "which should hold 1 and does not" in read
 
 
 def test_pages_that_differ_are_named_and_not_compared(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=3, pages=20, pool_size=10)
-    seen, _ = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
-    fetches, trials = load(tmp_path / "run")
-    assert "same pages" not in headline.beware(seen, fetches, trials)
+    results, _ = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
+    fetches, trials = records.load(tmp_path / "run")
+    assert "same pages" not in headline.caveats(results, fetches, trials)
     place = (fetches["mode"] == "threads") & (fetches["round"] == 2) & (fetches["arm"] == "main")
     fetches.loc[place & (fetches["page"] < 13), "url"] = "http://127.0.0.1/other"
-    said = headline.beware(seen, fetches, trials)
+    said = headline.caveats(results, fetches, trials)
     assert "**The modes did not fetch the same pages** (requests, round 2: pages 1, 2, 3," in said
     assert "10 and 2 more)" in said
-    assert "Rounds refused, since their pages differ by mode: 1." in sentences.left_out(
-        fetches, trials, seen.run
+    assert "Rounds refused, since their pages differ by mode: 1." in sentences.exclusions(
+        fetches, trials, results.run
     )
-    again = claims.evidence(seen.run, fetches, trials)
-    assert summary.speed_up(again.main, "requests", "threads").rounds == 2
+    again = RunResults(results.run, fetches, trials)
+    assert summary.speed_up(again.rounds, "requests", "threads").rounds == 2
     assert claims.judge(again)[0].ruling.verdict == "too few rounds"
 
 
@@ -194,10 +195,10 @@ def test_a_url_that_always_leads_to_the_same_page_is_said_to() -> None:
 def test_rounds_that_lack_trials_are_counted_apart(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=5)
     folder = made_up.write(tmp_path / "run", study, World(even(study)))
-    fetches, trials = load(folder)
+    fetches, trials = records.load(folder)
     trials.loc[(trials["mode"] == "threads") & (trials["round"] > 2), "failed"] = 1
-    seen = claims.evidence(made_up.run_of(study), fetches, trials)
-    text = headline.headline(seen, claims.judge(seen))
+    results = RunResults(made_up.run_of(study), fetches, trials)
+    text = headline.headline(results, claims.judge(results))
     assert "intervals over 2 to 5 complete rounds" in text
     assert text.count("(too few rounds)") == 2
     assert "were faster" not in text

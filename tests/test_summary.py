@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from experiment import load
+from experiment import records
 from experiment.analysis import summary
 from experiment.study import PROJECT, Study
 from tests import made_up
@@ -27,7 +27,7 @@ WORLD = World(
 def rounds_of(folder: Path, study: Study) -> pd.DataFrame:
     """The rounds of a made-up run."""
     made_up.write(folder, study, WORLD)
-    return summary.per_round(summary.per_trial(*load(folder)))
+    return summary.per_round(summary.per_trial(*records.load(folder)))
 
 
 def test_a_ratio_is_students_t_on_the_logarithms_of_the_rounds() -> None:
@@ -63,7 +63,7 @@ def test_speed_up_is_pool_size_times_utilisation_over_slow_down(tmp_path: Path) 
     )
     identity = 10 * (threads["utilisation"] / serial["utilisation"])
     identity /= threads["fetch_mean_s"] / serial["fetch_mean_s"]
-    assert np.allclose(serial["total_s"] / threads["total_s"], identity, rtol=1e-3)
+    assert np.allclose(serial["span_s"] / threads["span_s"], identity, rtol=1e-3)
     assert summary.slow_down(rounds, "requests", "threads").value == pytest.approx(1.25, rel=0.05)
     assert 6 < summary.speed_up(rounds, "requests", "threads").value < 8
     without = summary.speed_up_without_start(rounds, "requests", "threads").value
@@ -78,7 +78,7 @@ def test_the_repeat_with_the_median_total_stands_for_its_round() -> None:
             "pool_size": 10,
             "round": [1, 1, 1, 2, 2, 2],
             "repeat": [1, 2, 3, 1, 2, 3],
-            "total_s": [3.0, 1.0, 2.0, 5.0, 6.0, 7.0],
+            "span_s": [3.0, 1.0, 2.0, 5.0, 6.0, 7.0],
             "fetch_mean_s": [0.3, 0.1, 0.2, 0.5, 0.6, 0.7],
             "complete": [True, True, True, True, False, True],
         }
@@ -90,7 +90,7 @@ def test_the_repeat_with_the_median_total_stands_for_its_round() -> None:
 def test_a_trial_with_a_failed_fetch_does_not_count(tmp_path: Path) -> None:
     study = Study(clients=("requests", "phantomjs"), modes=("serial", "threads"), rounds=2, pages=5)
     made_up.write(tmp_path / "run", study, World(even(study), failing="phantomjs"))
-    rounds = summary.per_round(summary.per_trial(*load(tmp_path / "run")))
+    rounds = summary.per_round(summary.per_trial(*records.load(tmp_path / "run")))
     assert set(rounds["client"]) == {"requests"}
 
 
@@ -104,7 +104,7 @@ def test_the_lower_bounds_are_those_of_waiting_and_of_the_cores(tmp_path: Path) 
 
 
 def test_the_identity_holds_on_what_was_measured() -> None:
-    fetches, trials = load(PROJECT / "data" / "reference")
+    fetches, trials = records.load(PROJECT / "data" / "reference")
     rounds = summary.per_round(summary.per_trial(fetches, trials))
     for client, mode in itertools.product(
         ("requests", "phantomjs", "chrome"), ("threads", "processes")
@@ -127,7 +127,7 @@ def test_the_identity_holds_on_what_was_measured() -> None:
 def test_controls_are_kept_apart_from_the_articles_figures(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=3, pages=20)
     made_up.write(tmp_path / "run", study, WORLD)
-    fetches, trials = load(tmp_path / "run")
+    fetches, trials = records.load(tmp_path / "run")
     main = fetches["arm"] == "main"
     only = summary.per_trial(fetches[main], trials[trials["arm"] == "main"])
     pd.testing.assert_frame_equal(
@@ -146,7 +146,7 @@ def test_a_round_whose_modes_had_other_pages_is_refused(
 ) -> None:
     study = Study(clients=("requests", "phantomjs"), rounds=4, pages=20)
     made_up.write(tmp_path / "run", study, World(even(study)))
-    fetches, trials = load(tmp_path / "run")
+    fetches, trials = records.load(tmp_path / "run")
     assert summary.different_pages(fetches).empty
     place = {"arm": "main", "client": "requests", "mode": "threads", "round": 2, "page": 7}
     row = (fetches[list(place)] == pd.Series(place)).all(axis=1)
@@ -161,7 +161,7 @@ def test_a_round_whose_modes_had_other_pages_is_refused(
 def test_a_page_that_one_mode_lacks_is_noticed(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=1, pages=5)
     made_up.write(tmp_path / "run", study, WORLD)
-    fetches, _ = load(tmp_path / "run")
+    fetches, _ = records.load(tmp_path / "run")
     main = fetches[fetches["arm"] == "main"]
     less = main.drop(main.index[(main["mode"] == "serial") & (main["page"] == 3)])
     assert summary.different_pages(less)["page"].tolist() == [3]
@@ -170,7 +170,7 @@ def test_a_page_that_one_mode_lacks_is_noticed(tmp_path: Path) -> None:
 def test_pages_that_lead_elsewhere_each_time_are_no_difference(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=1, pages=5)
     made_up.write(tmp_path / "run", study, WORLD)
-    fetches, _ = load(tmp_path / "run")
+    fetches, _ = records.load(tmp_path / "run")
     asked = fetches.assign(
         url="http://127.0.0.1/random",
         planned_ms=float("nan"),
@@ -182,19 +182,19 @@ def test_pages_that_lead_elsewhere_each_time_are_no_difference(tmp_path: Path) -
 def test_the_control_compares_threads_with_threads_of_the_same_round(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=5, pages=30, repeats=3)
     made_up.write(tmp_path / "run", study, WORLD)
-    fetches, trials = load(tmp_path / "run")
+    fetches, trials = records.load(tmp_path / "run")
     rows = summary.per_trial(fetches, trials)
-    alike, first = summary.control(rows, "requests")
+    alike, first = summary.aa_control(rows, "requests")
     assert alike.rounds == first.rounds == 5
     assert alike.ci99 is not None
     assert alike.ci95 is not None
     assert alike.ci99[0] < alike.ci95[0] < alike.ci95[1] < alike.ci99[1]
     threads = rows[rows["mode"] == "threads"].pivot(
-        index="round", columns="repeat", values="total_s"
+        index="round", columns="repeat", values="span_s"
     )
     expected = np.exp(np.log(threads[1] / threads[2]).mean())
     assert alike.value == pytest.approx(expected)
-    assert summary.control(rows[rows["repeat"] == 1], "requests")[0].rounds == 0
+    assert summary.aa_control(rows[rows["repeat"] == 1], "requests")[0].rounds == 0
 
 
 def test_the_ceiling_is_what_perfect_workers_would_do() -> None:
@@ -213,8 +213,8 @@ def test_the_ceiling_is_what_perfect_workers_would_do() -> None:
 
 
 def test_2018_stands_beside_every_browser() -> None:
-    assert summary.in_2018("chrome", "threads", "total_s") == pytest.approx(40.97, abs=0.01)
-    assert summary.in_2018("requests", "serial", "total_s") == pytest.approx(23.28, abs=0.01)
+    assert summary.in_2018("chrome", "threads", "span_s") == pytest.approx(40.97, abs=0.01)
+    assert summary.in_2018("requests", "serial", "span_s") == pytest.approx(23.28, abs=0.01)
 
 
 def test_an_interval_near_one_shows_on_which_side_it_ends() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from experiment import load, records
+from experiment import records
 from experiment.measure.suspension import was_stopped
 from experiment.report import sentences
 from tests import test_faults
@@ -68,12 +68,12 @@ def test_a_round_with_a_stop_is_measured_anew(
     stop_for(victims.get(victim) or trial.children()[0], seconds)
     assert f"round 1 is measured anew: {words}" in end(process)
     folder = copy.path / "data" / "cut"
-    fetches, trials = load(folder)
+    fetches, trials = records.load(folder)
     run = records.read_run(folder)
     assert run.measured_anew == {1: 1}
     assert list(trials["state"]) == ["ok", "ok"]
     assert (fetches["fetch_s"] * 1000 < fetches["origin_ms"] + 400).all()
-    said = sentences.left_out(fetches, trials, run)
+    said = sentences.exclusions(fetches, trials, run)
     assert "Measured again, since the machine or a process was suspended: round 1 once" in said
     copy.assert_nothing_left()
 
@@ -88,7 +88,7 @@ def test_a_trial_that_is_stopped_each_time_fails_in_the_end(copy: Copy) -> None:
         stop_for(trial, 0.3)
     end(process)
     folder = copy.path / "data" / "cut"
-    fetches, trials = load(folder)
+    fetches, trials = records.load(folder)
     rows = trials.set_index("mode")
     assert records.read_run(folder).measured_anew == {1: 2}
     assert rows["state"].to_dict() == {"threads": "failed", "serial": "ok"}

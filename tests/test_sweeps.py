@@ -9,7 +9,7 @@ import pytest
 
 from experiment import load, records
 from experiment.analysis import claims, sweeps
-from experiment.analysis.claims import Evidence
+from experiment.analysis.results import RunResults
 from experiment.errors import UserError
 from experiment.measure import runner
 from experiment.report import figures
@@ -19,11 +19,11 @@ from tests.conftest import Copy
 from tests.made_up import World, even
 
 
-def seen_of(folder: Path, world: World | None = None, **parameters: object) -> Evidence:
+def seen_of(folder: Path, world: World | None = None, **parameters: object) -> RunResults:
     """A made-up sweep; its fetches take as long in any pool, unless the world says otherwise."""
     study = Study.of({**SWEEP, "pages": 40, **parameters})
     path = made_up.write(folder / "sweep", study, world or World(even(study), controls=False))
-    return claims.evidence(records.read_run(path), *load(path))
+    return load(path)
 
 
 def test_a_sweep_is_one_design_without_controls() -> None:
@@ -120,12 +120,12 @@ def test_speed_ups_are_of_the_own_size_and_the_ceiling_above(tmp_path: Path) -> 
 
 
 def test_the_answer_is_the_smallest_that_no_larger_one_beats(tmp_path: Path) -> None:
-    seen = seen_of(tmp_path, pool_sizes=(40, 50, 10), rounds=5)
-    found = sweeps.sizes(seen)
-    answers = sweeps.enough(seen, found)
+    results = seen_of(tmp_path, pool_sizes=(40, 50, 10), rounds=5)
+    found = sweeps.sizes(results)
+    answers = sweeps.enough(results, found)
     assert [item.at.size for item in answers] == [40, 40]  # one page each: fifty gain nothing
     assert all(item.best and item.best.size == 50 for item in answers)
-    said = sweeps.answer(seen, found)
+    said = sweeps.answer(results, found)
     assert "**requests, threads: 40 workers**" in said
     assert "With 40 the limit is waiting: the machine was 20 % busy" in said
     assert "no larger pool measured here is more than 5 % faster (the best of them, 50, is" in said
@@ -137,10 +137,10 @@ def test_the_answer_is_the_smallest_that_no_larger_one_beats(tmp_path: Path) -> 
 
 def test_a_sweep_without_a_complete_round_has_no_answer(tmp_path: Path) -> None:
     study = Study.of({**SWEEP, "pages": 4, "rounds": 1})
-    seen = seen_of(tmp_path, World(even(study), failing="requests", controls=False), pages=4)
-    assert sweeps.sizes(seen) == []
-    assert "requests, threads: 2 workers have no complete round" in sweeps.answer(seen, [])
-    assert sweeps.panels(seen, []) == []
+    results = seen_of(tmp_path, World(even(study), failing="requests", controls=False), pages=4)
+    assert sweeps.sizes(results) == []
+    assert "requests, threads: 2 workers have no complete round" in sweeps.answer(results, [])
+    assert sweeps.panels(results, []) == []
 
 
 @pytest.mark.parametrize(
@@ -172,9 +172,9 @@ def test_the_limit_is_what_the_numbers_say(
 
 
 def test_figure_9_draws_every_size_and_says_which_is_enough(tmp_path: Path) -> None:
-    seen = seen_of(tmp_path, clients=("requests", "phantomjs"))
-    found = sweeps.sizes(seen)
-    figure = figures.panels(figures.sweep, sweeps.panels(seen, found))
+    results = seen_of(tmp_path, clients=("requests", "phantomjs"))
+    found = sweeps.sizes(results)
+    figure = figures.panels(figures.sweep, sweeps.panels(results, found))
     first, second = figure.axes
     assert first.get_xscale() == first.get_yscale() == "log"
     assert [label.get_text() for label in first.get_xticklabels()] == ["2", "5", "10", "20", "50"]
@@ -190,7 +190,7 @@ def test_make_sweep_measures_and_answers(copy: Copy) -> None:
         "sweep", "--pool-sizes", "2 3", "--pages", "6", "--latency", "0.3", "--run", "small"
     )
     assert ended.returncode == 0, ended.stderr
-    fetches, trials = load(copy.path / "data" / "small")
+    fetches, trials = records.load(copy.path / "data" / "small")
     assert len(fetches) == 3 * 5 * 6
     assert trials.groupby(["mode", "pool_size"]).size().to_dict() == {
         ("serial", 1): 3, ("threads", 2): 3, ("threads", 3): 3,
@@ -216,9 +216,9 @@ def test_make_sweep_measures_and_answers(copy: Copy) -> None:
 
 def test_the_readme_says_what_the_committed_sweep_says() -> None:
     folder = PROJECT / "data" / "reference-sweep"
-    seen = claims.evidence(records.read_run(folder), *load(folder))
+    results = load(folder)
     words = " ".join((PROJECT / "README.md").read_text().split())
-    for item in sweeps.enough(seen, sweeps.sizes(seen)):
+    for item in sweeps.enough(results, sweeps.sizes(results)):
         assert f"{item.words} {item.at.mode}" in words
 
 

@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from experiment import load, records
+from experiment import records
 from experiment.errors import UserError
 from experiment.measure import sources, wikipedia
 from experiment.study import VERSION, Study
@@ -58,7 +58,7 @@ def test_requests_is_paced_and_says_who_it_is(copy: Copy, tmp_path: Path, mode: 
 
 
 def _check_rows(folder: Path, mode: str) -> None:
-    fetches, _ = load(folder)
+    fetches, _ = records.load(folder)
     assert len(fetches) == 60
     assert fetches["error"].isna().all()
     assert fetches["url"].nunique() == 60
@@ -81,7 +81,7 @@ def test_a_browser_is_paced_more_and_says_who_it_is(copy: Copy, tmp_path: Path) 
     guests = wiki.seen.articles()[1:]  # the first tries the client out
     assert all(re.fullmatch(AGENT + r"selenium/[\d.]+", guest.agent) for guest in guests)
     assert most_within_a_second(guests) <= 8
-    fetches, _ = load(copy.path / "data" / "wiki")
+    fetches, _ = records.load(copy.path / "data" / "wiki")
     assert fetches["error"].isna().all()
     assert fetches["intended_start_s"].sort_values().diff().dropna().min() >= 1 / 5 - 1e-4
 
@@ -96,7 +96,7 @@ def test_a_refusal_fails_the_trial_and_the_study_goes_on_as_told(
         assert ended.returncode == 0, ended.stderr
     assert time.monotonic() - begun > 6
     assert "asks to wait 6 s" in ended.stderr
-    fetches, trials = load(copy.path / "data" / "wiki")
+    fetches, trials = records.load(copy.path / "data" / "wiki")
     main = trials[trials["arm"] == "main"]
     [failed] = main[main["state"] == "failed"]["reason"]
     assert failed == "the site refused, and told to wait 6 s"
@@ -199,11 +199,11 @@ def test_pages_of_a_ruled_site_do_not_come_by_the_back_door(copy: Copy) -> None:
         assert ended.returncode == 2
         [line] = ended.stderr.splitlines()
         assert f"source: {special} is of a site that has rules for robots" in line
-    assert wikipedia.is_ruled("https://upload.wikimedia.org/a")
+    assert wikipedia.has_robot_rules("https://upload.wikimedia.org/a")
     for odd in ("https://en.wikipedia.org./wiki/A", "https:/en.wikipedia.org/wiki/A"):
-        assert wikipedia.is_ruled(odd), odd
-    assert not wikipedia.is_ruled("http://127.0.0.1/wikipedia.org")
-    assert not wikipedia.is_ruled("https://notwikipedia.org/")
+        assert wikipedia.has_robot_rules(odd), odd
+    assert not wikipedia.has_robot_rules("http://127.0.0.1/wikipedia.org")
+    assert not wikipedia.has_robot_rules("https://notwikipedia.org/")
 
 
 def test_the_wait_is_as_told_within_reason() -> None:

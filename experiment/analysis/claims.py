@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from experiment.analysis import summary
+from experiment.analysis.results import RunResults
 from experiment.analysis.rules import (
     GAIN,
     MORE_THAN_HALF,
@@ -28,15 +27,15 @@ from experiment.analysis.rules import (
 )
 from experiment.analysis.summary import ENOUGH_ROUNDS, Estimate
 from experiment.errors import UserError
-from experiment.records import Run
-from experiment.study import ClientName, Mode, Study
+from experiment.study import Study
+from experiment.vocabulary import ClientName, Mode
 
 PARALLEL: tuple[Mode, ...] = ("threads", "processes")
 WORKERS_2018 = 10
 
 
 @dataclass(frozen=True)
-class Cell:
+class Comparison:
     """One client in one mode, judged for one claim."""
 
     client: str | None
@@ -60,17 +59,17 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedClaim:
     """A claim of the article with its cells, and the verdict that they come to."""
 
     id: str
     words: str
-    cells: Sequence[Cell]
+    cells: Sequence[Comparison]
 
     @property
     def ruling(self) -> Ruling:
         """The verdict of the cells where they agree; else `mixed`, with what differs."""
-        groups: dict[Verdict, list[Cell]] = {}
+        groups: dict[Verdict, list[Comparison]] = {}
         for cell in self.cells:
             groups.setdefault(cell.ruling.verdict, []).append(cell)
         if len(groups) == 1:
@@ -80,66 +79,33 @@ class Judged:
         return Ruling("mixed", "; ".join(parts))
 
 
-def _listed(cells: Sequence[Cell]) -> str:
+def _listed(cells: Sequence[Comparison]) -> str:
     names = (", ".join(filter(None, [cell.client, cell.mode])) or "all" for cell in cells)
     return " and ".join(names)
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What a run has to say: its main fetches and trials, its rounds by arm, what measured it.
-
-    `fetches` are those that count; `trials` are all of the main arm.
-    """
-
-    run: Run
-    fetches: pd.DataFrame
-    trials: pd.DataFrame
-    main: pd.DataFrame
-    no_latency: pd.DataFrame
-    cpu: pd.DataFrame
-    startup: pd.DataFrame
-
-    @property
-    def study(self) -> Study:
-        """The run's study."""
-        return self.run.study
-
-    @property
-    def browsers(self) -> list[ClientName]:
-        """The browsers of the study."""
-        return [client for client in self.study.clients if client != "requests"]
-
-
-def evidence(run: Run, fetches: pd.DataFrame, trials: pd.DataFrame) -> Evidence:
-    """The main trials with their fetches, and the rounds of each arm."""
-    main, *controls = (
-        summary.per_trial(fetches, trials, arm) for arm in ("main", "no_latency", "cpu", "startup")
-    )
-    counting, rounds = summary.that_count(fetches, main), summary.per_round(main)
-    return Evidence(run, counting, main, rounds, *map(summary.per_round, controls))
-
-
-def judge(seen: Evidence) -> list[Judged]:
+def judge(results: RunResults) -> list[JudgedClaim]:
     """All the claims of the article, judged; raises `UserError` for a sweep."""
-    if seen.study.is_sweep:
+    if results.study.is_sweep:
         raise UserError(
             "run: the claims are about one pool size, and this run is a sweep; see make sweep"
         )
-    return [Judged(name, words, list(cells(seen))) for name, (words, cells) in CLAIMS.items()]
+    return [
+        JudgedClaim(name, words, list(cells(results))) for name, (words, cells) in CLAIMS.items()
+    ]
 
 
-def cells_of(judged: Sequence[Judged], name: str) -> Sequence[Cell]:
+def cells_of(judged: Sequence[JudgedClaim], name: str) -> Sequence[Comparison]:
     """The cells of the claim of that name."""
     return next(claim.cells for claim in judged if claim.id == name)
 
 
-def rows(judged: Sequence[Judged]) -> list[dict[str, Any]]:
+def rows(judged: Sequence[JudgedClaim]) -> list[dict[str, Any]]:
     """The cells of all claims as plain values, for programs."""
     return [_row(claim, cell) for claim in judged for cell in claim.cells]
 
 
-def _row(claim: Judged, cell: Cell) -> dict[str, Any]:
+def _row(claim: JudgedClaim, cell: Comparison) -> dict[str, Any]:
     found = cell.found
     return {
         "id": claim.id,
@@ -176,8 +142,8 @@ def _lacking(study: Study, *modes: Mode) -> str:
     return f"the study has no {' and no '.join(missing)}" if missing else ""
 
 
-def _none(what: str, quantity: str) -> Cell:
-    return Cell(None, None, quantity, Ruling("not measured", f"the study has no {what}"))
+def _none(what: str, quantity: str) -> Comparison:
+    return Comparison(None, None, quantity, Ruling("not measured", f"the study has no {what}"))
 
 
 def _not_ten(study: Study) -> str:
@@ -204,86 +170,88 @@ def _no_wait(study: Study) -> str:
     return "" if study.latency else "this study has no latency"
 
 
-def _sooner(seen: Evidence, client: ClientName, times: float) -> Cell:
-    found, rule = summary.speed_up(seen.main, client, "threads"), roughly(times)
-    lacking = _lacking(seen.study, "serial", "threads")
-    unless = paced(seen.study) or _not_ten(seen.study) or _no_wait(seen.study)
+def _sooner(results: RunResults, client: ClientName, times: float) -> Comparison:
+    found, rule = summary.speed_up(results.rounds, client, "threads"), roughly(times)
+    lacking = _lacking(results.study, "serial", "threads")
+    unless = paced(results.study) or _not_ten(results.study) or _no_wait(results.study)
     ruling = _guarded(found, rule.judge, lacking, unless)
     then = summary.in_2018(client, "threads", "speedup_vs_serial")
-    return Cell(client, "threads", "speed-up", ruling, found, rule.zone, then)
+    return Comparison(client, "threads", "speed-up", ruling, found, rule.zone, then)
 
 
-def _slower(seen: Evidence, client: ClientName, mode: Mode, rule: Rule, unless: str) -> Cell:
-    found = summary.slow_down(seen.main, client, mode)
-    ruling = _guarded(found, rule.judge, _lacking(seen.study, "serial", mode), unless)
+def _slower(
+    results: RunResults, client: ClientName, mode: Mode, rule: Rule, unless: str
+) -> Comparison:
+    found = summary.slow_down(results.rounds, client, mode)
+    ruling = _guarded(found, rule.judge, _lacking(results.study, "serial", mode), unless)
     then = summary.in_2018(client, mode, "fetch_mean_ratio_vs_serial")
-    return Cell(client, mode, "slow-down", ruling, found, rule.zone, then)
+    return Comparison(client, mode, "slow-down", ruling, found, rule.zone, then)
 
 
-def _requests_8x(seen: Evidence) -> Iterator[Cell]:
-    if "requests" not in seen.study.clients:
+def _requests_8x(results: RunResults) -> Iterator[Comparison]:
+    if "requests" not in results.study.clients:
         yield _none("requests", "speed-up")
     else:
-        yield _sooner(seen, "requests", 8)
+        yield _sooner(results, "requests", 8)
 
 
-def _selenium_4x(seen: Evidence) -> Iterator[Cell]:
-    if not seen.browsers:
+def _selenium_4x(results: RunResults) -> Iterator[Comparison]:
+    if not results.browsers:
         yield _none("browser", "speed-up")
-    for client in seen.browsers:
-        yield _sooner(seen, client, 4)
+    for client in results.browsers:
+        yield _sooner(results, client, 4)
 
 
-def _fetch_slower(seen: Evidence) -> Iterator[Cell]:
-    for client in seen.study.clients:
+def _fetch_slower(results: RunResults) -> Iterator[Comparison]:
+    for client in results.study.clients:
         for mode in PARALLEL:
-            yield _slower(seen, client, mode, MORE_THAN_ONE, _alone(seen.study))
+            yield _slower(results, client, mode, MORE_THAN_ONE, _alone(results.study))
 
 
-def _selenium_twice(seen: Evidence) -> Iterator[Cell]:
-    if not seen.browsers:
+def _selenium_twice(results: RunResults) -> Iterator[Comparison]:
+    if not results.browsers:
         yield _none("browser", "slow-down")
-    for client in seen.browsers:
-        yield _slower(seen, client, "threads", MORE_THAN_TWO, _not_ten(seen.study))
+    for client in results.browsers:
+        yield _slower(results, client, "threads", MORE_THAN_TWO, _not_ten(results.study))
 
 
-def _contention(seen: Evidence) -> Iterator[Cell]:
+def _contention(results: RunResults) -> Iterator[Comparison]:
     quantity = "share of extra time in the start"
-    if not seen.browsers:
+    if not results.browsers:
         yield _none("browser", quantity)
-    for client in seen.browsers:
-        slower = summary.slow_down(seen.main, client, "threads")
-        found = summary.start_share(seen.main, client, "threads")
+    for client in results.browsers:
+        slower = summary.slow_down(results.rounds, client, "threads")
+        found = summary.start_share(results.rounds, client, "threads")
         clear = slower.ci95 is not None and slower.ci95[0] > 1
         unless = "" if clear or not slower.enough else "its fetches are not clearly slower"
-        unless = _alone(seen.study) or unless
-        lacking = _lacking(seen.study, "serial", "threads")
+        unless = _alone(results.study) or unless
+        lacking = _lacking(results.study, "serial", "threads")
         ruling = _guarded(found, MORE_THAN_HALF.judge, lacking, unless)
-        yield Cell(client, "threads", quantity, ruling, found, MORE_THAN_HALF.zone)
+        yield Comparison(client, "threads", quantity, ruling, found, MORE_THAN_HALF.zone)
 
 
-def _requests_lighter(seen: Evidence) -> Iterator[Cell]:
+def _requests_lighter(results: RunResults) -> Iterator[Comparison]:
     quantity, zone = "mean fetch, browser / requests", MORE_THAN_ONE.zone
-    if not seen.browsers or "requests" not in seen.study.clients:
-        yield _none("requests" if seen.browsers else "browser", quantity)
+    if not results.browsers or "requests" not in results.study.clients:
+        yield _none("requests" if results.browsers else "browser", quantity)
         return
-    for client, mode in itertools.product(seen.browsers, ("serial", *PARALLEL)):
+    for client, mode in itertools.product(results.browsers, ("serial", *PARALLEL)):
         column, pair = "fetch_mean_s", [(client, mode), ("requests", mode)]
-        found = summary.ratio(*(summary.of_cell(seen.main, *cell, column) for cell in pair))
-        ruling = _guarded(found, MORE_THAN_ONE.judge, _lacking(seen.study, mode), "")
-        yield Cell(client, mode, quantity, ruling, found, zone, _ratio_2018(pair, "mean_s"))
+        found = summary.ratio(*(summary.of_cell(results.rounds, *cell, column) for cell in pair))
+        ruling = _guarded(found, MORE_THAN_ONE.judge, _lacking(results.study, mode), "")
+        yield Comparison(client, mode, quantity, ruling, found, zone, _ratio_2018(pair, "mean_s"))
 
 
-def _no_difference(seen: Evidence) -> Iterator[Cell]:
+def _no_difference(results: RunResults) -> Iterator[Comparison]:
     quantity, zone = "total, threads / processes", NO_DIFFERENCE.zone
-    for client in seen.study.clients:
+    for client in results.study.clients:
         pair = [(client, mode) for mode in PARALLEL]
-        found = summary.ratio(*(summary.of_cell(seen.main, *cell, "total_s") for cell in pair))
-        lacking = _lacking(seen.study, *PARALLEL)
-        unless = paced(seen.study) or _alone(seen.study)
+        found = summary.ratio(*(summary.of_cell(results.rounds, *cell, "span_s") for cell in pair))
+        lacking = _lacking(results.study, *PARALLEL)
+        unless = paced(results.study) or _alone(results.study)
         ruling = _guarded(found, NO_DIFFERENCE.judge, lacking, unless)
-        then = _ratio_2018(pair, "total_s")
-        yield Cell(client, None, quantity, ruling, found, zone, then)
+        then = _ratio_2018(pair, "span_s")
+        yield Comparison(client, None, quantity, ruling, found, zone, then)
 
 
 def _ratio_2018(pair: Sequence[tuple[str, str]], column: str) -> float:
@@ -291,28 +259,28 @@ def _ratio_2018(pair: Sequence[tuple[str, str]], column: str) -> float:
     return above / below
 
 
-def _cpu_bound(seen: Evidence) -> Iterator[Cell]:
-    machine = seen.run.machine
+def _cpu_bound(results: RunResults) -> Iterator[Comparison]:
+    machine = results.run.machine
     unless = "" if machine.gil else "this Python has no GIL"
     unless = "this machine has one core" if machine.cores == 1 else unless
-    threads, processes = (summary.speed_up(seen.cpu, "", mode) for mode in PARALLEL)
+    threads, processes = (summary.speed_up(results.cpu, "", mode) for mode in PARALLEL)
     ruling = _guarded(
         min(threads, processes, key=lambda estimate: estimate.rounds),
         lambda _: cpu_bound(threads, processes),
-        _lacking(seen.study, "serial", *PARALLEL),
+        _lacking(results.study, "serial", *PARALLEL),
         unless,
     )
     quantity = f"CPU-bound speed-up, {machine.cores} cores"
-    yield Cell(None, "threads", quantity, ruling, threads, NO_GAIN)
-    yield Cell(None, "processes", quantity, ruling, processes, GAIN)
+    yield Comparison(None, "threads", quantity, ruling, threads, NO_GAIN)
+    yield Comparison(None, "processes", quantity, ruling, processes, GAIN)
 
 
-def _latency(seen: Evidence) -> Iterator[Cell]:
-    study, quantity = seen.study, "speed-up, with latency / without"
+def _latency(results: RunResults) -> Iterator[Comparison]:
+    study, quantity = results.study, "speed-up, with latency / without"
     faster, control = (
-        summary.of_cell(rounds, "requests", "serial", "total_s")
-        / summary.of_cell(rounds, "requests", "threads", "total_s")
-        for rounds in (seen.main, seen.no_latency)
+        summary.of_cell(rounds, "requests", "serial", "span_s")
+        / summary.of_cell(rounds, "requests", "threads", "span_s")
+        for rounds in (results.rounds, results.no_latency)
     )
     found = summary.ratio(faster, control)
     if "requests" not in study.clients:
@@ -322,52 +290,52 @@ def _latency(seen: Evidence) -> Iterator[Cell]:
     else:
         lacking = _lacking(study, "serial", "threads")
     ruling = _guarded(found, MORE_THAN_ONE.judge, lacking, _no_wait(study) or _alone(study))
-    yield Cell("requests", "threads", quantity, ruling, found, MORE_THAN_ONE.zone)
+    yield Comparison("requests", "threads", quantity, ruling, found, MORE_THAN_ONE.zone)
 
 
-def _pools(seen: Evidence, column: str, what: str) -> Cell:
-    quantity = f"{what}, processes ({seen.run.machine.start_method}) / threads"
+def _pools(results: RunResults, column: str, what: str) -> Comparison:
+    quantity = f"{what}, processes ({results.run.machine.start_method}) / threads"
     processes, threads = (
-        summary.of_cell(seen.startup, "", mode, column) for mode in ("processes", "threads")
+        summary.of_cell(results.startup, "", mode, column) for mode in ("processes", "threads")
     )
     found = summary.ratio(processes, threads)
-    lacking = _lacking(seen.study, *PARALLEL)
+    lacking = _lacking(results.study, *PARALLEL)
     if len(processes) and processes.isna().all():
         lacking = "this system does not tell it"
     ruling = _guarded(found, MORE_THAN_ONE.judge, lacking, "")
-    return Cell(None, None, quantity, ruling, found, MORE_THAN_ONE.zone)
+    return Comparison(None, None, quantity, ruling, found, MORE_THAN_ONE.zone)
 
 
-def _memory(seen: Evidence) -> Iterator[Cell]:
-    yield _pools(seen, "python_pss_mb", "memory")
+def _memory(results: RunResults) -> Iterator[Comparison]:
+    yield _pools(results, "python_pss_mb", "memory")
 
 
-def _start_up(seen: Evidence) -> Iterator[Cell]:
-    yield _pools(seen, "startup_s", "time until ready")
+def _start_up(results: RunResults) -> Iterator[Comparison]:
+    yield _pools(results, "startup_s", "time until ready")
 
 
-def _pickling(seen: Evidence) -> Iterator[Cell]:
+def _pickling(results: RunResults) -> Iterator[Comparison]:
     claims: dict[Mode, str] = {"threads": "taken", "processes": "refused"}
     for mode, claimed in claims.items():
-        errors = seen.startup.loc[seen.startup["mode"] == mode, "pickling_error"]
+        errors = results.startup.loc[results.startup["mode"] == mode, "pickling_error"]
         refusals = errors.dropna()
-        lacking = _lacking(seen.study, mode) or ("" if len(errors) else "no trial was complete")
+        lacking = _lacking(results.study, mode) or ("" if len(errors) else "no trial was complete")
         shown = len(refusals) == (len(errors) if claimed == "refused" else 0)
         words = f"refused: {refusals.iloc[0].partition(':')[0]}" if len(refusals) else "taken"
         ruling = Ruling("holds" if shown else "does not hold", words)
         ruling = Ruling("not measured", lacking) if lacking else ruling
-        yield Cell(None, mode, "a function without wraps", ruling)
+        yield Comparison(None, mode, "a function without wraps", ruling)
 
 
-def _same_interface(seen: Evidence) -> Iterator[Cell]:
-    pool, threads = (set(seen.run.interfaces[name]) for name in ("Pool", "ThreadPool"))
+def _same_interface(results: RunResults) -> Iterator[Comparison]:
+    pool, threads = (set(results.run.interfaces[name]) for name in ("Pool", "ThreadPool"))
     same = f"{len(pool)} methods that take the same"
     different = f"not in both: {', '.join(sorted(pool ^ threads))}"
     ruling = Ruling("does not hold", different) if pool ^ threads else Ruling("holds", same)
-    yield Cell(None, None, "public methods", ruling)
+    yield Comparison(None, None, "public methods", ruling)
 
 
-CLAIMS: dict[str, tuple[str, Callable[[Evidence], Iterator[Cell]]]] = {
+CLAIMS: dict[str, tuple[str, Callable[[RunResults], Iterator[Comparison]]]] = {
     "requests-8x": ("requests: roughly 8 times sooner in threads", _requests_8x),
     "selenium-4x": ("selenium: roughly 4 times sooner in threads", _selenium_4x),
     "fetch-slower": ("one fetch is faster in serial than in parallel", _fetch_slower),

@@ -10,11 +10,11 @@ import pandas as pd
 
 from experiment import records
 from experiment.analysis import claims, summary
-from experiment.analysis.claims import PARALLEL, Evidence
+from experiment.analysis.claims import PARALLEL
+from experiment.analysis.results import RunResults, load
 from experiment.errors import UserError
 from experiment.records import Run
 from experiment.redaction import redacted
-from experiment.report import markup
 from experiment.study import PROJECT, Study, as_words, listed
 
 DATA = PROJECT / "data"
@@ -26,7 +26,7 @@ MAY_DIFFER = ("run", "rounds", "seed", "contact", "keep_query")
 """What may differ between two studies that are alike."""
 
 
-def there() -> list[Path]:
+def run_folders() -> list[Path]:
     """The folders of the runs that are here, in the order of their names."""
     return sorted(path.parent for path in DATA.glob("*/run.json"))
 
@@ -34,28 +34,22 @@ def there() -> list[Path]:
 def studies() -> list[str]:
     """The names of the runs of one pool size that are here and can be read."""
     names = []
-    for path in there():
+    for path in run_folders():
         with suppress(UserError):
             names += [] if records.read_run(path).study.is_sweep else [path.name]
     return names
 
 
-def of_names(names: Any) -> dict[str, Evidence]:
+def of_names(names: Any) -> dict[str, RunResults]:
     """The runs of these names (a list, JSON or words), or all that can be read; by name."""
     wanted = listed(names)
     if wanted is not None:
-        return {name: read(DATA / name) for name in wanted}
+        return {name: load(DATA / name) for name in wanted}
     found = {}
-    for folder in there():
+    for folder in run_folders():
         with suppress(UserError):  # `python -m experiment runs` says what is wrong with it
-            found[folder.name] = read(folder)
+            found[folder.name] = load(folder)
     return found
-
-
-def read(folder: Path) -> Evidence:
-    """A run; raises `UserError` where there is none or it is damaged."""
-    run = records.read_run(folder)
-    return claims.evidence(run, *records.load(folder))
 
 
 def overview(folders: Sequence[Path]) -> pd.DataFrame:
@@ -66,50 +60,50 @@ def overview(folders: Sequence[Path]) -> pd.DataFrame:
 
 def _in_a_row(folder: Path) -> dict[str, str]:
     try:
-        seen = read(folder)
+        results = load(folder)
     except UserError as mistake:
         return {"run": folder.name, "study": str(mistake).replace(f"{folder}/", "")}
-    run, study = seen.run, seen.study
-    done = seen.trials["round"].nunique()
+    run, study = results.run, results.study
+    done = results.main_trials["round"].nunique()
     return {
         "run": folder.name,
         "measured": f"{run.started_at:%Y-%m-%d}",
         "study": study.in_short(),
         "machine": _machine(run),
         "rounds": f"{done} of {study.rounds}",
-        **_verdicts(seen),
+        **_verdicts(results),
     }
 
 
-def _verdicts(seen: Evidence) -> dict[str, str]:
+def _verdicts(results: RunResults) -> dict[str, str]:
     """The verdicts of the main claims; a sweep has none."""
-    if seen.study.is_sweep:
+    if results.study.is_sweep:
         return dict.fromkeys(MAIN_CLAIMS, "-")
-    found = {claim.id: claim.ruling.verdict for claim in claims.judge(seen)}
+    found = {claim.id: claim.ruling.verdict for claim in claims.judge(results)}
     return {name: found[name] for name in MAIN_CLAIMS}
 
 
-def side_by_side(runs: Mapping[str, Evidence]) -> pd.DataFrame:
+def side_by_side(runs: Mapping[str, RunResults]) -> pd.DataFrame:
     """A row for each run, client and pool size: speed-ups, slow-downs, the study, the machine."""
     rows = [
         {"run": name, **row}
-        for name, seen in runs.items()
-        for client in seen.study.clients
-        for size in seen.study.sizes
-        if (row := _compared(seen, client, size))
+        for name, results in runs.items()
+        for client in results.study.clients
+        for size in results.study.sizes
+        if (row := _compared(results, client, size))
     ]
     return pd.DataFrame(rows)
 
 
-def _compared(seen: Evidence, client: str, size: int) -> dict[str, str] | None:
+def _compared(results: RunResults, client: str, size: int) -> dict[str, str] | None:
     """What one run says of one client and pool size; None where no round is complete."""
-    rounds = summary.of_size(seen.main, size)
+    rounds = summary.of_size(results.rounds, size)
     gains = {mode: summary.speed_up(rounds, client, mode) for mode in PARALLEL}
     if not any(gain.rounds for gain in gains.values()):
         return None
     losses = {mode: summary.slow_down(rounds, client, mode) for mode in PARALLEL}
-    totals = (summary.of_cell(rounds, client, mode, "total_s") for mode in PARALLEL)
-    paced = " (paced)" if claims.paced(seen.study) else ""
+    totals = (summary.of_cell(rounds, client, mode, "span_s") for mode in PARALLEL)
+    paced = " (paced)" if claims.paced(results.study) else ""
     return {
         "client": client,
         "workers": str(size),
@@ -117,8 +111,8 @@ def _compared(seen: Evidence, client: str, size: int) -> dict[str, str] | None:
         "threads / processes": f"{summary.ratio(*totals)}{paced}",
         **{f"speed-up, {mode}": f"{gain}{paced}" for mode, gain in gains.items()},
         **{f"slow-down, {mode}": loss.shown for mode, loss in losses.items()},
-        "study": seen.study.in_short(),
-        "machine": _machine(seen.run),
+        "study": results.study.in_short(),
+        "machine": _machine(results.run),
     }
 
 
@@ -126,15 +120,15 @@ def _machine(run: Run) -> str:
     return f"{run.machine.cpu}, {run.machine.cores} cores"
 
 
-def as_one(names: Any) -> dict[str, Evidence]:
+def combined_by_name(names: Any) -> dict[str, RunResults]:
     """The runs of these names (a list, JSON or words) counted as one; empty for none."""
     wanted = listed(names) or []
     if len(set(wanted)) < len(wanted):
         raise UserError(f"pooled: {' '.join(wanted)} names a run twice, which does not count twice")
-    return {" + ".join(wanted): pooled(of_names(wanted))} if wanted else {}
+    return {" + ".join(wanted): combined(of_names(wanted))} if wanted else {}
 
 
-def pooled(runs: Mapping[str, Evidence]) -> Evidence:
+def combined(runs: Mapping[str, RunResults]) -> RunResults:
     """All rounds of runs that are alike, as those of one run.
 
     Raises `UserError` that names what differs where they are not alike: another study, another
@@ -144,11 +138,10 @@ def pooled(runs: Mapping[str, Evidence]) -> Evidence:
         if unlike := differences(one, other):
             raise UserError(f"pooled: {first} and {second} are not alike: {'; '.join(unlike)}")
     parts = list(runs.values())
-    frames = {
-        field: _after_each_other([getattr(seen, field) for seen in parts])
-        for field in ("fetches", "trials", "main", "no_latency", "cpu", "startup")
-    }
-    return Evidence(_of_all([seen.run for seen in parts]), **frames)
+    fetches, trials = (
+        _after_each_other([getattr(part, name) for part in parts]) for name in ("fetches", "trials")
+    )
+    return RunResults(_of_all([part.run for part in parts]), fetches, trials)
 
 
 def _of_all(runs: Sequence[Run]) -> Run:
@@ -172,21 +165,23 @@ ROUNDS_APART = 1_000
 """More rounds than any study has."""
 
 
-def differences(one: Evidence, other: Evidence) -> list[str]:
+def differences(one: RunResults, other: RunResults) -> list[str]:
     """What keeps two runs from being alike, in words: "tls on, off"."""
     names = [name for name in Study.model_fields if name not in MAY_DIFFER]
-    written = [seen.study.model_copy(update={"keep_query": False}) for seen in (one, other)]
+    written = [results.study.model_copy(update={"keep_query": False}) for results in (one, other)]
     study = _unlike(names, *(study.written() for study in written))
     machine = _unlike(type(one.run.machine).model_fields, one.run.machine, other.run.machine)
     return [*study, *machine, *_shared(one, other)]
 
 
-def _shared(one: Evidence, other: Evidence) -> list[str]:
+def _shared(one: RunResults, other: RunResults) -> list[str]:
     """Pages in common: those of the embedded origin follow from the seed, others from the URL."""
     if one.study.source == other.study.source == "embedded":
         same = one.study.seed == other.study.seed
         return [f"seed {one.study.seed} in both, so their rounds share their pages"] if same else []
-    common = set(one.fetches["url"].map(redacted)) & set(other.fetches["url"].map(redacted))
+    common = set(one.complete_fetches["url"].map(redacted)) & set(
+        other.complete_fetches["url"].map(redacted)
+    )
     return [f"their rounds share {len(common)} pages"] if common else []
 
 
@@ -203,17 +198,3 @@ def _shown(value: Any, other: Any) -> str:
         return as_words(value)
     own = [f"{name} {words}" for name, words in value.items() if other.get(name) != words]
     return " ".join(own) or "none"
-
-
-def alike_said(name: str, seen: Evidence, others: Mapping[str, Evidence]) -> str:
-    """Which of the others could be counted as one with a run, and what keeps the rest from it."""
-    lines = [
-        f"- {markup.escape(other)}: {markup.escape('; '.join(differences(seen, run))) or 'alike'}."
-        for other, run in others.items()
-        if other != name
-    ]
-    return (
-        "\n".join([f"Compared with {markup.escape(name)}:", "", *lines])
-        if lines
-        else "There is no other run."
-    )

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from experiment.study import PROJECT, Arm
+from experiment.study import PROJECT
+from experiment.vocabulary import Arm
 
 Interval = tuple[float, float]
 
@@ -145,7 +146,7 @@ MOST_LOG = 50.0
 def per_trial(fetches: pd.DataFrame, trials: pd.DataFrame, arm: Arm = "main") -> pd.DataFrame:
     """The trials of an arm with what their fetches add up to, one row each.
 
-    Adds `total_s` (the span), means of the fetches' times and phases, `utilisation`,
+    Adds `span_s` (the span), means of the fetches' times and phases, `utilisation`,
     `planned_sum_ms` and `planned_max_ms`, and `complete`: no fetch and no worker failed, and
     every mode had the same pages in that round. A client that there is not is "".
     """
@@ -164,7 +165,6 @@ def per_trial(fetches: pd.DataFrame, trials: pd.DataFrame, arm: Arm = "main") ->
     refused = pd.MultiIndex.from_frame(different_pages(own)[["client", "round"]])
     same = ~pd.MultiIndex.from_frame(rows[["client", "round"]]).isin(refused)
     return rows.assign(
-        total_s=rows["span_s"],
         utilisation=rows["fetch_sum_s"] / (rows["pool_size"] * rows["span_s"]),
         complete=(rows["state"] == "ok") & (rows["failed"] == 0) & same,
     )
@@ -203,7 +203,7 @@ def per_round(trials: pd.DataFrame) -> pd.DataFrame:
     A round in which a repeat is not complete does not count for that cell.
     """
     whole = trials.groupby([*CELL, "round"])["complete"].transform("all")
-    ranked = trials[whole].sort_values([*CELL, "round", "total_s"])
+    ranked = trials[whole].sort_values([*CELL, "round", "span_s"])
     groups = ranked.groupby([*CELL, "round"])
     middle = groups.cumcount() == (groups["round"].transform("size") - 1) // 2
     return ranked[middle].reset_index(drop=True)
@@ -223,7 +223,7 @@ def of_size(rounds: pd.DataFrame, size: int) -> pd.DataFrame:
 def speed_up(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
     """Serial total / parallel total, same round."""
     return ratio(
-        of_cell(rounds, client, "serial", "total_s"), of_cell(rounds, client, mode, "total_s")
+        of_cell(rounds, client, "serial", "span_s"), of_cell(rounds, client, mode, "span_s")
     )
 
 
@@ -285,7 +285,7 @@ def bounds(rounds: pd.DataFrame, cores: int) -> pd.DataFrame:
     )
 
 
-def control(trials: pd.DataFrame, client: str) -> tuple[Estimate, Estimate]:
+def aa_control(trials: pd.DataFrame, client: str) -> tuple[Estimate, Estimate]:
     """The A/A control and what stands beside it, ratios of totals in the same round.
 
     Threads of repeat 1 / threads of repeat 2, which are alike, so that it should be 1; threads /
@@ -298,10 +298,10 @@ def control(trials: pd.DataFrame, client: str) -> tuple[Estimate, Estimate]:
 
 def _of_repeat(trials: pd.DataFrame, client: str, mode: str, repeat: int) -> "pd.Series[float]":
     rows = trials[trials["complete"] & (trials["repeat"] == repeat)]
-    return of_cell(rows, client, mode, "total_s")
+    return of_cell(rows, client, mode, "span_s")
 
 
-def that_count(fetches: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+def of_complete_trials(fetches: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """The fetches of the trials that are complete; `trials` are those of `per_trial`."""
     key = ["arm", *TRIAL]
     complete = pd.MultiIndex.from_frame(trials.loc[trials["complete"], key])
@@ -331,7 +331,7 @@ def _last_end(chunks: "pd.Series[float]", workers: int) -> float:
 
 def typical_round(rounds: pd.DataFrame, client: str, mode: str) -> int | None:
     """The round whose total is nearest the median of a client in a mode."""
-    totals = of_cell(rounds, client, mode, "total_s")
+    totals = of_cell(rounds, client, mode, "span_s")
     if totals.empty:
         return None
     nearest = int((totals - totals.median()).abs().argmin())

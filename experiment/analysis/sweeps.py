@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from experiment.analysis import claims, summary
-from experiment.analysis.claims import PARALLEL, Evidence
+from experiment.analysis.claims import PARALLEL
+from experiment.analysis.results import RunResults
 from experiment.analysis.summary import Estimate, digits, percent
 
 GAIN = 1.05
@@ -52,41 +53,43 @@ class Enough:
         return f"{self.at.size}" if self.best else f"{self.at.size} or more"
 
 
-def sizes(seen: Evidence) -> list[Size]:
+def sizes(results: RunResults) -> list[Size]:
     """Every client, mode and pool size that has complete rounds to compare with serial."""
-    return [found for cell in _wanted(seen) if (found := _size(seen, *cell)).speed_up.rounds]
+    return [found for cell in _wanted(results) if (found := _size(results, *cell)).speed_up.rounds]
 
 
-def _wanted(seen: Evidence) -> list[tuple[str, str, int]]:
-    study = seen.study
+def _wanted(results: RunResults) -> list[tuple[str, str, int]]:
+    study = results.study
     modes = [mode for mode in PARALLEL if mode in study.modes]
     return list(itertools.product(study.clients, modes, study.sizes))
 
 
-def _size(seen: Evidence, client: str, mode: str, size: int) -> Size:
-    rounds = summary.of_size(seen.main, size)
+def _size(results: RunResults, client: str, mode: str, size: int) -> Size:
+    rounds = summary.of_size(results.rounds, size)
     own = rounds[(rounds["client"] == client) & (rounds["mode"] == mode)]
-    used = (own["cpu_s"] - own["startup_cpu_s"]) / own["total_s"]
+    used = (own["cpu_s"] - own["startup_cpu_s"]) / own["span_s"]
     found = Size(
         client=client,
         mode=mode,
         size=size,
-        total=summary.mean(summary.of_cell(rounds, client, mode, "total_s")),
+        total=summary.mean(summary.of_cell(rounds, client, mode, "span_s")),
         speed_up=summary.speed_up(rounds, client, mode),
         slow_down=summary.slow_down(rounds, client, mode),
-        ceiling=summary.ceiling(seen.fetches, client, size, seen.study.pages_in_a_chunk()),
+        ceiling=summary.ceiling(
+            results.complete_fetches, client, size, results.study.pages_in_a_chunk()
+        ),
         cores=float(used.mean()),
         machine_cpu=float(own["machine_cpu"].mean()),
     )
-    return replace(found, limit=_limit(seen, found, rounds))
+    return replace(found, limit=_limit(results, found, rounds))
 
 
-def _limit(seen: Evidence, found: Size, rounds: pd.DataFrame) -> str:
+def _limit(results: RunResults, found: Size, rounds: pd.DataFrame) -> str:
     """What keeps a pool from being faster."""
-    cores = seen.run.machine.cores
-    if claims.paced(seen.study):
+    cores = results.cores
+    if claims.paced(results.study):
         return "the pace"
-    if _is_gil(seen, found, rounds):
+    if _is_gil(results, found, rounds):
         return "the GIL"
     if found.machine_cpu >= BUSY or found.cores >= BUSY * cores:
         return "the cores"
@@ -97,50 +100,50 @@ def _limit(seen: Evidence, found: Size, rounds: pd.DataFrame) -> str:
     return "waiting and the CPU both"
 
 
-def _is_gil(seen: Evidence, found: Size, rounds: pd.DataFrame) -> bool:
+def _is_gil(results: RunResults, found: Size, rounds: pd.DataFrame) -> bool:
     """Whether threads keep a core busy while as many processes are faster on the same cores."""
     fitting = found.client == "requests" and found.mode == "threads" and found.cores >= BUSY
-    totals = (summary.of_cell(rounds, found.client, mode, "total_s") for mode in PARALLEL)
+    totals = (summary.of_cell(rounds, found.client, mode, "span_s") for mode in PARALLEL)
     apart = summary.ratio(*totals)
     clear = apart.value > GAIN and apart.ci95 is not None and apart.ci95[0] > 1
-    return fitting and clear and seen.run.machine.gil
+    return fitting and clear and results.run.machine.gil
 
 
-def enough(seen: Evidence, found: Sequence[Size]) -> list[Enough]:
+def enough(results: RunResults, found: Sequence[Size]) -> list[Enough]:
     """For each client and mode the smallest size that is enough."""
     cells = dict.fromkeys((item.client, item.mode) for item in found)
     return [
-        _enough(seen, [item for item in found if (item.client, item.mode) == cell])
+        _enough(results, [item for item in found if (item.client, item.mode) == cell])
         for cell in cells
     ]
 
 
-def _enough(seen: Evidence, own: Sequence[Size]) -> Enough:
+def _enough(results: RunResults, own: Sequence[Size]) -> Enough:
     for place, item in enumerate(own):
-        gains = [(larger, _gain(seen, item, larger)) for larger in own[place + 1 :]]
+        gains = [(larger, _gain(results, item, larger)) for larger in own[place + 1 :]]
         known = [(larger, gain) for larger, gain in gains if gain.rounds]
         if known and all(gain.value <= GAIN for _, gain in known):
             return Enough(item, *max(known, key=lambda pair: pair[1].value))
     return Enough(own[-1])
 
 
-def _gain(seen: Evidence, small: Size, large: Size) -> Estimate:
+def _gain(results: RunResults, small: Size, large: Size) -> Estimate:
     """How many times as fast the larger pool is, round by round."""
-    rounds = seen.main
+    rounds = results.rounds
     small_s, large_s = (
-        summary.of_cell(rounds[rounds["pool_size"] == item.size], item.client, item.mode, "total_s")
+        summary.of_cell(rounds[rounds["pool_size"] == item.size], item.client, item.mode, "span_s")
         for item in (small, large)
     )
     return summary.ratio(small_s, large_s)
 
 
-def answer(seen: Evidence, found: Sequence[Size]) -> str:
+def answer(results: RunResults, found: Sequence[Size]) -> str:
     """The plain answer, a line for each client and mode."""
-    if claims.paced(seen.study):
-        return f"Not applicable: {claims.paced(seen.study)}, not what a pool can do."
-    lines = [_answer(item) for item in enough(seen, found)]
+    if claims.paced(results.study):
+        return f"Not applicable: {claims.paced(results.study)}, not what a pool can do."
+    lines = [_answer(item) for item in enough(results, found)]
     there = [(item.client, item.mode, item.size) for item in found]
-    gone = [cell for cell in _wanted(seen) if cell not in there]
+    gone = [cell for cell in _wanted(results) if cell not in there]
     lines += [
         f"{client}, {mode}: {size} workers have no complete round and do not count."
         for client, mode, size in gone
@@ -168,9 +171,9 @@ def _larger(item: Enough) -> str:
     )
 
 
-def table(seen: Evidence, found: Sequence[Size]) -> pd.DataFrame:
+def table(results: RunResults, found: Sequence[Size]) -> pd.DataFrame:
     """A row for each client, mode and pool size."""
-    return pd.DataFrame([_row(item, seen.run.machine.cores) for item in found])
+    return pd.DataFrame([_row(item, results.cores) for item in found])
 
 
 def _row(item: Size, cores: int) -> dict[str, str]:
@@ -188,9 +191,11 @@ def _row(item: Size, cores: int) -> dict[str, str]:
     }
 
 
-def panels(seen: Evidence, found: Sequence[Size]) -> list[tuple[str, list[Size], list[Enough]]]:
+def panels(
+    results: RunResults, found: Sequence[Size]
+) -> list[tuple[str, list[Size], list[Enough]]]:
     """What figure 9 draws for each client: its name, its sizes, what is enough."""
-    best = enough(seen, found)
+    best = enough(results, found)
     return [
         (
             client,

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from multiprocessing.pool import Pool, ThreadPool
 from typing import TypeVar
 
-from experiment.measure.modes import Workers
+from experiment.measure.modes import WatchedPool
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 STARTUP_WORKERS = 10
-"""Workers of a pool in arm `startup`: the article's ten, whatever the study's pool size."""
+"""WatchedPool of a pool in arm `startup`: the article's ten, whatever the study's pool size."""
 
 SQUARES = 30_000_000
 """Numbers squared in a trial of arm `cpu`: about a second of one core."""
@@ -39,7 +39,7 @@ def square(count: int) -> tuple[float, float]:
     return start, time.perf_counter()
 
 
-def square_all(pool: Workers, cores: int) -> float:
+def square_all(pool: WatchedPool, cores: int) -> float:
     """Share the squares out among the workers; returns the span (s)."""
     pieces = PIECES_A_CORE * cores
     times = pool.map(square, [SQUARES // pieces] * pieces, None)
@@ -75,7 +75,7 @@ def with_wraps(number: int) -> int:
     return number
 
 
-def pickling_error(pool: Workers) -> str | None:
+def pickling_error(pool: WatchedPool) -> str | None:
     """What the pool says to a decorated function without `functools.wraps`; None if it takes it.
 
     It has taken the same function with `functools.wraps` before, or that error is raised.

@@ -9,7 +9,7 @@ from multiprocessing.synchronize import Semaphore
 from typing import Any, TypeVar
 
 from experiment.measure.suspension import was_stopped
-from experiment.study import Mode, StartMethod
+from experiment.vocabulary import Mode, StartMethod
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -68,7 +68,7 @@ class ProcessPool(Pool):
         return process
 
 
-class Workers:
+class WatchedPool:
     """A pool of any mode whose workers are watched: a death raises `WorkerDied`.
 
     `stopped` is whether a signal stopped one meanwhile, or a driver that this process started.
@@ -121,8 +121,8 @@ class Workers:
 @contextmanager
 def workers(
     mode: Mode, size: int, start_method: StartMethod | None, prepare: Callable[[], object]
-) -> Iterator[Workers]:
-    """Workers of a mode, each of which has called `prepare`; at the end they are waited for.
+) -> Iterator[WatchedPool]:
+    """WatchedPool of a mode, each of which has called `prepare`; at the end they are waited for.
 
     Raises `WorkerDied`; the broken pool is then left alone, since closing it could wait for ever.
     """
@@ -136,7 +136,7 @@ def workers(
             pool = ThreadPool(size, _begin, (prepare, ready))
         case "processes":
             pool = ProcessPool(size, _begin, (prepare, ready), context=context)
-    group = Workers(pool, size if mode == "processes" else 0)
+    group = WatchedPool(pool, size if mode == "processes" else 0)
     group.wait_until_ready(ready, 1 if mode == "serial" else size)
     yield group
     group.close()

@@ -46,7 +46,7 @@ WORDS = (
 
 
 @dataclass(frozen=True)
-class Behaviour:
+class OriginSettings:
     """How the origin answers."""
 
     seed: int
@@ -103,22 +103,22 @@ def _image(number: int) -> bytes:
     )
 
 
-def application(behaviour: Behaviour) -> web.Application:
+def application(settings: OriginSettings) -> web.Application:
     """The origin's pages and what they need."""
 
     async def page(request: web.Request) -> web.Response:
         """A page, after its delay."""
         arrived = time.perf_counter()
         place = int(request.match_info["round"]), int(request.match_info["page"])
-        body = behaviour.html(*place)
-        await asyncio.sleep(behaviour.planned_s(*place) - (time.perf_counter() - arrived))
+        body = settings.html(*place)
+        await asyncio.sleep(settings.planned_s(*place) - (time.perf_counter() - arrived))
         taken_ms = (time.perf_counter() - arrived) * 1000
         timing = {"Server-Timing": f"origin;dur={taken_ms:.3f}"}
         return web.Response(body=body, content_type="text/html", charset="utf-8", headers=timing)
 
     async def asset(request: web.Request) -> web.Response:
         """What a page needs, after its own short delay."""
-        await asyncio.sleep(ASSET_DELAY_S * behaviour.latency)
+        await asyncio.sleep(ASSET_DELAY_S * settings.latency)
         match request.path.rsplit(".", 1):
             case [name, "png"]:
                 return web.Response(body=_image(int(name[-1])), content_type="image/png")
@@ -144,15 +144,15 @@ def _certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
     return context, bundle
 
 
-async def serve(behaviour: Behaviour, folder: Path) -> None:
+async def serve(settings: OriginSettings, folder: Path) -> None:
     """Serve until standard input or a SIGTERM ends it; says where on standard output."""
-    context, bundle = _certificate(folder) if behaviour.tls else (None, None)
-    _prose(behaviour.seed)
-    runner = web.AppRunner(application(behaviour), access_log=None)
+    context, bundle = _certificate(folder) if settings.tls else (None, None)
+    _prose(settings.seed)
+    runner = web.AppRunner(application(settings), access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context, backlog=1024)
     await site.start()
-    scheme = "https" if behaviour.tls else "http"
+    scheme = "https" if settings.tls else "http"
     url = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"
     print(json.dumps({"url": url, "bundle": bundle and str(bundle)}), flush=True)
     ended = asyncio.Event()
@@ -163,12 +163,12 @@ async def serve(behaviour: Behaviour, folder: Path) -> None:
 
 
 def main() -> None:
-    """`python -m experiment.measure.origin FOLDER BEHAVIOUR NETWORK`, the behaviour as JSON."""
+    """`python -m experiment.measure.origin FOLDER BEHAVIOUR NETWORK`, the settings as JSON."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     network.enter(sys.argv[3])
     folder = Path(sys.argv[1])
     try:
-        uvloop.run(serve(Behaviour(**json.loads(sys.argv[2])), folder))
+        uvloop.run(serve(OriginSettings(**json.loads(sys.argv[2])), folder))
     except Exception as error:
         said = {"errno": getattr(error, "errno", None), "error": f"{type(error).__name__}: {error}"}
         print(json.dumps(said), flush=True)

@@ -18,7 +18,8 @@ import psutil
 
 from experiment.errors import UserError
 from experiment.measure import programs
-from experiment.study import ClientName, Mode, Study
+from experiment.study import Study
+from experiment.vocabulary import ClientName, Mode
 
 OPEN_MAX = 10_240
 """The most file descriptors that macOS gives a process whose limit is unlimited."""

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from experiment.errors import UserError
-from experiment.study import ClientName, phantomjs_is_built_here
+from experiment.study import phantomjs_is_built_here
+from experiment.vocabulary import ClientName
 
 PHANTOMJS_SHA256 = {
     "linux": "4f63e6055c323b8657f0a546d4dd36afda5cd4e961c375f31b48d506a7c4296f",

@@ -34,10 +34,11 @@ from experiment.measure import (
     trial,
     wikipedia,
 )
-from experiment.measure.clients.base import Terms
-from experiment.records import Fetch, FetchRow, Key, Run, TrialRow
+from experiment.measure.clients.base import ClientSettings
+from experiment.records import Fetch, FetchRow, Run, TrialKey, TrialRow
 from experiment.redaction import count_users, redacted, redacted_text
-from experiment.study import PROJECT, Arm, Study, library_chunk_size
+from experiment.study import PROJECT, Study, library_chunk_size
+from experiment.vocabulary import Arm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +57,7 @@ Sources = dict[Arm, sources.Source]
 MOST_ANEW = 2
 """How often a round is measured anew since something was suspended; then its trial fails."""
 
-UNMEASURED = Key(arm="main", client="requests", mode="serial", pool_size=1, round=1, repeat=1)
+UNMEASURED = TrialKey(arm="main", client="requests", mode="serial", pool_size=1, round=1, repeat=1)
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def live(study: Study) -> "pd.DataFrame":
     with (
         locks.of_machine(),
         _network(study) as holder,
-        sources.opened(study, urls, holder) as source,
+        sources.open_source(study, urls, holder) as source,
     ):
         tried = _trial(study, _plan(study, {"main": source}, key), key, 1)
     if tried.row.reason:
@@ -180,10 +181,10 @@ def _sources(study: Study, urls: Sequence[str]) -> Iterator[Sources]:
     """The study's source, and the embedded origin without its latency for the control."""
     with ExitStack() as stack:
         holder = stack.enter_context(_network(study))
-        opened: Sources = {"main": stack.enter_context(sources.opened(study, urls, holder))}
+        opened: Sources = {"main": stack.enter_context(sources.open_source(study, urls, holder))}
         if _has_no_latency(study):
             quick = study.model_copy(update={"latency": 0.0})
-            opened["no_latency"] = stack.enter_context(sources.opened(quick, urls, holder))
+            opened["no_latency"] = stack.enter_context(sources.open_source(quick, urls, holder))
         yield opened
 
 
@@ -246,7 +247,7 @@ def _try_out(study: Study, opened: Sources) -> None:
             raise UserError(short)
         words = " ".join(seen.log.split())[:300]
         started = seen.outcome.fetches and seen.outcome.fetches[0].load_s is not None
-        unable = not started or plan.terms.embedded
+        unable = not started or plan.settings.embedded
         if error and unable:
             programs.check_sandbox(client)
             raise UserError(f"clients: {client} cannot run ({error}): {words}")
@@ -326,24 +327,24 @@ def _wait(study: Study, seconds: float, refusals: int) -> None:
     wikipedia.pause(study.wiki, seconds)
 
 
-def _keys(study: Study, number: int) -> list[Key]:
+def _keys(study: Study, number: int) -> list[TrialKey]:
     """The trials of a round in random order: every client in every mode, and the controls."""
     keys = [*_main(study, number), *_controls(study, number)]
     random.Random(f"{study.seed}/{number}").shuffle(keys)
     return keys
 
 
-def _main(study: Study, number: int) -> Iterator[Key]:
+def _main(study: Study, number: int) -> Iterator[TrialKey]:
     """Every client in every mode, the parallel ones repeated."""
     for client, mode in itertools.product(study.clients, study.modes):
         sizes, repeats = ((1,), 1) if mode == "serial" else (study.sizes, study.repeats)
         for size, repeat in itertools.product(sizes, range(1, repeats + 1)):
-            yield Key(
+            yield TrialKey(
                 arm="main", client=client, mode=mode, pool_size=size, round=number, repeat=repeat
             )
 
 
-def _controls(study: Study, number: int) -> Iterator[Key]:
+def _controls(study: Study, number: int) -> Iterator[TrialKey]:
     """Each control once in every mode of the study; start-up is of pools alone."""
     if study.is_sweep:
         return
@@ -354,7 +355,7 @@ def _controls(study: Study, number: int) -> Iterator[Key]:
         sizes["no_latency"] = study.pool_size
     for (arm, size), mode in itertools.product(sizes.items(), study.modes):
         if (arm, mode) != ("startup", "serial"):
-            yield Key(
+            yield TrialKey(
                 arm=arm,
                 client="requests" if arm == "no_latency" else None,
                 mode=mode,
@@ -364,13 +365,13 @@ def _controls(study: Study, number: int) -> Iterator[Key]:
             )
 
 
-def _words(key: Key) -> str:
+def _words(key: TrialKey) -> str:
     arm = None if key.arm == "main" else key.arm.replace("_", " ")
     size = f"{key.mode} ({key.pool_size})" if key.pool_size > 1 else key.mode
     return ", ".join(filter(None, [arm, key.client, size]))
 
 
-def _guess_s(study: Study, key: Key) -> float:
+def _guess_s(study: Study, key: TrialKey) -> float:
     """Roughly how long a trial takes, for the progress bar."""
     if key.client is None:
         return 2 * TYPICAL_OVERHEAD_S
@@ -380,7 +381,7 @@ def _guess_s(study: Study, key: Key) -> float:
     return TYPICAL_OVERHEAD_S + fetches_s / min(key.pool_size, TYPICAL_SPEED_UP)
 
 
-def _plan(study: Study, opened: Sources, key: Key) -> trial.Plan:
+def _plan(study: Study, opened: Sources, key: TrialKey) -> trial.Plan:
     source = opened.get(key.arm)
     return trial.Plan(
         arm=key.arm,
@@ -390,20 +391,20 @@ def _plan(study: Study, opened: Sources, key: Key) -> trial.Plan:
         chunk_size=study.chunk(),
         start_method=study.start_method,
         timeout_s=study.timeout,
-        terms=source.terms if source else Terms(),
+        settings=source.settings if source else ClientSettings(),
         starts_a_second=_pace(study, key),
         pages=source.pages(key.round, study.pages) if source else (),
     )
 
 
-def _pace(study: Study, key: Key) -> float | None:
+def _pace(study: Study, key: TrialKey) -> float | None:
     """How many starts a second the source allows."""
     if study.source != "wikipedia" or key.arm != "main" or key.client is None:
         return None
     return wikipedia.starts_a_second(key.client)
 
 
-def _trial(study: Study, plan: trial.Plan, key: Key, position: int) -> Measured:
+def _trial(study: Study, plan: trial.Plan, key: TrialKey, position: int) -> Measured:
     """Run one trial; a failed one is a row that says why, and has no fetches."""
     other_cpu = machine.busy_share(LISTEN_S)
     started_at = _now()
@@ -502,14 +503,14 @@ def _supervise(plan: trial.Plan, folder: Path) -> str:
     chunk = plan.chunk_size or library_chunk_size(max(1, len(plan.pages)), plan.pool_size)
     in_turn = math.ceil(len(plan.pages) / (plan.pool_size * chunk)) * chunk
     limit_s = 120 + plan.timeout_s * 1.2 * in_turn
-    place = str(plan.terms.network or "")
+    place = str(plan.settings.network or "")
     process = subprocess.Popen(
         [sys.executable, "-m", "experiment.measure.supervisor", str(folder), str(limit_s), place],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=environment.of_a_trial(plan.terms.embedded),
+        env=environment.of_a_trial(plan.settings.embedded),
         start_new_session=True,
     )
     assert process.stdin is not None

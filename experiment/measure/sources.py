@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from experiment import records
 from experiment.errors import UserError
 from experiment.measure import environment, wikipedia
-from experiment.measure.clients.base import Terms
-from experiment.measure.origin import Behaviour
+from experiment.measure.clients.base import ClientSettings
+from experiment.measure.origin import OriginSettings
 from experiment.measure.preconditions import FULL, no_room, nothing_left, room_for_temporary_files
 from experiment.measure.suspension import was_stopped
 from experiment.records import Fetch, Page, Run
@@ -30,7 +30,7 @@ class Source(Protocol):
     """Where pages come from."""
 
     @property
-    def terms(self) -> Terms:
+    def settings(self) -> ClientSettings:
         """What a client has to know of it."""
 
     def pages(self, round_number: int, count: int) -> list[Page]:
@@ -44,9 +44,9 @@ class Source(Protocol):
 class Embedded:
     """The embedded origin, running."""
 
-    behaviour: Behaviour
+    origin_settings: OriginSettings
     url: str
-    terms: Terms
+    settings: ClientSettings
     process: "subprocess.Popen[str]"
 
     def pages(self, round_number: int, count: int) -> list[Page]:
@@ -55,7 +55,7 @@ class Embedded:
             Page(
                 number,
                 f"{self.url}/{round_number}/{number}",
-                self.behaviour.planned_s(round_number, number) * 1000,
+                self.origin_settings.planned_s(round_number, number) * 1000,
             )
             for number in range(1, count + 1)
         ]
@@ -75,7 +75,7 @@ class Listed:
     """Any server: a list of URLs, gone through again and again; a single one is asked always."""
 
     urls: Sequence[str]
-    terms: Terms
+    settings: ClientSettings
 
     def pages(self, round_number: int, count: int) -> list[Page]:
         """The next slice of the list."""
@@ -90,18 +90,18 @@ class Listed:
 
 
 @contextmanager
-def opened(study: Study, urls: Sequence[str], network: int | None = None) -> Iterator[Source]:
+def open_source(study: Study, urls: Sequence[str], network: int | None = None) -> Iterator[Source]:
     """The source of a study; `urls` are those of any other than the embedded origin.
 
     That one runs in the network that the process `network` holds, or in the system's.
     """
     if study.source == "embedded":
-        with _embedded(Behaviour(study.seed, study.latency, study.tls), network) as source:
+        with _embedded(OriginSettings(study.seed, study.latency, study.tls), network) as source:
             yield source
     elif study.source == "wikipedia":
-        yield Listed(urls, Terms(user_agent=wikipedia.user_agent(study)))
+        yield Listed(urls, ClientSettings(user_agent=wikipedia.user_agent(study)))
     else:
-        yield Listed(urls, Terms())
+        yield Listed(urls, ClientSettings())
 
 
 def urls_of(study: Study, kept: Path) -> list[str]:
@@ -159,7 +159,7 @@ def _of_file(study: Study, kept: Path) -> list[str]:
     return urls
 
 
-def led_from(url: str, count: str) -> Iterator[str]:
+def resolve_redirects(url: str, count: str) -> Iterator[str]:
     """Where a URL leads, asked so many times; raises `UserError` for what its user can mend."""
     import requests
 
@@ -207,7 +207,7 @@ def check_answered(folder: Path, own: Run) -> None:
 
 
 def _refuse_ruled(urls: Sequence[str]) -> None:
-    for url in filter(wikipedia.is_ruled, urls):
+    for url in filter(wikipedia.has_robot_rules, urls):
         raise UserError(
             f"source: {redacted(url)} is of a site that has rules for robots; use wikipedia, which "
             "keeps them"
@@ -249,27 +249,29 @@ def _check_url(path: Path, number: int, line: str) -> None:
 
 
 @contextmanager
-def _embedded(behaviour: Behaviour, network: int | None) -> Iterator[Embedded]:
+def _embedded(origin_settings: OriginSettings, network: int | None) -> Iterator[Embedded]:
     with room_for_temporary_files():
         folder = Path(tempfile.mkdtemp(prefix="origin-"))
     try:
-        process = _start(behaviour, folder, network)
+        process = _start(origin_settings, folder, network)
         try:
             where = _where(process, folder)
-            terms = Terms(bundle=where["bundle"], embedded=True, network=network)
-            yield Embedded(behaviour, where["url"], terms, process)
+            settings = ClientSettings(bundle=where["bundle"], embedded=True, network=network)
+            yield Embedded(origin_settings, where["url"], settings, process)
         finally:
             _end(process)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(behaviour: Behaviour, folder: Path, network: int | None) -> "subprocess.Popen[str]":
+def _start(
+    origin_settings: OriginSettings, folder: Path, network: int | None
+) -> "subprocess.Popen[str]":
     """Start the origin in a session of its own.
 
     Linux shares CPU by session, and browsers would starve the origin.
     """
-    arguments = [str(folder), json.dumps(asdict(behaviour)), str(network or "")]
+    arguments = [str(folder), json.dumps(asdict(origin_settings)), str(network or "")]
     with room_for_temporary_files():
         log = (folder / "log.txt").open("wb")
     with log:

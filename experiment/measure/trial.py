@@ -17,13 +17,14 @@ import psutil
 from pydantic import TypeAdapter
 
 from experiment import process_tree
-from experiment.measure import controls
+from experiment.measure import clients, controls
 from experiment.measure.clients import base
 from experiment.measure.machine import cores
-from experiment.measure.modes import WorkerDied, Workers, workers
+from experiment.measure.modes import WatchedPool, WorkerDied, workers
 from experiment.measure.preconditions import shortage
+from experiment.measure.rate_limit import RateLimiter
 from experiment.records import Fetch, Page
-from experiment.study import Arm, ClientName, Mode, StartMethod
+from experiment.vocabulary import Arm, ClientName, Mode, StartMethod
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Plan:
     chunk_size: int | None
     start_method: StartMethod | None
     timeout_s: float
-    terms: base.Terms
+    settings: base.ClientSettings
     starts_a_second: float | None
     pages: Sequence[Page]
 
@@ -63,7 +64,7 @@ PLAN = TypeAdapter(Plan)
 OUTCOME = TypeAdapter(Outcome)
 
 
-Work = Callable[[Workers, float], Outcome]
+Work = Callable[[WatchedPool, float], Outcome]
 """What a trial does with its pool, given the clock when that was ready."""
 
 
@@ -91,35 +92,40 @@ def measure(plan: Plan) -> Outcome:
 def _work(plan: Plan) -> tuple[Callable[[], None], Work]:
     """What each worker prepares, and what the pool then does."""
     if plan.client is not None:
-        client = base.make(plan.client, plan.timeout_s, plan.terms)
-        pace = plan.starts_a_second and base.Pace(plan.starts_a_second, plan.start_method)
-        prepare = functools.partial(base.begin, client, pace or None)
-        return prepare, functools.partial(_fetch_all, plan, client, pace or None)
+        client = clients.make(plan.client, plan.timeout_s, plan.settings)
+        limiter = plan.starts_a_second and RateLimiter(plan.starts_a_second, plan.start_method)
+        prepare = functools.partial(base.begin, client, limiter or None)
+        return prepare, functools.partial(_fetch_all, plan, client, limiter or None)
     if plan.arm == "cpu":
         return controls.nothing, _use_the_cpu
     return controls.import_clients, _send
 
 
 def _fetch_all(
-    plan: Plan, client: base.Client, pace: base.Pace | None, pool: Workers, ready: float
+    plan: Plan,
+    client: base.Client,
+    limiter: RateLimiter | None,
+    pool: WatchedPool,
+    ready: float,
 ) -> Outcome:
     psutil.cpu_percent()
     fetches = pool.map(functools.partial(base.fetch, client, ready), plan.pages, plan.chunk_size)
     machine_cpu = psutil.cpu_percent() / 100
-    if pace and pace.wait_s:
+    if limiter and limiter.wait_s:
         return Outcome(
-            reason=f"the site refused, and told to wait {pace.wait_s:.0f} s", wait_s=pace.wait_s
+            reason=f"the site refused, and told to wait {limiter.wait_s:.0f} s",
+            wait_s=limiter.wait_s,
         )
     first = min(fetch.start_s for fetch in fetches)
     span_s = max(fetch.end_s for fetch in fetches) - first
     return Outcome(fetches, span_s=span_s, machine_cpu=machine_cpu)
 
 
-def _use_the_cpu(pool: Workers, _ready: float) -> Outcome:
+def _use_the_cpu(pool: WatchedPool, _ready: float) -> Outcome:
     return Outcome(span_s=controls.square_all(pool, cores()))
 
 
-def _send(pool: Workers, _ready: float) -> Outcome:
+def _send(pool: WatchedPool, _ready: float) -> Outcome:
     return Outcome(pickling_error=controls.pickling_error(pool))
 
 

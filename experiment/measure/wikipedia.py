@@ -20,7 +20,8 @@ from pydantic import AnyUrl, ValidationError
 from experiment.errors import UserError
 from experiment.measure import environment
 from experiment.redaction import redacted
-from experiment.study import VERSION, ClientName, Study
+from experiment.study import VERSION, Study
+from experiment.vocabulary import ClientName
 
 PROJECTS = (
     "wikipedia", "wikimedia", "wiktionary", "wikibooks", "wikidata", "wikinews", "wikiquote",
@@ -47,7 +48,7 @@ def user_agent(study: Study) -> str:
     return f"threads-or-processes/{VERSION} ({study.contact})"
 
 
-def is_ruled(url: str) -> bool:
+def has_robot_rules(url: str) -> bool:
     """Whether a URL is of a site that has these rules."""
     try:
         host = (AnyUrl(url).host or "").rstrip(".").rsplit(".", 2)

@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from experiment import records
 from experiment.analysis import summary
-from experiment.analysis.claims import PARALLEL, Cell, Judged
+from experiment.analysis.claims import PARALLEL, Comparison, JudgedClaim
 from experiment.analysis.rules import ALIKE
 from experiment.analysis.summary import Estimate
 from experiment.analysis.sweeps import GAIN, Enough, Size
@@ -105,7 +105,7 @@ def fetch_times(rounds: pd.DataFrame, client: str, *, ax: Axes) -> Axes:
 
 def total_times(rounds: pd.DataFrame, client: str, cores: int, *, ax: Axes) -> Axes:
     """Figure 2, the article's second chart: the time until all pages are fetched."""
-    ax = _bars(rounds, client, "total_s", ax)
+    ax = _bars(rounds, client, "span_s", ax)
     ax.set_ylabel("total time (s)")
     sooner = _by_mode(functools.partial(summary.speed_up, rounds, client))
     ax.set_title(_titled(client, "all pages come", sooner, "times as fast in"))
@@ -173,7 +173,7 @@ def _note(
     ax.annotate(words, at, offset, textcoords="offset points", **{"ha": "center", **look})
 
 
-_IN_2018 = {"fetch_mean_s": "mean_s", "total_s": "total_s"}
+_IN_2018 = {"fetch_mean_s": "mean_s", "span_s": "span_s"}
 
 
 def distribution(fetches: pd.DataFrame, client: str, *, ax: Axes) -> Axes:
@@ -330,7 +330,7 @@ def _interval(ax: Axes, place: float, found: Estimate, colour: str, over: float 
     ax.plot(found.value / over, place, "o", ms=7, color=colour, mec="white", zorder=5)
 
 
-def claims(judged: Sequence[Judged], *, ax: Axes) -> Axes:
+def claims(judged: Sequence[JudgedClaim], *, ax: Axes) -> Axes:
     """Figure 8: what was measured / what is claimed, on the zone in which the claim holds."""
     cells = [cell for claim in judged for cell in claim.cells if is_drawn(cell)]
     for place, cell in enumerate(cells):
@@ -349,12 +349,12 @@ def claims(judged: Sequence[Judged], *, ax: Axes) -> Axes:
 CLAIMS_SHOWN = 0.5, 5.0
 
 
-def is_drawn(cell: Cell) -> bool:
+def is_drawn(cell: Comparison) -> bool:
     """Whether figure 8 has a place for a cell: it was measured, as a ratio or share."""
     return bool(cell.zone and cell.found)
 
 
-def _claim(ax: Axes, place: int, cell: Cell) -> None:
+def _claim(ax: Axes, place: int, cell: Comparison) -> None:
     assert cell.zone is not None
     assert cell.estimate is not None
     over, (low, high) = cell.zone.claimed, CLAIMS_SHOWN

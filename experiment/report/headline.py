@@ -7,7 +7,8 @@ from unicodedata import category
 import pandas as pd
 
 from experiment.analysis import summary
-from experiment.analysis.claims import PARALLEL, Cell, Evidence, Judged, cells_of
+from experiment.analysis.claims import PARALLEL, Comparison, JudgedClaim, cells_of
+from experiment.analysis.results import RunResults
 from experiment.analysis.rules import Verdict
 from experiment.analysis.summary import digits, percent
 from experiment.records import Run
@@ -30,13 +31,13 @@ TALLY: dict[Verdict, tuple[str, str]] = {
 }
 
 
-def headline(seen: Evidence, judged: Sequence[Judged]) -> str:
+def headline(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
     """The answer in a few sentences: the claims counted, then a paragraph for each client."""
-    lines = [f"- {_of_client(seen, judged, client)}" for client in seen.study.clients]
-    return "\n".join([f"{tally(judged)} {_rounds_said(seen)}", "", *lines])
+    lines = [f"- {_of_client(results, judged, client)}" for client in results.study.clients]
+    return "\n".join([f"{tally(judged)} {_rounds_said(results)}", "", *lines])
 
 
-def tally(judged: Sequence[Judged]) -> str:
+def tally(judged: Sequence[JudgedClaim]) -> str:
     """How many claims came to which verdict."""
     counts = Counter(claim.ruling.verdict for claim in judged)
     parts = [f"{counts[name]} {words[counts[name] > 1]}" for name, words in TALLY.items()]
@@ -48,24 +49,24 @@ def _and(parts: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
-def _of_client(seen: Evidence, judged: Sequence[Judged], client: str) -> str:
-    totals = {mode: summary.mean(_totals(seen, client, mode)) for mode in seen.study.modes}
+def _of_client(results: RunResults, judged: Sequence[JudgedClaim], client: str) -> str:
+    totals = {mode: summary.mean(_totals(results, client, mode)) for mode in results.study.modes}
     totals = {mode: total for mode, total in totals.items() if total.rounds}
     if not totals:
         return f"**{client}**: no round was complete, so nothing can be said of it."
     parts = [
-        f"{_pool(seen.study, mode)} {'was' if seen.study.pool_size == 1 else 'were'} "
+        f"{_pool(results.study, mode)} {'was' if results.study.pool_size == 1 else 'were'} "
         f"**{ratio.shown} times** as fast as serial{ratio.beside}"
         for mode in PARALLEL
-        if (ratio := summary.speed_up(seen.main, client, mode)).rounds
+        if (ratio := summary.speed_up(results.rounds, client, mode)).rounds
     ]
     took = (f"{mode} took {total.shown} s" for mode, total in totals.items())
     sooner = "; ".join(parts) or ", ".join(took)
     return f"**{client}**: {sooner}. {threads_or_processes(judged, client)}".strip()
 
 
-def _totals(seen: Evidence, client: str, mode: str) -> "pd.Series[float]":
-    return summary.of_cell(seen.main, client, mode, "total_s")
+def _totals(results: RunResults, client: str, mode: str) -> "pd.Series[float]":
+    return summary.of_cell(results.rounds, client, mode, "span_s")
 
 
 def _pool(study: Study, mode: str) -> str:
@@ -73,7 +74,7 @@ def _pool(study: Study, mode: str) -> str:
     return f"{study.pool_size} {mode}" if study.pool_size > 1 else f"1 {names[mode]}"
 
 
-def threads_or_processes(judged: Sequence[Judged], client: str) -> str:
+def threads_or_processes(judged: Sequence[JudgedClaim], client: str) -> str:
     """What a client's totals say of threads against processes."""
     cell = next(cell for cell in cells_of(judged, "no-difference") if cell.client == client)
     ratio = cell.found
@@ -96,22 +97,22 @@ def threads_or_processes(judged: Sequence[Judged], client: str) -> str:
     return f"{took.capitalize()}."
 
 
-def _rounds_said(seen: Evidence) -> str:
+def _rounds_said(results: RunResults) -> str:
     """Over how many rounds the intervals are."""
-    cells = seen.main.groupby(["client", "mode"]).size()
+    cells = results.rounds.groupby(["client", "mode"]).size()
     least, most = (int(cells.min()), int(cells.max())) if len(cells) else (0, 0)
     count = f"{most} complete round{'s' if most != 1 else ''}"
     if most >= summary.ENOUGH_ROUNDS:
         few = f"{least} to {count}, fewer where trials do not count" if least < most else count
         return f"In brackets: 95 % intervals over {few}."
-    more = " (`ROUNDS=5`)" if seen.study.rounds < summary.ENOUGH_ROUNDS else ""
+    more = " (`ROUNDS=5`)" if results.study.rounds < summary.ENOUGH_ROUNDS else ""
     return f"Only {count}: too few to judge by; it takes {summary.ENOUGH_ROUNDS}{more}."
 
 
-def beware(seen: Evidence, fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
+def caveats(results: RunResults, fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
     """What makes the figures doubtful, or is unlike the article: a paragraph each."""
-    controls = [_control_said(seen, client) for client in seen.study.clients]
-    said = [*controls, disturbed(seen.run, fetches, trials), _unlike_2018(seen.study)]
+    controls = [_control_said(results, client) for client in results.study.clients]
+    said = [*controls, disturbed(results.run, fetches, trials), _unlike_2018(results.study)]
     return "\n\n".join(filter(None, said))
 
 
@@ -142,9 +143,9 @@ def _busy_said(trials: pd.DataFrame) -> str:
     )
 
 
-def _control_said(seen: Evidence, client: str) -> str:
+def _control_said(results: RunResults, client: str) -> str:
     """Whether threads differ from threads, which only a disturbance can make them."""
-    alike, _ = summary.control(seen.trials, client)
+    alike, _ = summary.aa_control(results.main_trials, client)
     if not alike.enough or alike.ci99 is None or alike.ci99[0] <= 1 <= alike.ci99[1]:
         return ""
     return (
@@ -193,12 +194,12 @@ def _unlike_2018(study: Study) -> str:
     return f"The figures of 2018 are of another experiment than this one ({'; '.join(unlike)})."
 
 
-def table(judged: Sequence[Judged]) -> pd.DataFrame:
+def table(judged: Sequence[JudgedClaim]) -> pd.DataFrame:
     """A row for each cell that a claim was judged by; the claim itself stands in its first row."""
     return pd.DataFrame([row for claim in judged for row in _rows(claim)])
 
 
-def _rows(claim: Judged) -> list[dict[str, str]]:
+def _rows(claim: JudgedClaim) -> list[dict[str, str]]:
     verdict = claim.ruling.verdict
     rows = [
         {
@@ -215,24 +216,24 @@ def _rows(claim: Judged) -> list[dict[str, str]]:
     return rows
 
 
-def _value(cell: Cell) -> str:
+def _value(cell: Comparison) -> str:
     found = cell.found
     return f"{found.shown} {summary.brackets(found.ci95)}".strip() if found else ""
 
 
-def _then(claim: Judged, cell: Cell) -> str:
+def _then(claim: JudgedClaim, cell: Comparison) -> str:
     if cell.article_2018 is not None:
         return digits(cell.article_2018)
     return "a guess" if claim.id == "contention" else "-"
 
 
-def _detail(cell: Cell, verdict: Verdict) -> str:
+def _detail(cell: Comparison, verdict: Verdict) -> str:
     """The cell's own verdict where it is not the claim's, and why."""
     own = "" if cell.ruling.verdict == verdict else cell.ruling.verdict
     return ": ".join(filter(None, [own, cell.ruling.reason]))
 
 
-def text(judged: Sequence[Judged]) -> str:
+def text(judged: Sequence[JudgedClaim]) -> str:
     """The same for a terminal: a line a cell, columns aligned, the claim by its name."""
     rows = table(judged)
     names = [claim.id for claim in judged for _ in claim.cells]
@@ -256,12 +257,12 @@ _STEERING = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """The categories of Unicode that hold control characters and changes of direction."""
 
 
-def beside_2018(seen: Evidence) -> str:
+def beside_2018(results: RunResults) -> str:
     """What belongs beside the figures of 2018, with what this run says of it."""
-    study, lines = seen.study, ["Beside the figures of 2018 belongs:", ""]
+    study, lines = results.study, ["Beside the figures of 2018 belongs:", ""]
     own = study.pages_in_a_chunk()
     ceilings = {
-        chunk: summary.ceiling(seen.fetches, "requests", study.pool_size, chunk)
+        chunk: summary.ceiling(results.complete_fetches, "requests", study.pool_size, chunk)
         for chunk in (own, 1)
     }
     if ceilings[1].rounds:
@@ -273,8 +274,8 @@ def beside_2018(seen: Evidence) -> str:
         )
     parts = [
         f"{without} for {client}"
-        for client in seen.browsers
-        if (without := summary.speed_up_without_start(seen.main, client, "threads")).rounds
+        for client in results.browsers
+        if (without := summary.speed_up_without_start(results.rounds, client, "threads")).rounds
     ]
     if parts:
         lines.append(

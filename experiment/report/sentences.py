@@ -5,12 +5,13 @@ They are built from the numbers and the verdicts, so that they cannot contradict
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from experiment.analysis import summary
-from experiment.analysis.claims import PARALLEL, Cell, Evidence, Judged, cells_of
+from experiment.analysis import runs, summary
+from experiment.analysis.claims import PARALLEL, Comparison, JudgedClaim, cells_of
+from experiment.analysis.results import RunResults
 from experiment.analysis.rules import Ruling
 from experiment.analysis.summary import Estimate, digits, percent
 from experiment.records import Run
@@ -42,7 +43,7 @@ def answers(rounds: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 def _answer(rounds: pd.DataFrame, client: str, mode: str) -> dict[str, str]:
     then = functools.partial(summary.in_2018, client, mode)
-    total = summary.mean(summary.of_cell(rounds, client, mode, "total_s"))
+    total = summary.mean(summary.of_cell(rounds, client, mode, "span_s"))
     fetch = summary.mean(summary.of_cell(rounds, client, mode, "fetch_mean_s"))
     faster, slower = (
         function(rounds, client, mode) for function in (summary.speed_up, summary.slow_down)
@@ -60,7 +61,7 @@ def _answer(rounds: pd.DataFrame, client: str, mode: str) -> dict[str, str]:
     }
 
 
-def fetch_times_read(judged: Sequence[Judged]) -> str:
+def fetch_times_read(judged: Sequence[JudgedClaim]) -> str:
     """What figure 1 shows."""
     lines = [
         f"- {cell.client}: one fetch in {cell.mode} took {cell.found.shown} times as "
@@ -103,7 +104,7 @@ def totals_read(rounds: pd.DataFrame, study: Study, cores: int) -> str:
     lines = []
     for client in study.clients:
         for mode in PARALLEL:
-            total = summary.mean(summary.of_cell(rounds, client, mode, "total_s"))
+            total = summary.mean(summary.of_cell(rounds, client, mode, "span_s"))
             if not total.rounds:
                 continue
             cell = limits[(limits["client"] == client) & (limits["mode"] == mode)]
@@ -177,12 +178,12 @@ def losses_read(rounds: pd.DataFrame, study: Study) -> str:
     return "\n".join(lines) or NOTHING_TO_COMPARE
 
 
-def against_each_other(seen: Evidence) -> list[tuple[str, Estimate, bool]]:
+def against_each_other(results: RunResults) -> list[tuple[str, Estimate, bool]]:
     """The lines of figure 7: label, ratio, and whether it is the A/A control."""
     lines: list[tuple[str, Estimate, bool]] = []
-    for client in seen.study.clients:
-        totals = (summary.of_cell(seen.main, client, mode, "total_s") for mode in PARALLEL)
-        alike, first = summary.control(seen.trials, client)
+    for client in results.study.clients:
+        totals = (summary.of_cell(results.rounds, client, mode, "span_s") for mode in PARALLEL)
+        alike, first = summary.aa_control(results.main_trials, client)
         middle = ", median repeats" if alike.rounds else ""
         lines += [
             (f"{client}: threads / processes{middle}", summary.ratio(*totals), False),
@@ -193,7 +194,7 @@ def against_each_other(seen: Evidence) -> list[tuple[str, Estimate, bool]]:
 
 
 def against_each_other_read(
-    lines: Sequence[tuple[str, Estimate, bool]], judged: Sequence[Judged], study: Study
+    lines: Sequence[tuple[str, Estimate, bool]], judged: Sequence[JudgedClaim], study: Study
 ) -> str:
     """What figure 7 shows, and whether its control is what it should be."""
     said = [
@@ -211,7 +212,7 @@ def against_each_other_read(
     return "\n".join(said) or "There are no complete rounds of both pools to compare."
 
 
-def against_each_other_title(judged: Sequence[Judged]) -> str:
+def against_each_other_title(judged: Sequence[JudgedClaim]) -> str:
     """What figure 7 shows, in a line."""
     words = {"holds": "the same within 10 %", "does not hold": "not the same"}
     parts = [
@@ -230,7 +231,7 @@ def _as_it_should(control: Estimate) -> str:
     return ", which should hold 1 and does not: something disturbed the measurement"
 
 
-def phases_read(rounds: pd.DataFrame, judged: Sequence[Judged], study: Study) -> str:
+def phases_read(rounds: pd.DataFrame, judged: Sequence[JudgedClaim], study: Study) -> str:
     """What figure 6 shows: how much of a fetch's extra time falls in the start of the browser."""
     if not any(client != "requests" for client in study.clients):
         return "This study has no browser."
@@ -242,7 +243,7 @@ def phases_read(rounds: pd.DataFrame, judged: Sequence[Judged], study: Study) ->
     return "\n".join(lines) or NOTHING_TO_COMPARE
 
 
-def _phases_read(rounds: pd.DataFrame, cell: Cell) -> str:
+def _phases_read(rounds: pd.DataFrame, cell: Comparison) -> str:
     assert cell.client is not None
     longer = summary.mean(
         summary.of_cell(rounds, cell.client, "threads", "fetch_mean_s")
@@ -271,14 +272,14 @@ def _signed(seconds: float) -> str:
     return f"{digits(abs(seconds))} s {'longer' if seconds > 0 else 'less'}"
 
 
-def controls(seen: Evidence) -> pd.DataFrame:
+def controls(results: RunResults) -> pd.DataFrame:
     """What the controls measured, means of the rounds, by mode."""
-    pool = "-" if seen.startup.empty else seen.startup["pool_size"].max()
+    pool = "-" if results.startup.empty else results.startup["pool_size"].max()
     rows = {
-        f"CPU-bound work on {seen.run.machine.cores} cores (s)": (seen.cpu, "", "total_s", 1),
-        "all pages, without latency (s)": (seen.no_latency, "requests", "total_s", 1),
-        f"pool of {pool} ready after (ms)": (seen.startup, "", "startup_s", 1000),
-        f"memory of the ready pool of {pool} (MB)": (seen.startup, "", "python_pss_mb", 1),
+        f"CPU-bound work on {results.cores} cores (s)": (results.cpu, "", "span_s", 1),
+        "all pages, without latency (s)": (results.no_latency, "requests", "span_s", 1),
+        f"pool of {pool} ready after (ms)": (results.startup, "", "startup_s", 1000),
+        f"memory of the ready pool of {pool} (MB)": (results.startup, "", "python_pss_mb", 1),
     }
     cells = {
         name: [
@@ -290,7 +291,7 @@ def controls(seen: Evidence) -> pd.DataFrame:
     return pd.DataFrame.from_dict(cells, orient="index", columns=list(MODES))
 
 
-def controls_read(judged: Sequence[Judged]) -> str:
+def controls_read(judged: Sequence[JudgedClaim]) -> str:
     """What the controls say: the verdicts of the claims that need them."""
     return "\n".join(
         f"- *{claim.words}*: {_control_read(cell)}."
@@ -300,7 +301,7 @@ def controls_read(judged: Sequence[Judged]) -> str:
     )
 
 
-def _control_read(cell: Cell) -> str:
+def _control_read(cell: Comparison) -> str:
     reason = f" ({markup.escape(cell.ruling.reason)})" if cell.ruling.reason else ""
     return (
         f"{markup.escape(cell.words)} {cell.found or ''}".rstrip()
@@ -312,7 +313,7 @@ CONTROLLED = ("latency", "cpu-bound", "memory", "start-up", "pickling", "same-in
 """The claims that the controls are for."""
 
 
-def left_out(fetches: pd.DataFrame, trials: pd.DataFrame, run: Run) -> str:
+def exclusions(fetches: pd.DataFrame, trials: pd.DataFrame, run: Run) -> str:
     """What went wrong and does not count."""
     failed = fetches["error"].dropna().value_counts()
     died = trials.loc[trials["state"] == "failed", "reason"].value_counts()
@@ -428,7 +429,7 @@ def instrument_read(trials: pd.DataFrame, run: Run) -> str:
     )
 
 
-def on_what(run: Run) -> pd.DataFrame:
+def environment(run: Run) -> pd.DataFrame:
     """The machine and the versions, a row each."""
     machine = run.machine
     rows = {
@@ -450,3 +451,17 @@ def parameters(study: Study) -> pd.DataFrame:
     rows = {name: as_words(getattr(study, name)) for name in study.parameters if name != "run"}
     meanings = [fields[name].description for name in rows]
     return pd.DataFrame({"value": rows.values(), "meaning": meanings}, index=list(rows))
+
+
+def alike(name: str, results: RunResults, others: Mapping[str, RunResults]) -> str:
+    """Which of the others could be counted as one with a run, and what keeps the rest from it."""
+    lines = [
+        f"- {markup.escape(other)}: {markup.escape('; '.join(unlike)) or 'alike'}."
+        for other, run in others.items()
+        if other != name and (unlike := runs.differences(results, run)) is not None
+    ]
+    return (
+        "\n".join([f"Compared with {markup.escape(name)}:", "", *lines])
+        if lines
+        else "There is no other run."
+    )

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiment.analysis import runs, summary
-from experiment.analysis.claims import Evidence
+from experiment.analysis.results import RunResults, load
 from experiment.errors import UserError
 from experiment.report import figures, markup
 
@@ -26,7 +26,7 @@ PHASES = ("browser_start_s", "load_s", "check_s", "close_s")
 class Choice:
     """What is to be seen: a run's client in some modes, in one round or in all."""
 
-    seen: Evidence
+    results: RunResults
     client: str
     modes: tuple[str, ...]
     round: int | None
@@ -35,12 +35,12 @@ class Choice:
     @property
     def rounds(self) -> pd.DataFrame:
         """The rounds that were chosen; one row a mode and round."""
-        return self._of(self.seen.main)
+        return self._of(self.results.rounds)
 
     @property
     def fetches(self) -> pd.DataFrame:
         """The fetches that were chosen, of the trials that count."""
-        return self._of(self.seen.fetches)
+        return self._of(self.results.complete_fetches)
 
     def _of(self, rows: pd.DataFrame) -> pd.DataFrame:
         chosen = (rows["client"] == self.client) & rows["mode"].isin(self.modes)
@@ -63,7 +63,7 @@ def _fetch_times(choice: Choice) -> Figure:
 
 
 def _total_times(choice: Choice) -> Figure:
-    cores = choice.seen.run.machine.cores
+    cores = choice.results.cores
     return figures.panels(figures.total_times, [(choice.rounds, choice.client, cores)], 1, 4)
 
 
@@ -76,9 +76,9 @@ def _phases(choice: Choice) -> Figure:
 
 
 def _swim_lanes(choice: Choice) -> Figure:
-    chunk = choice.seen.study.pages_in_a_chunk()
+    chunk = choice.results.study.pages_in_a_chunk()
     lanes = [
-        (choice.seen.fetches, choice.client, mode, number, repeat, chunk, choice.page)
+        (choice.results.complete_fetches, choice.client, mode, number, repeat, chunk, choice.page)
         for mode, number, repeat in choice.lanes()
     ]
     return figures.panels(figures.swim_lanes, lanes, min(2, len(lanes) or 1))
@@ -105,7 +105,7 @@ class Explorer:
     page: widgets.IntSlider
     picture: widgets.HTML
     fetch: widgets.HTML
-    _kept: dict[str, Evidence] = field(default_factory=dict)
+    _kept: dict[str, RunResults] = field(default_factory=dict)
     _offering: bool = False
 
     @property
@@ -119,23 +119,23 @@ class Explorer:
         """What the widgets say."""
         number = None if self.round.value == ALL_ROUNDS else int(self.round.value)
         return Choice(
-            self._seen(), self.client.value, self.modes.value, number, int(self.page.value)
+            self._results(), self.client.value, self.modes.value, number, int(self.page.value)
         )
 
-    def _seen(self) -> Evidence:
+    def _results(self) -> RunResults:
         name = self.run.value
         if name not in self._kept:
-            self._kept[name] = runs.read(runs.DATA / name)
+            self._kept[name] = load(runs.DATA / name)
         return self._kept[name]
 
     def offer(self, _change: Any = None) -> None:
         """Offer what the chosen run has, or say why it cannot be read."""
         try:
-            seen = self._seen()
+            results = self._results()
         except UserError as mistake:
             self.picture.value, self.fetch.value = f"<p>{markup.escape(str(mistake))}</p>", ""
             return
-        study, numbers = seen.study, sorted(seen.main["round"].unique())
+        study, numbers = results.study, sorted(results.rounds["round"].unique())
         self._offering = True  # each of these would draw
         self.client.options = study.clients
         self.modes.options, self.modes.value = study.modes, study.modes
@@ -175,7 +175,7 @@ def of_page(choice: Choice) -> pd.DataFrame:
     """What became of the chosen page in each mode: a column a trial."""
     columns = {}
     for mode, number, repeat in choice.lanes():
-        rows = choice.seen.fetches
+        rows = choice.results.complete_fetches
         place = {"client": choice.client, "mode": mode, "round": number, "repeat": repeat}
         own = rows[(rows[list(place)] == pd.Series(place)).all(axis=1)]
         [fetch] = own[own["page"] == choice.page].to_dict("records") or [{}]

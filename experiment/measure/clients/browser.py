@@ -39,16 +39,16 @@ from experiment.measure import environment
 from experiment.measure.clients.base import (
     SIZE_LIMIT,
     UNKNOWN_STATUS,
-    Answer,
+    ClientSettings,
     Deadline,
     FetchError,
     Phases,
-    Terms,
+    Response,
     server_timing_ms,
 )
 from experiment.measure.programs import Programs, find
 from experiment.records import Count, Seconds
-from experiment.study import ClientName
+from experiment.vocabulary import ClientName
 
 CHECK = """
 var entry = arguments[0] && performance.getEntriesByType('navigation')[0];
@@ -84,7 +84,7 @@ class DriverPool(PoolManager):
     def urlopen(  # type: ignore[override]
         self, method: str, url: str, redirect: bool = True, **options: Any
     ) -> BaseHTTPResponse:
-        """Ask for a URL; raises `FetchError` before an answer is read that is too large."""
+        """Ask for a URL; raises `FetchError` before a response is read that is too large."""
         response = super().urlopen(method, url, redirect, preload_content=False, **options)
         if int(response.headers.get("Content-Length", 0)) > 2 * SIZE_LIMIT:
             response.close()
@@ -101,10 +101,10 @@ class DriverConnection(RemoteConnection):
     def execute(self, command: str, params: dict[str, Any]) -> Any:
         """Send a command, again for each dialog of the page that the driver dismissed instead."""
         while True:
-            answer = super().execute(command, dict(params))  # which it empties
-            failed = answer.get("status") and command != "get"
-            if not failed or "unexpected alert open" not in str(answer.get("value"))[:200]:
-                return answer
+            response = super().execute(command, dict(params))  # which it empties
+            failed = response.get("status") and command != "get"
+            if not failed or "unexpected alert open" not in str(response.get("value"))[:200]:
+                return response
 
 
 @dataclass
@@ -116,7 +116,7 @@ class Browser:
     keep_alive: ClassVar[bool] = True
 
     timeout_s: float
-    terms: Terms
+    settings: ClientSettings
     programs: Programs = field(init=False)
 
     def __post_init__(self) -> None:
@@ -125,7 +125,7 @@ class Browser:
     @property
     def user_agent(self) -> str | None:
         """Who asks, where the source wants to know; never a browser's own."""
-        who = self.terms.user_agent
+        who = self.settings.user_agent
         return who and f"{who} selenium/{selenium.__version__}"
 
     @property
@@ -144,25 +144,25 @@ class Browser:
         """What the session asks of the browser."""
         raise NotImplementedError
 
-    def get(self, url: str, phases: Phases, deadline: Deadline, answer: Answer) -> None:
+    def get(self, url: str, phases: Phases, deadline: Deadline, response: Response) -> None:
         """Load the page in a fresh browser."""
         with self._open(phases, deadline) as driver:
             with phases.timed("load"):
                 driver.get(url)
             with phases.timed("check"):
-                self.came(driver, url, answer)
-                if (answer.length or 0) > SIZE_LIMIT:
+                self.read_response(driver, url, response)
+                if (response.length or 0) > SIZE_LIMIT:
                     raise FetchError("too large")  # it would be read into Python's memory
             with phases.timed("load"):
                 source = driver.page_source
-            answer.body, answer.length = source.encode(), len(source)
+            response.body, response.length = source.encode(), len(source)
 
-    def came(self, driver: webdriver.Remote, url: str, answer: Answer) -> None:  # noqa: ARG002
+    def read_response(self, driver: webdriver.Remote, url: str, response: Response) -> None:  # noqa: ARG002
         """Find out what came."""
         told = driver.execute_script(CHECK, self.asks_timing)
         try:
-            answer.final_url, answer.length, answer.status, answer.origin_ms = TOLD.validate_python(
-                told
+            response.final_url, response.length, response.status, response.origin_ms = (
+                TOLD.validate_python(told)
             )
         except ValidationError:
             raise FetchError("page scripts") from None
@@ -257,8 +257,8 @@ class GhostConnection(DriverConnection):
         """Send a command; a new session and a script go out in the older form."""
         if command == "newSession":
             wanted = params["capabilities"]["alwaysMatch"]
-            answer = super().execute(command, {"desiredCapabilities": wanted})
-            session = {"sessionId": answer.get("sessionId"), "capabilities": answer["value"]}
+            response = super().execute(command, {"desiredCapabilities": wanted})
+            session = {"sessionId": response.get("sessionId"), "capabilities": response["value"]}
             return {"value": session}
         return super().execute({"w3cExecuteScript": "executeScript"}.get(command, command), params)
 
@@ -325,7 +325,7 @@ class PhantomJS(Browser):
 
     def service(self) -> Service:
         """PhantomJS itself."""
-        known = self.terms.bundle or environment.bundle() or certifi.where()
+        known = self.settings.bundle or environment.bundle() or certifi.where()
         return GhostService(self.programs, known)
 
     def options(self) -> ArgOptions:
@@ -335,28 +335,28 @@ class PhantomJS(Browser):
             options.set_capability("phantomjs.page.settings.userAgent", self.user_agent)
         return options
 
-    def came(self, driver: webdriver.Remote, url: str, answer: Answer) -> None:
+    def read_response(self, driver: webdriver.Remote, url: str, response: Response) -> None:
         """Find out what came: the script cannot tell all, its log of transfers (HAR) can."""
-        super().came(driver, url, answer)
+        super().read_response(driver, url, response)
         log = driver.execute("transferLog", {"type": "har"})["value"]
         transfers = json.loads(log[0]["message"])["log"]["entries"]
-        address = str(answer.final_url).partition("#")[0]
+        address = str(response.final_url).partition("#")[0]
         if not address.startswith("http"):
             if "server replied" not in _words(transfers):
                 raise FetchError(_silent_failure(transfers))
-            answer.final_url = url  # an error without a body leaves its page blank
+            response.final_url = url  # an error without a body leaves its page blank
         seen = [item for item in transfers if item["request"]["url"] == address] or transfers[:1]
         if seen:
-            _read_transfer(seen[-1]["response"], answer)
+            _read_transfer(seen[-1]["response"], response)
 
 
-def _read_transfer(response: dict[str, Any], answer: Answer) -> None:
-    """Status and headers of PhantomJS's transfer of the page."""
-    headers = {item["name"].lower(): item["value"] for item in response["headers"]}
-    answer.origin_ms = server_timing_ms(headers.get("server-timing", ""))
-    answer.retry_after = headers.get("retry-after")
-    answer.status = response["status"] or _status(response["statusText"] or "")
-    if answer.status is None:
+def _read_transfer(transfer: dict[str, Any], response: Response) -> None:
+    """Read status and headers of PhantomJS's transfer of the page."""
+    headers = {item["name"].lower(): item["value"] for item in transfer["headers"]}
+    response.origin_ms = server_timing_ms(headers.get("server-timing", ""))
+    response.retry_after = headers.get("retry-after")
+    response.status = transfer["status"] or _status(transfer["statusText"] or "")
+    if response.status is None:
         raise FetchError(UNKNOWN_STATUS)
 
 
@@ -373,7 +373,7 @@ def _words(transfers: Sequence[dict[str, Any]]) -> str:
 
 
 def _status(words: str) -> int | None:
-    """The HTTP status of an answer of which PhantomJS tells only the phrase."""
+    """The HTTP status of a response of which PhantomJS tells only the phrase."""
     phrase = words.rpartition("server replied: ")[2]
     return next((status.value for status in HTTPStatus if status.phrase == phrase), None)
 
@@ -396,8 +396,8 @@ class SecretChromeService(ChromeService):
 
     def is_connectable(self) -> bool:
         """Whether it takes sessions."""
-        with suppress(OSError), urlopen(f"{self.service_url}/status", timeout=1) as answer:  # noqa: S310
-            return bool(answer.status == HTTPStatus.OK)
+        with suppress(OSError), urlopen(f"{self.service_url}/status", timeout=1) as response:  # noqa: S310
+            return bool(response.status == HTTPStatus.OK)
         return False
 
 
@@ -409,21 +409,21 @@ class Chrome(Browser):
     @property
     def asks_timing(self) -> bool:
         """Elsewhere than at home the log of the network tells, which no page can change."""
-        return self.terms.embedded
+        return self.settings.embedded
 
-    def came(self, driver: webdriver.Remote, url: str, answer: Answer) -> None:
+    def read_response(self, driver: webdriver.Remote, url: str, response: Response) -> None:
         """Find out what came; elsewhere than at home the log of the network knows more."""
-        super().came(driver, url, answer)
-        if self.terms.embedded:
+        super().read_response(driver, url, response)
+        if self.settings.embedded:
             return
         document, failure = _document(driver.execute("getLog", {"type": "performance"})["value"])
         headers = {name.lower(): value for name, value in document.get("headers", {}).items()}
-        answer.status = document.get("status", answer.status)
-        answer.retry_after = headers.get("retry-after")
-        if str(answer.final_url).startswith("chrome-error:"):
-            if (answer.status or 0) < 400:
+        response.status = document.get("status", response.status)
+        response.retry_after = headers.get("retry-after")
+        if str(response.final_url).startswith("chrome-error:"):
+            if (response.status or 0) < 400:
                 raise FetchError(_reason(failure or "net::ERR_"))
-            answer.final_url = url  # an error without a body: Chrome shows a page of its own
+            response.final_url = url  # an error without a body: Chrome shows a page of its own
 
     def service(self) -> Service:
         """chromedriver."""
@@ -433,7 +433,7 @@ class Chrome(Browser):
         """Headless, and silent: nothing goes out but the page that was asked for."""
         options = webdriver.ChromeOptions()
         options.binary_location = str(self.programs.browser)
-        options.accept_insecure_certs = self.terms.embedded
+        options.accept_insecure_certs = self.settings.embedded
         for argument in (
             "--headless",
             "--no-first-run",
@@ -447,9 +447,9 @@ class Chrome(Browser):
             options.add_argument(argument)
         if os.geteuid() == 0:  # its sandbox refuses root
             options.add_argument("--no-sandbox")
-        if not self.terms.embedded:
+        if not self.settings.embedded:
             options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-        if self.terms.embedded:
+        if self.settings.embedded:
             options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
         if self.user_agent:
             options.add_argument(f"--user-agent={self.user_agent}")
@@ -457,7 +457,7 @@ class Chrome(Browser):
 
 
 def _document(log: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], str | None]:
-    """The last answer to the page itself in Chrome's log, and why its load failed, if it did."""
+    """The last response to the page itself in Chrome's log, and why its load failed, if it did."""
     document: dict[str, Any] = {}
     failure = None
     for entry in map(json.loads, (item["message"] for item in log)):
@@ -486,7 +486,7 @@ class Firefox(Browser):
         """Headless."""
         options = webdriver.FirefoxOptions()
         options.binary_location = str(self.programs.browser)
-        options.accept_insecure_certs = self.terms.embedded
+        options.accept_insecure_certs = self.settings.embedded
         options.add_argument("-headless")
         options.set_capability("moz:debuggerAddress", False)  # else it listens at one more port
         if self.user_agent:

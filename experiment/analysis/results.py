@@ -1,0 +1,79 @@
+"""The results of a run: its rows, and what every estimate is made from."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from experiment import records
+from experiment.analysis import summary
+from experiment.records import Run
+from experiment.study import Study
+from experiment.vocabulary import BROWSERS, Arm, ClientName
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """What a run measured: `fetches` and `trials` are all of its rows (data/README.md).
+
+    The frames that are made from them have a row for each trial or round, with the columns of
+    `summary.per_trial`.
+    """
+
+    run: Run
+    fetches: pd.DataFrame
+    trials: pd.DataFrame
+
+    @property
+    def study(self) -> Study:
+        """Return the run's study."""
+        return self.run.study
+
+    @property
+    def cores(self) -> int:
+        """Return the cores of the machine that measured."""
+        return self.run.machine.cores
+
+    @property
+    def browsers(self) -> list[ClientName]:
+        """Return the browsers of the study."""
+        return [client for client in self.study.clients if client in BROWSERS]
+
+    @cached_property
+    def main_trials(self) -> pd.DataFrame:
+        """Return the trials of the main arm, complete or not."""
+        return summary.per_trial(self.fetches, self.trials, "main")
+
+    @cached_property
+    def complete_fetches(self) -> pd.DataFrame:
+        """Return the fetches of the main arm's complete trials."""
+        return summary.of_complete_trials(self.fetches, self.main_trials)
+
+    @cached_property
+    def rounds(self) -> pd.DataFrame:
+        """Return the complete rounds of the main arm."""
+        return summary.per_round(self.main_trials)
+
+    @cached_property
+    def no_latency(self) -> pd.DataFrame:
+        """Return the complete rounds of the control without latency."""
+        return self._control("no_latency")
+
+    @cached_property
+    def cpu(self) -> pd.DataFrame:
+        """Return the complete rounds of the CPU-bound control."""
+        return self._control("cpu")
+
+    @cached_property
+    def startup(self) -> pd.DataFrame:
+        """Return the complete rounds of the control of start-up."""
+        return self._control("startup")
+
+    def _control(self, arm: Arm) -> pd.DataFrame:
+        return summary.per_round(summary.per_trial(self.fetches, self.trials, arm))
+
+
+def load(folder: Path) -> RunResults:
+    """Read and check a run; raise `UserError` where there is none or it is damaged."""
+    return RunResults(records.read_run(folder), *records.load(folder))

@@ -1,0 +1,46 @@
+"""Space out the starts of fetches, as a site with rules for robots asks."""
+
+import multiprocessing
+import time
+from typing import ClassVar
+
+from experiment.vocabulary import StartMethod
+
+
+class RateLimiter:
+    """Even starts, at most so many a second over all the workers of a pool, whatever its mode.
+
+    Made before the pool; its values reach worker processes as they start. A site that refuses
+    stops it, and nothing is fetched any more.
+    """
+
+    here: ClassVar["RateLimiter | None"] = None
+
+    def __init__(self, starts_a_second: float, start_method: StartMethod | None) -> None:
+        context = multiprocessing.get_context(start_method)
+        self._gap_s = 1 / starts_a_second
+        self._next = context.Value("d", 0.0)
+        self._wait_s = context.Value("d", 0.0)
+
+    def turn(self) -> float:
+        """Wait for the caller's turn; returns the clock at which that was due."""
+        with self._next.get_lock():
+            due = max(float(self._next.value), time.perf_counter())
+            self._next.value = due + self._gap_s
+        time.sleep(max(0.0, due - time.perf_counter()))
+        return due
+
+    def skip(self) -> None:
+        """Leave a turn out, for a request that was made between two."""
+        with self._next.get_lock():
+            self._next.value += self._gap_s
+
+    def stop(self, wait_s: float) -> None:
+        """The site has refused, and told to wait."""
+        with self._wait_s.get_lock():
+            self._wait_s.value = max(self._wait_s.value, wait_s)
+
+    @property
+    def wait_s(self) -> float:
+        """How long the site has told to wait; 0 as long as it has not refused."""
+        return float(self._wait_s.value)

@@ -1,0 +1,23 @@
+"""The words of the study: its clients, modes and arms, and what tells them apart.
+
+Plain names; nothing is imported here. A new client or mode is named here first.
+"""
+
+from typing import Literal, get_args
+
+ClientName = Literal["requests", "phantomjs", "chrome", "firefox"]
+Mode = Literal["serial", "threads", "processes"]
+Arm = Literal["main", "no_latency", "cpu", "startup"]
+StartMethod = Literal["fork", "spawn", "forkserver"]
+
+CLIENTS: tuple[ClientName, ...] = get_args(ClientName)
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+BROWSERS: tuple[ClientName, ...] = ("phantomjs", "chrome", "firefox")
+"""The clients that Selenium drives; each fetch has a fresh one."""
+
+POOLS: tuple[Mode, ...] = tuple(mode for mode in MODES if mode != "serial")
+"""The modes that have a pool of workers."""
+
+ARTICLE_PAIR: tuple[Mode, Mode] = ("threads", "processes")
+"""The two pools that the article compares."""
