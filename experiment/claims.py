@@ -7,11 +7,11 @@ measured, does not apply or has too few rounds is said before a rule is asked.
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
-from experiment import summary
+from experiment import article, summary
 from experiment.errors import UserError
 from experiment.records import Run
 from experiment.rules import (
@@ -176,6 +176,10 @@ def _lacking(study: Study, *modes: Mode) -> str:
     return f"the study has no {' and no '.join(missing)}" if missing else ""
 
 
+def _lacking_control(seen: Evidence, *modes: Mode) -> str:
+    return _lacking(seen.study, *modes) if seen.run.controls else "the run has no control trials"
+
+
 def _none(what: str, quantity: str) -> Cell:
     return Cell(None, None, quantity, Ruling("not measured", f"the study has no {what}"))
 
@@ -209,14 +213,14 @@ def _sooner(seen: Evidence, client: ClientName, times: float) -> Cell:
     lacking = _lacking(seen.study, "serial", "threads")
     unless = paced(seen.study) or _not_ten(seen.study) or _no_wait(seen.study)
     ruling = _guarded(found, rule.judge, lacking, unless)
-    then = summary.in_2018(client, "threads", "speedup_vs_serial")
+    then = article.measured(client, "threads", "speed_up")
     return Cell(client, "threads", "speed-up", ruling, found, rule.zone, then)
 
 
 def _slower(seen: Evidence, client: ClientName, mode: Mode, rule: Rule, unless: str) -> Cell:
     found = summary.slow_down(seen.main, client, mode)
     ruling = _guarded(found, rule.judge, _lacking(seen.study, "serial", mode), unless)
-    then = summary.in_2018(client, mode, "fetch_mean_ratio_vs_serial")
+    then = article.measured(client, mode, "slow_down")
     return Cell(client, mode, "slow-down", ruling, found, rule.zone, then)
 
 
@@ -258,6 +262,8 @@ def _contention(seen: Evidence) -> Iterator[Cell]:
         unless = "" if clear or not slower.enough else "its fetches are not clearly slower"
         unless = _alone(seen.study) or unless
         lacking = _lacking(seen.study, "serial", "threads")
+        if slower.rounds and not summary.has_phases(seen.main, client):
+            lacking = "the start of the browser was not timed"
         ruling = _guarded(found, MORE_THAN_HALF.judge, lacking, unless)
         yield Cell(client, "threads", quantity, ruling, found, MORE_THAN_HALF.zone)
 
@@ -268,10 +274,10 @@ def _requests_lighter(seen: Evidence) -> Iterator[Cell]:
         yield _none("requests" if seen.browsers else "browser", quantity)
         return
     for client, mode in itertools.product(seen.browsers, ("serial", *PARALLEL)):
-        column, pair = "fetch_mean_s", [(client, mode), ("requests", mode)]
-        found = summary.ratio(*(summary.of_cell(seen.main, *cell, column) for cell in pair))
+        pair = [(client, mode), ("requests", mode)]
+        found = summary.ratio(*(summary.of_cell(seen.main, *cell, "fetch_mean_s") for cell in pair))
         ruling = _guarded(found, MORE_THAN_ONE.judge, _lacking(seen.study, mode), "")
-        yield Cell(client, mode, quantity, ruling, found, zone, _ratio_2018(pair, "mean_s"))
+        yield Cell(client, mode, quantity, ruling, found, zone, _ratio_2018(pair, "fetch_mean_s"))
 
 
 def _no_difference(seen: Evidence) -> Iterator[Cell]:
@@ -286,9 +292,11 @@ def _no_difference(seen: Evidence) -> Iterator[Cell]:
         yield Cell(client, None, quantity, ruling, found, zone, then)
 
 
-def _ratio_2018(pair: Sequence[tuple[str, str]], column: str) -> float:
-    above, below = (summary.in_2018(client, mode, column) for client, mode in pair)
-    return above / below
+def _ratio_2018(
+    pair: Sequence[tuple[str, str]], quantity: Literal["total_s", "fetch_mean_s"]
+) -> float | None:
+    above, below = (article.measured(client, mode, quantity) for client, mode in pair)
+    return above / below if above and below else None
 
 
 def _cpu_bound(seen: Evidence) -> Iterator[Cell]:
@@ -299,10 +307,10 @@ def _cpu_bound(seen: Evidence) -> Iterator[Cell]:
     ruling = _guarded(
         min(threads, processes, key=lambda estimate: estimate.rounds),
         lambda _: cpu_bound(threads, processes),
-        _lacking(seen.study, "serial", *PARALLEL),
+        _lacking_control(seen, "serial", *PARALLEL),
         unless,
     )
-    quantity = f"CPU-bound speed-up, {machine.cores} cores"
+    quantity = "CPU-bound speed-up" + (f", {machine.cores} cores" if machine.cores else "")
     yield Cell(None, "threads", quantity, ruling, threads, NO_GAIN)
     yield Cell(None, "processes", quantity, ruling, processes, GAIN)
 
@@ -331,7 +339,7 @@ def _pools(seen: Evidence, column: str, what: str) -> Cell:
         summary.of_cell(seen.startup, "", mode, column) for mode in ("processes", "threads")
     )
     found = summary.ratio(processes, threads)
-    lacking = _lacking(seen.study, *PARALLEL)
+    lacking = _lacking_control(seen, *PARALLEL)
     if len(processes) and processes.isna().all():
         lacking = "this system does not tell it"
     ruling = _guarded(found, MORE_THAN_ONE.judge, lacking, "")
@@ -351,7 +359,7 @@ def _pickling(seen: Evidence) -> Iterator[Cell]:
     for mode, claimed in claims.items():
         errors = seen.startup.loc[seen.startup["mode"] == mode, "pickling_error"]
         refusals = errors.dropna()
-        lacking = _lacking(seen.study, mode) or ("" if len(errors) else "no trial was complete")
+        lacking = _lacking_control(seen, mode) or ("" if len(errors) else "no trial was complete")
         shown = len(refusals) == (len(errors) if claimed == "refused" else 0)
         words = f"refused: {refusals.iloc[0].partition(':')[0]}" if len(refusals) else "taken"
         ruling = Ruling("holds" if shown else "does not hold", words)
@@ -360,11 +368,16 @@ def _pickling(seen: Evidence) -> Iterator[Cell]:
 
 
 def _same_interface(seen: Evidence) -> Iterator[Cell]:
+    quantity = "public methods"
+    if seen.run.interfaces is None:
+        ruling = Ruling("not measured", "the run did not note them")
+        yield Cell(None, None, quantity, ruling)
+        return
     pool, threads = (set(seen.run.interfaces[name]) for name in ("Pool", "ThreadPool"))
     same = f"{len(pool)} methods that take the same"
     different = f"not in both: {', '.join(sorted(pool ^ threads))}"
     ruling = Ruling("does not hold", different) if pool ^ threads else Ruling("holds", same)
-    yield Cell(None, None, "public methods", ruling)
+    yield Cell(None, None, quantity, ruling)
 
 
 CLAIMS: dict[str, tuple[str, Callable[[Evidence], Iterator[Cell]]]] = {

@@ -149,7 +149,9 @@ class Explorer:
         if self._offering:
             return
         choice = self.choice
-        if not choice.lanes() or (self.figure.value == "browser phases" and _plain(choice)):
+        if not choice.lanes() or (
+            self.figure.value == "browser phases" and not _has_phases(choice)
+        ):
             self.picture.value = "<p>There is nothing to draw for this choice.</p>"
         else:
             name = f"{self.figure.value}, {choice.client}, {' and '.join(choice.modes)}"
@@ -158,8 +160,8 @@ class Explorer:
             self.fetch.value = of_page(choice).to_html(border=0)
 
 
-def _plain(choice: Choice) -> bool:
-    return choice.client == "requests"
+def _has_phases(choice: Choice) -> bool:
+    return summary.has_phases(choice.rounds, choice.client)
 
 
 def _picture(figure: Figure, alt: str) -> str:

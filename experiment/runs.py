@@ -121,7 +121,7 @@ def _compared(seen: Evidence, client: str, size: int) -> dict[str, str] | None:
 
 
 def _machine(run: Run) -> str:
-    return f"{run.machine.cpu}, {run.machine.cores} cores"
+    return run.machine.hardware
 
 
 def as_one(names: Any) -> dict[str, Evidence]:

@@ -3,13 +3,12 @@
 They are built from the numbers and the verdicts, so that they cannot contradict them.
 """
 
-import functools
 import itertools
 from collections.abc import Sequence
 
 import pandas as pd
 
-from experiment import markup, summary, verdicts
+from experiment import article, markup, summary, verdicts
 from experiment.claims import PARALLEL, Cell, Evidence, Judged, cells_of
 from experiment.records import Run
 from experiment.rules import Ruling
@@ -28,7 +27,7 @@ def about(run: Run, rounds_done: int) -> str:
     return (
         f"This run: {pools}, {study.pages} pages a trial, {rounds_done} of {study.rounds} rounds, "
         f"{' and '.join(study.clients)}; measured on {run.started_at:%Y-%m-%d}, "
-        f"{markup.escape(machine.cpu)}, {machine.cores} cores, "
+        f"{markup.escape(machine.hardware)}, "
         f"Python {markup.escape(machine.python)}."
     )
 
@@ -40,7 +39,6 @@ def answers(rounds: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 
 def _answer(rounds: pd.DataFrame, client: str, mode: str) -> dict[str, str]:
-    then = functools.partial(summary.in_2018, client, mode)
     total = summary.mean(summary.of_cell(rounds, client, mode, "total_s"))
     fetch = summary.mean(summary.of_cell(rounds, client, mode, "fetch_mean_s"))
     faster, slower = (
@@ -52,11 +50,16 @@ def _answer(rounds: pd.DataFrame, client: str, mode: str) -> dict[str, str]:
         "mode": mode,
         "total (s)": total.shown,
         "speed-up [95 %]": "1" if serial else str(faster),
-        "speed-up in 2018": "1" if serial else digits(then("speedup_vs_serial")),
+        "speed-up in 2018": "1" if serial else _in_2018(client, mode, "speed_up"),
         "one fetch (s)": fetch.shown,
         "slow-down [95 %]": "1" if serial else str(slower),
-        "slow-down in 2018": "1" if serial else digits(then("fetch_mean_ratio_vs_serial")),
+        "slow-down in 2018": "1" if serial else _in_2018(client, mode, "slow_down"),
     }
+
+
+def _in_2018(client: str, mode: str, quantity: article.Quantity) -> str:
+    value = article.measured(client, mode, quantity)
+    return "-" if value is None else digits(value)
 
 
 def fetch_times_read(judged: Sequence[Judged]) -> str:
@@ -96,7 +99,7 @@ def distribution_read(fetches: pd.DataFrame, study: Study) -> str:
     return "Half of the fetches, and 95 % of them, were done within\n\n" + "\n".join(lines)
 
 
-def totals_read(rounds: pd.DataFrame, study: Study, cores: int) -> str:
+def totals_read(rounds: pd.DataFrame, study: Study, cores: int | None) -> str:
     """What figure 2 shows: how near each parallel total comes to its lower bounds."""
     limits = summary.bounds(rounds, cores)
     lines = []
@@ -107,14 +110,19 @@ def totals_read(rounds: pd.DataFrame, study: Study, cores: int) -> str:
                 continue
             cell = limits[(limits["client"] == client) & (limits["mode"] == mode)]
             waiting, cpu = cell["waiting_s"].mean(), cell["cpu_s"].mean()
-            known = (
-                f"{digits(waiting)} s is the least for the waiting, " if pd.notna(waiting) else ""
-            )
-            lines.append(
-                f"- {client}, {mode}: {total.shown} s; {known}"
-                f"{digits(cpu)} s is the least for the CPU work on {cores} cores."
-            )
+            least = {"waiting": waiting, f"CPU work on {cores} cores": cpu}
+            known = [
+                f"{digits(seconds)} s is the least for the {what}"
+                for what, seconds in least.items()
+                if pd.notna(seconds)
+            ]
+            lines.append(f"- {client}, {mode}: {total.shown} s{_after(known)}.")
     return "\n".join(lines) or "No parallel mode was measured."
+
+
+def _after(parts: Sequence[str]) -> str:
+    """Return parts of a sentence that follow its first."""
+    return f"; {', '.join(parts)}" if parts else ""
 
 
 def swim_lanes(rounds: pd.DataFrame, study: Study) -> list[tuple[str, str, int, int, int]]:
@@ -272,9 +280,10 @@ def _signed(seconds: float) -> str:
 
 def controls(seen: Evidence) -> pd.DataFrame:
     """What the controls measured, means of the rounds, by mode."""
+    cores = seen.run.machine.cores or "all"
     pool = "-" if seen.startup.empty else seen.startup["pool_size"].max()
     rows = {
-        f"CPU-bound work on {seen.run.machine.cores} cores (s)": (seen.cpu, "", "total_s", 1),
+        f"CPU-bound work on {cores} cores (s)": (seen.cpu, "", "total_s", 1),
         "all pages, without latency (s)": (seen.no_latency, "requests", "total_s", 1),
         f"pool of {pool} ready after (ms)": (seen.startup, "", "startup_s", 1000),
         f"memory of the ready pool of {pool} (MB)": (seen.startup, "", "python_pss_mb", 1),
@@ -384,6 +393,8 @@ def _origin_said(fetches: pd.DataFrame, study: Study, listed: int | None) -> str
 def _asked_said(fetches: pd.DataFrame, study: Study) -> str:
     address, different = markup.escape(study.source), fetches["final_url"].nunique()
     said = f"Every fetch asked <code>{address}</code> and followed where it led"
+    if different == 0 and fetches["error"].isna().any():
+        return f"{said}; where that was is not known."
     if different == 0:
         return f"{said}; none arrived."
     if different == 1:
@@ -419,8 +430,11 @@ def instrument_read(trials: pd.DataFrame, run: Run) -> str:
     """How fine the clock is, and how quiet the machine was."""
     busy = trials["other_cpu"]
     above = int((busy > verdicts.BUSY).sum())
+    clock = f"The clock resolves {run.clock_resolution_s * 1e9:g} ns."
+    if busy.isna().all():
+        return f"{clock} What other programs used of the CPU was not measured."
     return (
-        f"The clock resolves {run.clock_resolution_s * 1e9:g} ns. In the half second before a "
+        f"{clock} In the half second before a "
         f"trial other programs used {percent(busy.median())} of the CPU (median) and "
         f"{percent(busy.max())} at most, more than {percent(verdicts.BUSY)} before {above} of "
         f"{len(trials)} trials."
@@ -431,13 +445,14 @@ def on_what(run: Run) -> pd.DataFrame:
     """The machine and the versions, a row each."""
     machine = run.machine
     rows = {
-        "processor": f"{machine.cpu}, {machine.cores} cores, {machine.memory_gb} GB",
+        "processor": machine.hardware
+        + ("" if machine.memory_gb is None else f", {machine.memory_gb} GB"),
         "system": f"{machine.system}, kernel {run.kernel}",
         "Python": f"{machine.python}, GIL {'on' if machine.gil else 'off'}, "
         f"processes start by {machine.start_method}",
         **{f"{name} (browser)": words for name, words in machine.browsers.items()},
         "packages": ", ".join(f"{name} {number}" for name, number in machine.packages.items()),
-        "code": run.commit or "not under git",
+        "code": run.commit or ("the article's" if article.is_article(run) else "not under git"),
         "measured": f"{run.started_at:%Y-%m-%d %H:%M} UTC",
     }
     return pd.DataFrame({"": rows})

@@ -6,7 +6,7 @@ from unicodedata import category
 
 import pandas as pd
 
-from experiment import markup, summary
+from experiment import article, markup, summary
 from experiment.claims import PARALLEL, Cell, Evidence, Judged, cells_of
 from experiment.records import Run
 from experiment.rules import Verdict
@@ -110,7 +110,7 @@ def _rounds_said(seen: Evidence) -> str:
 def beware(seen: Evidence, fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
     """What makes the figures doubtful, or is unlike the article: a paragraph each."""
     controls = [_control_said(seen, client) for client in seen.study.clients]
-    said = [*controls, disturbed(seen.run, fetches, trials), _unlike_2018(seen.study)]
+    said = [*controls, disturbed(seen.run, fetches, trials), _unlike_2018(seen.run)]
     return "\n\n".join(filter(None, said))
 
 
@@ -122,7 +122,7 @@ def disturbed(run: Run, fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
 
 def _unlocked_said(run: Run) -> str:
     """Whether another study may have been measured at the same time."""
-    if run.locked:
+    if run.locked or article.is_article(run):
         return ""
     return (
         "**Nothing kept other studies away**: the lock of this machine could not be used, so "
@@ -176,16 +176,18 @@ def _few(pages: "pd.Series[int]") -> str:
     return f"{shown} and {len(pages) - 10} more" if len(pages) > 10 else shown
 
 
-def _unlike_2018(study: Study) -> str:
-    """What of this study differs from the article's, whose figures stand beside it."""
-    article = Study(clients=("requests", "phantomjs"))
+def _unlike_2018(run: Run) -> str:
+    """Say what differs from the article's experiment, whose figures stand beside this run's."""
+    if article.is_article(run):
+        return article.OWN_FIGURES
+    study, theirs = run.study, Study(clients=("requests", "phantomjs"))
     unlike = [
-        f"{name} {as_words(getattr(study, name))}, not {as_words(getattr(article, name))}"
+        f"{name} {as_words(getattr(study, name))}, not {as_words(getattr(theirs, name))}"
         for name in ("pool_size", "pages", "latency", "tls", "chunk_size")
-        if getattr(study, name) != getattr(article, name)
+        if getattr(study, name) != getattr(theirs, name)
     ]
     unlike += ["pages of another source"] if study.source != "embedded" else []
-    others = [client for client in study.clients if client not in article.clients]
+    others = [client for client in study.clients if client not in theirs.clients]
     unlike += [f"{' and '.join(others)}, not phantomjs"] if others else []
     if not unlike:
         return ""
@@ -273,7 +275,8 @@ def beside_2018(seen: Evidence) -> str:
     parts = [
         f"{without} for {client}"
         for client in seen.browsers
-        if (without := summary.speed_up_without_start(seen.main, client, "threads")).rounds
+        if summary.has_phases(seen.main, client)
+        and (without := summary.speed_up_without_start(seen.main, client, "threads")).rounds
     ]
     if parts:
         lines.append(

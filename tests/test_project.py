@@ -34,6 +34,7 @@ MEASURING = {
     "environment",
 }
 READING = {
+    "article",
     "summary",
     "rules",
     "claims",
