@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any, TypedDict
+from typing import Any, TypedDict, get_args
 
 import numpy as np
 from scipy import optimize, stats
@@ -104,6 +104,7 @@ def run_of(trials: Sequence[Sequence[Timing]]) -> Run:
         clock_resolution_s=1e-6,
         commit=None,
         interfaces=None,
+        locked=False,
         controls=False,
         started_at=_moment(min(map(_start, trials))),
         finished_at=_moment(max(map(_end, trials))),
@@ -231,21 +232,23 @@ def shifted_lognormal(lengths: "np.ndarray") -> dict[str, float]:
         spacings = np.diff(np.concatenate([[0.0], shares, [1.0]]))
         return float(-np.log(np.maximum(spacings, 1e-300)).sum())
 
-    begin = [0.9 * lengths[0] / 1000, 10.0, 1.0]
-    exact = {"xatol": 1e-10, "fatol": 1e-10, "maxiter": 5_000, "maxfev": 5_000}
-    found = optimize.minimize(minus_spacings, begin, method="Nelder-Mead", options=exact).x
-    least, mu, sigma = map(float, found)
+    best = optimize.minimize(
+        minus_spacings,
+        [0.9 * lengths[0] / 1000, 10.0, 1.0],
+        method="Nelder-Mead",
+        options={"xatol": 1e-10, "fatol": 1e-10, "maxiter": 5_000, "maxfev": 5_000},
+    )
+    least, mu, sigma = map(float, best.x)
     return {"least": round(1000 * least), "mu": round(mu, 3), "sigma": round(sigma, 4)}
 
 
 def ratios(client: ClientName, mode: Mode) -> dict[str, Any]:
     """Return total (s), mean fetch (s), speed-up and slow-down of a client in a mode."""
-    quantities: tuple[article.Quantity, ...] = (
-        "total_s", "fetch_mean_s", "speed_up", "slow_down",
-    )  # fmt: skip
-    values = {name: article.measured(client, mode, name) for name in quantities}
-    shown = {name: value and round(value, 6) for name, value in values.items()}
-    return {"client": client, "mode": mode, **shown}
+    shown: dict[str, Any] = {"client": client, "mode": mode}
+    for quantity in get_args(article.Quantity):
+        value = article.measured(client, mode, quantity)
+        shown[quantity] = value and round(value, 6)
+    return shown
 
 
 if __name__ == "__main__":
