@@ -6,8 +6,7 @@ from typing import Literal
 import pandas as pd
 
 from experiment import records, summary
-from experiment.records import Run
-from experiment.study import PROJECT
+from experiment.study import PROJECT, Study
 
 FOLDER = PROJECT / "data" / "article-2018"
 
@@ -22,10 +21,14 @@ COUNTERPARTS = {
 """The article's client beside which each of ours stands: it had one browser only."""
 
 OWN_FIGURES = (
-    "**This is the article itself**: its published measurements of 2018, not a study by this "
-    "program. Its six trials ran once, one after another, in no random order and without "
-    "controls. What it did not publish is empty, and the figures of 2018 beside it are its own."
+    "**This is the article itself**: its published measurements of 2018, converted, and not a "
+    "study by this program. Its six trials ran once, one after another. They had no random order, "
+    "no controls and no timed phases, whatever else is said of how a study measures. What the "
+    "article did not publish is empty, and the figures of 2018 beside this run are its own."
 )
+
+PARAMETERS = ("pool_size", "pages", "rounds", "repeats", "clients", "modes", "source", "chunk_size")
+"""The parameters of a study that say something of the article's; it had no timeout, say."""
 
 
 @cache
@@ -49,6 +52,6 @@ def _rounds() -> pd.DataFrame:
     return summary.per_round(summary.per_trial(*records.load(FOLDER)))
 
 
-def is_article(run: Run) -> bool:
-    """Return whether a run is the article's own."""
-    return run.study.run == FOLDER.name
+def is_article(study: Study) -> bool:
+    """Return whether a study is the article's own."""
+    return study.run == FOLDER.name

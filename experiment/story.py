@@ -213,7 +213,7 @@ def against_each_other_read(
         said.append(
             f"- {label}: {found.shown} {summary.brackets(found.ci99)} (99 %){_as_it_should(found)}."
         )
-    if said and not controls:
+    if said and not controls and not article.is_article(study):
         said.append("- No A/A control: a pool ran once a round; `REPEATS=3` repeats it.")
     return "\n".join(said) or "There are no complete rounds of both pools to compare."
 
@@ -357,6 +357,8 @@ def _anew_said(run: Run) -> str:
 def pages_said(fetches: pd.DataFrame, study: Study, listed: int | None) -> str:
     """What pages were fetched, and what follows; `listed` is the number of URLs of a list."""
     said = _origin_said(fetches, study, listed)
+    if article.is_article(study):
+        return said
     if study.source != "embedded" and "phantomjs" in study.clients:
         said += (
             " PhantomJS, a browser of 2016 with known security holes that nobody mends, fetched "
@@ -452,7 +454,8 @@ def on_what(run: Run) -> pd.DataFrame:
         f"processes start by {machine.start_method}",
         **{f"{name} (browser)": words for name, words in machine.browsers.items()},
         "packages": ", ".join(f"{name} {number}" for name, number in machine.packages.items()),
-        "code": run.commit or ("the article's" if article.is_article(run) else "not under git"),
+        "code": run.commit
+        or ("the article's" if article.is_article(run.study) else "not under git"),
         "measured": f"{run.started_at:%Y-%m-%d %H:%M} UTC",
     }
     return pd.DataFrame({"": rows})
@@ -461,6 +464,7 @@ def on_what(run: Run) -> pd.DataFrame:
 def parameters(study: Study) -> pd.DataFrame:
     """The parameters of the study, a row each."""
     fields = type(study).model_fields
-    rows = {name: as_words(getattr(study, name)) for name in study.parameters if name != "run"}
+    told = article.PARAMETERS if article.is_article(study) else study.parameters
+    rows = {name: as_words(getattr(study, name)) for name in told if name != "run"}
     meanings = [fields[name].description for name in rows]
     return pd.DataFrame({"value": rows.values(), "meaning": meanings}, index=list(rows))

@@ -103,14 +103,15 @@ def _rounds_said(seen: Evidence) -> str:
     if most >= summary.ENOUGH_ROUNDS:
         few = f"{least} to {count}, fewer where trials do not count" if least < most else count
         return f"In brackets: 95 % intervals over {few}."
-    more = " (`ROUNDS=5`)" if seen.study.rounds < summary.ENOUGH_ROUNDS else ""
+    few = seen.study.rounds < summary.ENOUGH_ROUNDS and not article.is_article(seen.study)
+    more = " (`ROUNDS=5`)" if few else ""
     return f"Only {count}: too few to judge by; it takes {summary.ENOUGH_ROUNDS}{more}."
 
 
 def beware(seen: Evidence, fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
     """What makes the figures doubtful, or is unlike the article: a paragraph each."""
     controls = [_control_said(seen, client) for client in seen.study.clients]
-    said = [*controls, disturbed(seen.run, fetches, trials), _unlike_2018(seen.run)]
+    said = [*controls, disturbed(seen.run, fetches, trials), _unlike_2018(seen.study)]
     return "\n\n".join(filter(None, said))
 
 
@@ -122,7 +123,7 @@ def disturbed(run: Run, fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
 
 def _unlocked_said(run: Run) -> str:
     """Whether another study may have been measured at the same time."""
-    if run.locked or article.is_article(run):
+    if run.locked or article.is_article(run.study):
         return ""
     return (
         "**Nothing kept other studies away**: the lock of this machine could not be used, so "
@@ -176,11 +177,11 @@ def _few(pages: "pd.Series[int]") -> str:
     return f"{shown} and {len(pages) - 10} more" if len(pages) > 10 else shown
 
 
-def _unlike_2018(run: Run) -> str:
+def _unlike_2018(study: Study) -> str:
     """Say what differs from the article's experiment, whose figures stand beside this run's."""
-    if article.is_article(run):
+    if article.is_article(study):
         return article.OWN_FIGURES
-    study, theirs = run.study, Study(clients=("requests", "phantomjs"))
+    theirs = Study(clients=("requests", "phantomjs"))
     unlike = [
         f"{name} {as_words(getattr(study, name))}, not {as_words(getattr(theirs, name))}"
         for name in ("pool_size", "pages", "latency", "tls", "chunk_size")
