@@ -103,8 +103,8 @@ def _rounds_said(seen: Evidence) -> str:
     if most >= summary.ENOUGH_ROUNDS:
         few = f"{least} to {count}, fewer where trials do not count" if least < most else count
         return f"In brackets: 95 % intervals over {few}."
-    few = seen.study.rounds < summary.ENOUGH_ROUNDS and not article.is_article(seen.study)
-    more = " (`ROUNDS=5`)" if few else ""
+    planned_few = seen.study.rounds < summary.ENOUGH_ROUNDS and not article.is_article(seen.study)
+    more = " (`ROUNDS=5`)" if planned_few else ""
     return f"Only {count}: too few to judge by; it takes {summary.ENOUGH_ROUNDS}{more}."
 
 
