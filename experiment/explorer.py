@@ -149,19 +149,14 @@ class Explorer:
         if self._offering:
             return
         choice = self.choice
-        if not choice.lanes() or (
-            self.figure.value == "browser phases" and not _has_phases(choice)
-        ):
+        phased = summary.has_phases(choice.rounds, choice.client)
+        if not choice.lanes() or (self.figure.value == "browser phases" and not phased):
             self.picture.value = "<p>There is nothing to draw for this choice.</p>"
         else:
             name = f"{self.figure.value}, {choice.client}, {' and '.join(choice.modes)}"
             self.picture.value = _picture(FIGURES[self.figure.value](choice), name)
         with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
             self.fetch.value = of_page(choice).to_html(border=0)
-
-
-def _has_phases(choice: Choice) -> bool:
-    return summary.has_phases(choice.rounds, choice.client)
 
 
 def _picture(figure: Figure, alt: str) -> str:

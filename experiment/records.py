@@ -155,7 +155,7 @@ class Run(BaseModel):
     locked: bool = True
     """Whether a lock kept other studies of the machine away all the time."""
     controls: bool = True
-    """Whether its rounds have control trials; those of the article have none."""
+    """Whether its rounds have control trials; those of the article and of sweeps have none."""
     measured_anew: dict[int, int] = {}
     """How often a round was measured again, since the machine or a process was suspended."""
 
