@@ -30,7 +30,7 @@ Seconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=10**15)]
 Cores = Annotated[int, Field(ge=1, le=100_000)]
-PythonVersion = Annotated[str, Field(pattern=r"^3\.\d+\.\d+[a-z0-9.+]*$")]
+PythonVersion = Annotated[str, Field(pattern=r"^(2\.7|3\.\d+\.\d+[a-z0-9.+]*)$")]
 Row = TypeVar("Row")
 
 
@@ -93,7 +93,7 @@ class Trial:
     python_pss_mb: Seconds | None = None
     browser_pss_mb: Seconds | None = None
     machine_cpu: Share | None = None
-    other_cpu: Seconds
+    other_cpu: Seconds | None = None
     pickling_error: str | None = None
     failed: Count
     state: Literal["ok", "failed"]
@@ -111,19 +111,27 @@ class TrialRow(Trial, TrialKey):
 
 
 class Machine(BaseModel):
-    """What measured: a run is resumed only where all of this is the same."""
+    """What measured: a run is resumed only where all of this is the same.
+
+    What is not known of the article's machine is None.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cpu: str
-    cores: Cores
-    memory_gb: Count
+    cores: Cores | None
+    memory_gb: Count | None
     system: str
     python: PythonVersion
     gil: bool
     start_method: StartMethod
     packages: dict[str, str]
     browsers: dict[str, str]
+
+    @property
+    def hardware(self) -> str:
+        """Return the processor and its cores in words: "AMD EPYC, 2 cores"."""
+        return self.cpu if self.cores is None else f"{self.cpu}, {self.cores} cores"
 
 
 class Run(BaseModel):
@@ -136,7 +144,9 @@ class Run(BaseModel):
     kernel: str
     clock_resolution_s: Seconds
     commit: str | None
-    interfaces: Annotated[dict[Literal["Pool", "ThreadPool"], list[str]], Field(min_length=2)]
+    interfaces: Annotated[
+        dict[Literal["Pool", "ThreadPool"], list[str]] | None, Field(min_length=2)
+    ]
     started_at: datetime
     finished_at: datetime | None = None
     urls_with_user: int = 0
@@ -145,6 +155,8 @@ class Run(BaseModel):
     """The files that measured, by digest; None in runs from before these were noted."""
     locked: bool = True
     """Whether a lock kept other studies of the machine away all the time."""
+    controls: bool = True
+    """Whether its rounds have control trials; those of the article and of sweeps have none."""
     measured_anew: dict[int, int] = {}
     """How often a round was measured again, since the machine or a process was suspended."""
 

@@ -44,7 +44,7 @@ def test_a_chosen_page_is_told_in_every_mode(shown: Explorer) -> None:
     assert text.count("/3/17") == 3
     assert "1 of 1" in text
     assert "of 10" in text
-    fetches = shown.choice.results.fetches
+    fetches = shown.choice.results.complete_fetches
     place = (fetches["client"] == "requests") & (fetches["mode"] == "serial")
     [seconds] = fetches[place & (fetches["round"] == 3) & (fetches["page"] == 17)]["fetch_s"]
     assert f"{seconds:.3f}" in text

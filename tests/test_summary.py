@@ -212,11 +212,6 @@ def test_the_ceiling_is_what_perfect_workers_would_do() -> None:
     assert summary.ceiling(fetches, "chrome", 2, 1).rounds == 0
 
 
-def test_2018_stands_beside_every_browser() -> None:
-    assert summary.in_2018("chrome", "threads", "span_s") == pytest.approx(40.97, abs=0.01)
-    assert summary.in_2018("requests", "serial", "span_s") == pytest.approx(23.28, abs=0.01)
-
-
 def test_an_interval_near_one_shows_on_which_side_it_ends() -> None:
     assert summary.brackets((1.002, 1.08)) == "[1.002,\u00a01.08]"
     assert summary.brackets((0.91, 0.9981)) == "[0.910,\u00a00.998]"

@@ -7,9 +7,9 @@ measured, does not apply or has too few rounds is said before a rule is asked.
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from experiment.analysis import summary
+from experiment.analysis import article, summary
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import (
     GAIN,
@@ -142,6 +142,12 @@ def _lacking(study: Study, *modes: Mode) -> str:
     return f"the study has no {' and no '.join(missing)}" if missing else ""
 
 
+def _lacking_control(results: RunResults, *modes: Mode) -> str:
+    return (
+        _lacking(results.study, *modes) if results.run.controls else "the run has no control trials"
+    )
+
+
 def _none(what: str, quantity: str) -> Comparison:
     return Comparison(None, None, quantity, Ruling("not measured", f"the study has no {what}"))
 
@@ -175,7 +181,7 @@ def _sooner(results: RunResults, client: ClientName, times: float) -> Comparison
     lacking = _lacking(results.study, "serial", "threads")
     unless = paced(results.study) or _not_ten(results.study) or _no_wait(results.study)
     ruling = _guarded(found, rule.judge, lacking, unless)
-    then = summary.in_2018(client, "threads", "speedup_vs_serial")
+    then = article.measured(client, "threads", "speed_up")
     return Comparison(client, "threads", "speed-up", ruling, found, rule.zone, then)
 
 
@@ -184,7 +190,7 @@ def _slower(
 ) -> Comparison:
     found = summary.slow_down(results.rounds, client, mode)
     ruling = _guarded(found, rule.judge, _lacking(results.study, "serial", mode), unless)
-    then = summary.in_2018(client, mode, "fetch_mean_ratio_vs_serial")
+    then = article.measured(client, mode, "slow_down")
     return Comparison(client, mode, "slow-down", ruling, found, rule.zone, then)
 
 
@@ -226,6 +232,8 @@ def _contention(results: RunResults) -> Iterator[Comparison]:
         unless = "" if clear or not slower.enough else "its fetches are not clearly slower"
         unless = _alone(results.study) or unless
         lacking = _lacking(results.study, "serial", "threads")
+        if slower.rounds and not summary.has_phases(results.rounds, client):
+            lacking = "the start of the browser was not timed"
         ruling = _guarded(found, MORE_THAN_HALF.judge, lacking, unless)
         yield Comparison(client, "threads", quantity, ruling, found, MORE_THAN_HALF.zone)
 
@@ -236,10 +244,14 @@ def _requests_lighter(results: RunResults) -> Iterator[Comparison]:
         yield _none("requests" if results.browsers else "browser", quantity)
         return
     for client, mode in itertools.product(results.browsers, ("serial", *PARALLEL)):
-        column, pair = "fetch_mean_s", [(client, mode), ("requests", mode)]
-        found = summary.ratio(*(summary.of_cell(results.rounds, *cell, column) for cell in pair))
+        pair = [(client, mode), ("requests", mode)]
+        found = summary.ratio(
+            *(summary.of_cell(results.rounds, *cell, "fetch_mean_s") for cell in pair)
+        )
         ruling = _guarded(found, MORE_THAN_ONE.judge, _lacking(results.study, mode), "")
-        yield Comparison(client, mode, quantity, ruling, found, zone, _ratio_2018(pair, "mean_s"))
+        yield Comparison(
+            client, mode, quantity, ruling, found, zone, _ratio_2018(pair, "fetch_mean_s")
+        )
 
 
 def _no_difference(results: RunResults) -> Iterator[Comparison]:
@@ -254,9 +266,11 @@ def _no_difference(results: RunResults) -> Iterator[Comparison]:
         yield Comparison(client, None, quantity, ruling, found, zone, then)
 
 
-def _ratio_2018(pair: Sequence[tuple[str, str]], column: str) -> float:
-    above, below = (summary.in_2018(client, mode, column) for client, mode in pair)
-    return above / below
+def _ratio_2018(
+    pair: Sequence[tuple[str, str]], quantity: Literal["span_s", "fetch_mean_s"]
+) -> float | None:
+    above, below = (article.measured(client, mode, quantity) for client, mode in pair)
+    return above / below if above and below else None
 
 
 def _cpu_bound(results: RunResults) -> Iterator[Comparison]:
@@ -267,10 +281,10 @@ def _cpu_bound(results: RunResults) -> Iterator[Comparison]:
     ruling = _guarded(
         min(threads, processes, key=lambda estimate: estimate.rounds),
         lambda _: cpu_bound(threads, processes),
-        _lacking(results.study, "serial", *PARALLEL),
+        _lacking_control(results, "serial", *PARALLEL),
         unless,
     )
-    quantity = f"CPU-bound speed-up, {machine.cores} cores"
+    quantity = "CPU-bound speed-up" + (f", {machine.cores} cores" if machine.cores else "")
     yield Comparison(None, "threads", quantity, ruling, threads, NO_GAIN)
     yield Comparison(None, "processes", quantity, ruling, processes, GAIN)
 
@@ -299,7 +313,7 @@ def _pools(results: RunResults, column: str, what: str) -> Comparison:
         summary.of_cell(results.startup, "", mode, column) for mode in ("processes", "threads")
     )
     found = summary.ratio(processes, threads)
-    lacking = _lacking(results.study, *PARALLEL)
+    lacking = _lacking_control(results, *PARALLEL)
     if len(processes) and processes.isna().all():
         lacking = "this system does not tell it"
     ruling = _guarded(found, MORE_THAN_ONE.judge, lacking, "")
@@ -319,7 +333,9 @@ def _pickling(results: RunResults) -> Iterator[Comparison]:
     for mode, claimed in claims.items():
         errors = results.startup.loc[results.startup["mode"] == mode, "pickling_error"]
         refusals = errors.dropna()
-        lacking = _lacking(results.study, mode) or ("" if len(errors) else "no trial was complete")
+        lacking = _lacking_control(results, mode) or (
+            "" if len(errors) else "no trial was complete"
+        )
         shown = len(refusals) == (len(errors) if claimed == "refused" else 0)
         words = f"refused: {refusals.iloc[0].partition(':')[0]}" if len(refusals) else "taken"
         ruling = Ruling("holds" if shown else "does not hold", words)
@@ -328,11 +344,16 @@ def _pickling(results: RunResults) -> Iterator[Comparison]:
 
 
 def _same_interface(results: RunResults) -> Iterator[Comparison]:
+    quantity = "public methods"
+    if results.run.interfaces is None:
+        ruling = Ruling("not measured", "the run did not note them")
+        yield Comparison(None, None, quantity, ruling)
+        return
     pool, threads = (set(results.run.interfaces[name]) for name in ("Pool", "ThreadPool"))
     same = f"{len(pool)} methods that take the same"
     different = f"not in both: {', '.join(sorted(pool ^ threads))}"
     ruling = Ruling("does not hold", different) if pool ^ threads else Ruling("holds", same)
-    yield Comparison(None, None, "public methods", ruling)
+    yield Comparison(None, None, quantity, ruling)
 
 
 CLAIMS: dict[str, tuple[str, Callable[[RunResults], Iterator[Comparison]]]] = {

@@ -31,8 +31,8 @@ class RunResults:
         return self.run.study
 
     @property
-    def cores(self) -> int:
-        """Return the cores of the machine that measured."""
+    def cores(self) -> int | None:
+        """Return the cores of the machine that measured, if they are known."""
         return self.run.machine.cores
 
     @property

@@ -117,7 +117,7 @@ def _compared(results: RunResults, client: str, size: int) -> dict[str, str] | N
 
 
 def _machine(run: Run) -> str:
-    return f"{run.machine.cpu}, {run.machine.cores} cores"
+    return run.machine.hardware
 
 
 def combined_by_name(names: Any) -> dict[str, RunResults]:

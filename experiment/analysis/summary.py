@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from experiment.study import PROJECT
 from experiment.vocabulary import Arm
 
 Interval = tuple[float, float]
@@ -235,6 +234,11 @@ def slow_down(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
     )
 
 
+def has_phases(rounds: pd.DataFrame, client: str) -> bool:
+    """Return whether the start of a browser was timed, as part of a client's fetches."""
+    return bool(rounds.loc[rounds["client"] == client, "browser_start_mean_s"].notna().any())
+
+
 def start_share(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
     """The share of a fetch's extra seconds in a mode that fall in the start of the browser."""
     start, fetch = (
@@ -272,16 +276,16 @@ def losses(rounds: pd.DataFrame, client: str, mode: str) -> tuple[float, float, 
     return float(size.max()), left.value, speed_up(rounds, client, mode).value
 
 
-def bounds(rounds: pd.DataFrame, cores: int) -> pd.DataFrame:
+def bounds(rounds: pd.DataFrame, cores: int | None) -> pd.DataFrame:
     """Two lower bounds (s) of each total: `waiting_s` for the delays, `cpu_s` for the cores.
 
     Waiting is the larger of the planned delays' sum / pool size and the longest one; CPU is what
-    the trial used after its pool was ready, on all cores at once.
+    the trial used after its pool was ready, on all cores at once; NaN where it is not known.
     """
     shared = rounds["planned_sum_ms"] / rounds["pool_size"]
     return rounds[CELL].assign(
         waiting_s=np.maximum(shared, rounds["planned_max_ms"]) / 1000,
-        cpu_s=(rounds["cpu_s"] - rounds["startup_cpu_s"]) / cores,
+        cpu_s=(rounds["cpu_s"] - rounds["startup_cpu_s"]) / (cores or np.nan),
     )
 
 
@@ -354,13 +358,3 @@ def delay_error(fetches: pd.DataFrame) -> pd.DataFrame:
         above_median_ms=("above", "median"),
         above_p99_ms=("above", lambda values: values.quantile(0.99)),
     )
-
-
-def in_2018(client: str, mode: str, column: str) -> float:
-    """What the article measured; its selenium drove PhantomJS and stands beside every browser.
-
-    Columns, from its raw timings: data/README.md.
-    """
-    article = pd.read_csv(PROJECT / "data" / "article-2018.csv", index_col=["client", "mode"])
-    name = "requests" if client == "requests" else "selenium"
-    return float(article[column].to_dict()[(name, mode)])

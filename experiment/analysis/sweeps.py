@@ -1,6 +1,7 @@
 """How many workers? The pool sizes of a sweep compared, and the smallest that is enough."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -86,7 +87,7 @@ def _size(results: RunResults, client: str, mode: str, size: int) -> Size:
 
 def _limit(results: RunResults, found: Size, rounds: pd.DataFrame) -> str:
     """What keeps a pool from being faster."""
-    cores = results.cores
+    cores = results.cores or math.nan  # no number is more or less than that
     if claims.paced(results.study):
         return "the pace"
     if _is_gil(results, found, rounds):
@@ -176,7 +177,7 @@ def table(results: RunResults, found: Sequence[Size]) -> pd.DataFrame:
     return pd.DataFrame([_row(item, results.cores) for item in found])
 
 
-def _row(item: Size, cores: int) -> dict[str, str]:
+def _row(item: Size, cores: int | None) -> dict[str, str]:
     return {
         "client": item.client,
         "mode": item.mode,
@@ -185,7 +186,7 @@ def _row(item: Size, cores: int) -> dict[str, str]:
         "speed-up [95 %]": str(item.speed_up),
         "at most": item.ceiling.shown,
         "slow-down [95 %]": str(item.slow_down),
-        f"cores used, of {cores}": digits(item.cores),
+        f"cores used{f', of {cores}' if cores else ''}": digits(item.cores),
         "machine busy": percent(item.machine_cpu),
         "limit": item.limit,
     }

@@ -218,6 +218,7 @@ def _new_run(study: Study, urls: Sequence[str]) -> Run:
         commit=provenance.commit(),
         code=provenance.code(),
         interfaces=controls.interfaces(),
+        controls=not study.is_sweep,
         started_at=_now(),
         urls_with_user=count_users(urls),
     )

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from experiment import records
-from experiment.analysis import summary
+from experiment.analysis import article, summary
 from experiment.analysis.claims import PARALLEL, Comparison, JudgedClaim
 from experiment.analysis.rules import ALIKE
 from experiment.analysis.summary import Estimate
@@ -103,7 +103,7 @@ def fetch_times(rounds: pd.DataFrame, client: str, *, ax: Axes) -> Axes:
     return ax
 
 
-def total_times(rounds: pd.DataFrame, client: str, cores: int, *, ax: Axes) -> Axes:
+def total_times(rounds: pd.DataFrame, client: str, cores: int | None, *, ax: Axes) -> Axes:
     """Figure 2, the article's second chart: the time until all pages are fetched."""
     ax = _bars(rounds, client, "span_s", ax)
     ax.set_ylabel("total time (s)")
@@ -121,7 +121,8 @@ def total_times(rounds: pd.DataFrame, client: str, cores: int, *, ax: Axes) -> A
                 ends = place - 0.36, place + 0.36
                 ax.hlines(height, *ends, color=colour, lw=2, zorder=4, label=words)
                 words = "_"  # one entry in the legend
-    ax.legend(loc="upper right", fontsize=9, title="least time for", title_fontsize=9)
+    if limits[["waiting_s", "cpu_s"]].notna().any(axis=None):
+        ax.legend(loc="upper right", fontsize=9, title="least time for", title_fontsize=9)
     return ax
 
 
@@ -140,7 +141,9 @@ def _titled(client: str, before: str, values: dict[str, str], between: str) -> s
     return f"{client}: {before}\n{', '.join(parts)}"
 
 
-def _bars(rounds: pd.DataFrame, client: str, column: str, ax: Axes) -> Axes:
+def _bars(
+    rounds: pd.DataFrame, client: str, column: Literal["fetch_mean_s", "span_s"], ax: Axes
+) -> Axes:
     """Bars from zero with the rounds, their mean and its 95 % interval, and 2018."""
     modes = _modes(rounds, client)
     for place, mode in enumerate(modes):
@@ -154,9 +157,7 @@ def _bars(rounds: pd.DataFrame, client: str, column: str, ax: Axes) -> Axes:
         if estimate.ci95:
             ax.vlines(place, *estimate.ci95, color=colour, lw=2, zorder=5)
         ax.plot(place, estimate.value, "o", ms=7, color=colour, mec="white", zorder=5)
-        then = summary.in_2018(client, mode, _IN_2018[column])
-        ax.plot(place + 0.28, then, "D", ms=6, mfc="white", mec="black", zorder=6)
-        _note(ax, "2018", (place + 0.28, then), (0, 7), fontsize=8)
+        _in_2018(ax, place + 0.28, article.measured(client, mode, column))
         top = max(estimate.value, (estimate.ci95 or (0, 0))[1], values.max())
         words = f"{estimate.shown} s"
         _note(ax, words, (place - 0.1, top), (0, 5), weight="bold", color=colour)
@@ -166,14 +167,18 @@ def _bars(rounds: pd.DataFrame, client: str, column: str, ax: Axes) -> Axes:
     return ax
 
 
+def _in_2018(ax: Axes, place: float, then: float | None) -> None:
+    """Draw the diamond of what the article measured, if it did."""
+    if then is not None:
+        ax.plot(place, then, "D", ms=6, mfc="white", mec="black", zorder=6)
+        _note(ax, "2018", (place, then), (0, 7), fontsize=8)
+
+
 def _note(
     ax: Axes, words: str, at: tuple[float, float], offset: tuple[int, int], **look: Any
 ) -> None:
     """Words beside a point, so many typographic points away."""
     ax.annotate(words, at, offset, textcoords="offset points", **{"ha": "center", **look})
-
-
-_IN_2018 = {"fetch_mean_s": "mean_s", "span_s": "span_s"}
 
 
 def distribution(fetches: pd.DataFrame, client: str, *, ax: Axes) -> Axes:

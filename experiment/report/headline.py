@@ -6,7 +6,7 @@ from unicodedata import category
 
 import pandas as pd
 
-from experiment.analysis import summary
+from experiment.analysis import article, summary
 from experiment.analysis.claims import PARALLEL, Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import Verdict
@@ -105,7 +105,10 @@ def _rounds_said(results: RunResults) -> str:
     if most >= summary.ENOUGH_ROUNDS:
         few = f"{least} to {count}, fewer where trials do not count" if least < most else count
         return f"In brackets: 95 % intervals over {few}."
-    more = " (`ROUNDS=5`)" if results.study.rounds < summary.ENOUGH_ROUNDS else ""
+    planned_few = results.study.rounds < summary.ENOUGH_ROUNDS and not article.is_article(
+        results.study
+    )
+    more = " (`ROUNDS=5`)" if planned_few else ""
     return f"Only {count}: too few to judge by; it takes {summary.ENOUGH_ROUNDS}{more}."
 
 
@@ -124,7 +127,7 @@ def disturbed(run: Run, fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
 
 def _unlocked_said(run: Run) -> str:
     """Whether another study may have been measured at the same time."""
-    if run.locked:
+    if run.locked or article.is_article(run.study):
         return ""
     return (
         "**Nothing kept other studies away**: the lock of this machine could not be used, so "
@@ -179,15 +182,17 @@ def _few(pages: "pd.Series[int]") -> str:
 
 
 def _unlike_2018(study: Study) -> str:
-    """What of this study differs from the article's, whose figures stand beside it."""
-    article = Study(clients=("requests", "phantomjs"))
+    """Say what differs from the article's experiment, whose figures stand beside this run's."""
+    if article.is_article(study):
+        return article.OWN_FIGURES
+    theirs = Study(clients=("requests", "phantomjs"))
     unlike = [
-        f"{name} {as_words(getattr(study, name))}, not {as_words(getattr(article, name))}"
+        f"{name} {as_words(getattr(study, name))}, not {as_words(getattr(theirs, name))}"
         for name in ("pool_size", "pages", "latency", "tls", "chunk_size")
-        if getattr(study, name) != getattr(article, name)
+        if getattr(study, name) != getattr(theirs, name)
     ]
     unlike += ["pages of another source"] if study.source != "embedded" else []
-    others = [client for client in study.clients if client not in article.clients]
+    others = [client for client in study.clients if client not in theirs.clients]
     unlike += [f"{' and '.join(others)}, not phantomjs"] if others else []
     if not unlike:
         return ""
@@ -275,7 +280,8 @@ def beside_2018(results: RunResults) -> str:
     parts = [
         f"{without} for {client}"
         for client in results.browsers
-        if (without := summary.speed_up_without_start(results.rounds, client, "threads")).rounds
+        if summary.has_phases(results.rounds, client)
+        and (without := summary.speed_up_without_start(results.rounds, client, "threads")).rounds
     ]
     if parts:
         lines.append(

@@ -3,13 +3,12 @@
 They are built from the numbers and the verdicts, so that they cannot contradict them.
 """
 
-import functools
 import itertools
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from experiment.analysis import runs, summary
+from experiment.analysis import article, runs, summary
 from experiment.analysis.claims import PARALLEL, Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import Ruling
@@ -30,7 +29,7 @@ def about(run: Run, rounds_done: int) -> str:
     return (
         f"This run: {pools}, {study.pages} pages a trial, {rounds_done} of {study.rounds} rounds, "
         f"{' and '.join(study.clients)}; measured on {run.started_at:%Y-%m-%d}, "
-        f"{markup.escape(machine.cpu)}, {machine.cores} cores, "
+        f"{markup.escape(machine.hardware)}, "
         f"Python {markup.escape(machine.python)}."
     )
 
@@ -42,7 +41,6 @@ def answers(rounds: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 
 def _answer(rounds: pd.DataFrame, client: str, mode: str) -> dict[str, str]:
-    then = functools.partial(summary.in_2018, client, mode)
     total = summary.mean(summary.of_cell(rounds, client, mode, "span_s"))
     fetch = summary.mean(summary.of_cell(rounds, client, mode, "fetch_mean_s"))
     faster, slower = (
@@ -54,11 +52,16 @@ def _answer(rounds: pd.DataFrame, client: str, mode: str) -> dict[str, str]:
         "mode": mode,
         "total (s)": total.shown,
         "speed-up [95 %]": "1" if serial else str(faster),
-        "speed-up in 2018": "1" if serial else digits(then("speedup_vs_serial")),
+        "speed-up in 2018": "1" if serial else _in_2018(client, mode, "speed_up"),
         "one fetch (s)": fetch.shown,
         "slow-down [95 %]": "1" if serial else str(slower),
-        "slow-down in 2018": "1" if serial else digits(then("fetch_mean_ratio_vs_serial")),
+        "slow-down in 2018": "1" if serial else _in_2018(client, mode, "slow_down"),
     }
+
+
+def _in_2018(client: str, mode: str, quantity: article.Quantity) -> str:
+    value = article.measured(client, mode, quantity)
+    return "-" if value is None else digits(value)
 
 
 def fetch_times_read(judged: Sequence[JudgedClaim]) -> str:
@@ -98,7 +101,7 @@ def distribution_read(fetches: pd.DataFrame, study: Study) -> str:
     return "Half of the fetches, and 95 % of them, were done within\n\n" + "\n".join(lines)
 
 
-def totals_read(rounds: pd.DataFrame, study: Study, cores: int) -> str:
+def totals_read(rounds: pd.DataFrame, study: Study, cores: int | None) -> str:
     """What figure 2 shows: how near each parallel total comes to its lower bounds."""
     limits = summary.bounds(rounds, cores)
     lines = []
@@ -109,14 +112,19 @@ def totals_read(rounds: pd.DataFrame, study: Study, cores: int) -> str:
                 continue
             cell = limits[(limits["client"] == client) & (limits["mode"] == mode)]
             waiting, cpu = cell["waiting_s"].mean(), cell["cpu_s"].mean()
-            known = (
-                f"{digits(waiting)} s is the least for the waiting, " if pd.notna(waiting) else ""
-            )
-            lines.append(
-                f"- {client}, {mode}: {total.shown} s; {known}"
-                f"{digits(cpu)} s is the least for the CPU work on {cores} cores."
-            )
+            least = {"waiting": waiting, f"CPU work on {cores} cores": cpu}
+            known = [
+                f"{digits(seconds)} s is the least for the {what}"
+                for what, seconds in least.items()
+                if pd.notna(seconds)
+            ]
+            lines.append(f"- {client}, {mode}: {total.shown} s{_after(known)}.")
     return "\n".join(lines) or "No parallel mode was measured."
+
+
+def _after(parts: Sequence[str]) -> str:
+    """Return parts of a sentence that follow its first."""
+    return f"; {', '.join(parts)}" if parts else ""
 
 
 def swim_lanes(rounds: pd.DataFrame, study: Study) -> list[tuple[str, str, int, int, int]]:
@@ -207,7 +215,7 @@ def against_each_other_read(
         said.append(
             f"- {label}: {found.shown} {summary.brackets(found.ci99)} (99 %){_as_it_should(found)}."
         )
-    if said and not controls:
+    if said and not controls and not article.is_article(study):
         said.append("- No A/A control: a pool ran once a round; `REPEATS=3` repeats it.")
     return "\n".join(said) or "There are no complete rounds of both pools to compare."
 
@@ -274,9 +282,10 @@ def _signed(seconds: float) -> str:
 
 def controls(results: RunResults) -> pd.DataFrame:
     """What the controls measured, means of the rounds, by mode."""
+    cores = results.cores or "all"
     pool = "-" if results.startup.empty else results.startup["pool_size"].max()
     rows = {
-        f"CPU-bound work on {results.cores} cores (s)": (results.cpu, "", "span_s", 1),
+        f"CPU-bound work on {cores} cores (s)": (results.cpu, "", "span_s", 1),
         "all pages, without latency (s)": (results.no_latency, "requests", "span_s", 1),
         f"pool of {pool} ready after (ms)": (results.startup, "", "startup_s", 1000),
         f"memory of the ready pool of {pool} (MB)": (results.startup, "", "python_pss_mb", 1),
@@ -350,6 +359,8 @@ def _anew_said(run: Run) -> str:
 def pages_said(fetches: pd.DataFrame, study: Study, listed: int | None) -> str:
     """What pages were fetched, and what follows; `listed` is the number of URLs of a list."""
     said = _origin_said(fetches, study, listed)
+    if article.is_article(study):
+        return said
     if study.source != "embedded" and "phantomjs" in study.clients:
         said += (
             " PhantomJS, a browser of 2016 with known security holes that nobody mends, fetched "
@@ -386,6 +397,8 @@ def _origin_said(fetches: pd.DataFrame, study: Study, listed: int | None) -> str
 def _asked_said(fetches: pd.DataFrame, study: Study) -> str:
     address, different = markup.escape(study.source), fetches["final_url"].nunique()
     said = f"Every fetch asked <code>{address}</code> and followed where it led"
+    if different == 0 and fetches["error"].isna().any():
+        return f"{said}; where that was is not known."
     if different == 0:
         return f"{said}; none arrived."
     if different == 1:
@@ -421,8 +434,11 @@ def instrument_read(trials: pd.DataFrame, run: Run) -> str:
     """How fine the clock is, and how quiet the machine was."""
     busy = trials["other_cpu"]
     above = int((busy > headline.BUSY).sum())
+    clock = f"The clock resolves {run.clock_resolution_s * 1e9:g} ns."
+    if busy.isna().all():
+        return f"{clock} What other programs used of the CPU was not measured."
     return (
-        f"The clock resolves {run.clock_resolution_s * 1e9:g} ns. In the half second before a "
+        f"{clock} In the half second before a "
         f"trial other programs used {percent(busy.median())} of the CPU (median) and "
         f"{percent(busy.max())} at most, more than {percent(headline.BUSY)} before {above} of "
         f"{len(trials)} trials."
@@ -433,13 +449,15 @@ def environment(run: Run) -> pd.DataFrame:
     """The machine and the versions, a row each."""
     machine = run.machine
     rows = {
-        "processor": f"{machine.cpu}, {machine.cores} cores, {machine.memory_gb} GB",
+        "processor": machine.hardware
+        + ("" if machine.memory_gb is None else f", {machine.memory_gb} GB"),
         "system": f"{machine.system}, kernel {run.kernel}",
         "Python": f"{machine.python}, GIL {'on' if machine.gil else 'off'}, "
         f"processes start by {machine.start_method}",
         **{f"{name} (browser)": words for name, words in machine.browsers.items()},
         "packages": ", ".join(f"{name} {number}" for name, number in machine.packages.items()),
-        "code": run.commit or "not under git",
+        "code": run.commit
+        or ("the article's" if article.is_article(run.study) else "not under git"),
         "measured": f"{run.started_at:%Y-%m-%d %H:%M} UTC",
     }
     return pd.DataFrame({"": rows})
@@ -448,7 +466,8 @@ def environment(run: Run) -> pd.DataFrame:
 def parameters(study: Study) -> pd.DataFrame:
     """The parameters of the study, a row each."""
     fields = type(study).model_fields
-    rows = {name: as_words(getattr(study, name)) for name in study.parameters if name != "run"}
+    told = article.PARAMETERS if article.is_article(study) else study.parameters
+    rows = {name: as_words(getattr(study, name)) for name in told if name != "run"}
     meanings = [fields[name].description for name in rows]
     return pd.DataFrame({"value": rows.values(), "meaning": meanings}, index=list(rows))
 

@@ -150,17 +150,14 @@ class Explorer:
         if self._offering:
             return
         choice = self.choice
-        if not choice.lanes() or (self.figure.value == "browser phases" and _plain(choice)):
+        phased = summary.has_phases(choice.rounds, choice.client)
+        if not choice.lanes() or (self.figure.value == "browser phases" and not phased):
             self.picture.value = "<p>There is nothing to draw for this choice.</p>"
         else:
             name = f"{self.figure.value}, {choice.client}, {' and '.join(choice.modes)}"
             self.picture.value = _picture(FIGURES[self.figure.value](choice), name)
         with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
             self.fetch.value = of_page(choice).to_html(border=0)
-
-
-def _plain(choice: Choice) -> bool:
-    return choice.client == "requests"
 
 
 def _picture(figure: Figure, alt: str) -> str:
