@@ -36,7 +36,7 @@ from experiment import (
 )
 from experiment.clients import Terms
 from experiment.errors import UserError, writing
-from experiment.records import Fetch, FetchRow, Key, Run, TrialRow
+from experiment.records import Fetch, FetchRow, Run, TrialKey, TrialRow
 from experiment.redaction import count_users, redacted, redacted_text
 from experiment.study import PROJECT, Arm, Study, library_chunk_size
 
@@ -57,7 +57,7 @@ Sources = dict[Arm, sources.Source]
 MOST_ANEW = 2
 """How often a round is measured anew since something was suspended; then its trial fails."""
 
-UNMEASURED = Key(arm="main", client="requests", mode="serial", pool_size=1, round=1, repeat=1)
+UNMEASURED = TrialKey(arm="main", client="requests", mode="serial", pool_size=1, round=1, repeat=1)
 
 
 @dataclass(frozen=True)
@@ -327,24 +327,24 @@ def _wait(study: Study, seconds: float, refusals: int) -> None:
     wikipedia.pause(study.wiki, seconds)
 
 
-def _keys(study: Study, number: int) -> list[Key]:
+def _keys(study: Study, number: int) -> list[TrialKey]:
     """The trials of a round in random order: every client in every mode, and the controls."""
     keys = [*_main(study, number), *_controls(study, number)]
     random.Random(f"{study.seed}/{number}").shuffle(keys)
     return keys
 
 
-def _main(study: Study, number: int) -> Iterator[Key]:
+def _main(study: Study, number: int) -> Iterator[TrialKey]:
     """Every client in every mode, the parallel ones repeated."""
     for client, mode in itertools.product(study.clients, study.modes):
         sizes, repeats = ((1,), 1) if mode == "serial" else (study.sizes, study.repeats)
         for size, repeat in itertools.product(sizes, range(1, repeats + 1)):
-            yield Key(
+            yield TrialKey(
                 arm="main", client=client, mode=mode, pool_size=size, round=number, repeat=repeat
             )
 
 
-def _controls(study: Study, number: int) -> Iterator[Key]:
+def _controls(study: Study, number: int) -> Iterator[TrialKey]:
     """Each control once in every mode of the study; start-up is of pools alone."""
     if study.is_sweep:
         return
@@ -355,7 +355,7 @@ def _controls(study: Study, number: int) -> Iterator[Key]:
         sizes["no_latency"] = study.pool_size
     for (arm, size), mode in itertools.product(sizes.items(), study.modes):
         if (arm, mode) != ("startup", "serial"):
-            yield Key(
+            yield TrialKey(
                 arm=arm,
                 client="requests" if arm == "no_latency" else None,
                 mode=mode,
@@ -365,13 +365,13 @@ def _controls(study: Study, number: int) -> Iterator[Key]:
             )
 
 
-def _words(key: Key) -> str:
+def _words(key: TrialKey) -> str:
     arm = None if key.arm == "main" else key.arm.replace("_", " ")
     size = f"{key.mode} ({key.pool_size})" if key.pool_size > 1 else key.mode
     return ", ".join(filter(None, [arm, key.client, size]))
 
 
-def _guess_s(study: Study, key: Key) -> float:
+def _guess_s(study: Study, key: TrialKey) -> float:
     """Roughly how long a trial takes, for the progress bar."""
     if key.client is None:
         return 2 * TYPICAL_OVERHEAD_S
@@ -381,7 +381,7 @@ def _guess_s(study: Study, key: Key) -> float:
     return TYPICAL_OVERHEAD_S + fetches_s / min(key.pool_size, TYPICAL_SPEED_UP)
 
 
-def _plan(study: Study, opened: Sources, key: Key) -> trial.Plan:
+def _plan(study: Study, opened: Sources, key: TrialKey) -> trial.Plan:
     source = opened.get(key.arm)
     return trial.Plan(
         arm=key.arm,
@@ -397,14 +397,14 @@ def _plan(study: Study, opened: Sources, key: Key) -> trial.Plan:
     )
 
 
-def _pace(study: Study, key: Key) -> float | None:
+def _pace(study: Study, key: TrialKey) -> float | None:
     """How many starts a second the source allows."""
     if study.source != "wikipedia" or key.arm != "main" or key.client is None:
         return None
     return wikipedia.starts_a_second(key.client)
 
 
-def _trial(study: Study, plan: trial.Plan, key: Key, position: int) -> Measured:
+def _trial(study: Study, plan: trial.Plan, key: TrialKey, position: int) -> Measured:
     """Run one trial; a failed one is a row that says why, and has no fetches."""
     other_cpu = machine.busy_share(LISTEN_S)
     started_at = _now()

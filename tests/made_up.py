@@ -10,7 +10,7 @@ from typing import Any
 
 from experiment import claims, controls, load, records
 from experiment.claims import Evidence, Judged
-from experiment.records import FetchRow, Key, Machine, Run, TrialRow
+from experiment.records import FetchRow, Machine, Run, TrialKey, TrialRow
 from experiment.study import Study
 
 MACHINE = Machine(
@@ -81,14 +81,35 @@ def write(folder: Path, study: Study, world: World) -> Path:
     return folder
 
 
+def forget_round(folder: Path, number: int) -> None:
+    """Leave a run as it was before a round of it was finished."""
+    run = records.read_run(folder)
+    fetches, trials = records.read_fetches(folder), records.read_trials(folder)
+    records.write_run(folder, run.model_copy(update={"finished_at": None}))
+    empty(folder)
+    records.add_round(
+        folder,
+        [row for row in fetches if row.round != number],
+        [row for row in trials if row.round != number],
+    )
+
+
+def empty(folder: Path) -> None:
+    """Remove the rows of a run."""
+    run = records.read_run(folder)
+    for name in ("fetches.csv", "trials.csv"):
+        (folder / name).unlink()
+    records.write_run(folder, run.model_copy(update={"extents": None}))
+
+
 def judged(folder: Path) -> tuple[Evidence, dict[str, Judged]]:
     """What the claims come to, by their names."""
     seen = claims.evidence(records.read_run(folder), *load(folder))
     return seen, {claim.id: claim for claim in claims.judge(seen)}
 
 
-def _keys(study: Study, world: World, number: int) -> Iterator[Key]:
-    main = Key(arm="main", client=None, mode="serial", pool_size=1, round=number, repeat=1)
+def _keys(study: Study, world: World, number: int) -> Iterator[TrialKey]:
+    main = TrialKey(arm="main", client=None, mode="serial", pool_size=1, round=number, repeat=1)
     for client in study.clients:
         for mode in study.modes:
             sizes, repeats = ((1,), 1) if mode == "serial" else (study.sizes, study.repeats)
@@ -103,7 +124,7 @@ def _keys(study: Study, world: World, number: int) -> Iterator[Key]:
             yield replace(main, arm="no_latency", client="requests", mode=mode, pool_size=size)
 
 
-def _fetches(study: Study, key: Key, world: World, noise: float) -> Iterator[FetchRow]:
+def _fetches(study: Study, key: TrialKey, world: World, noise: float) -> Iterator[FetchRow]:
     chance = random.Random(f"{key.round}")
     free = [0.0] * key.pool_size
     for page in range(1, study.pages + 1):
@@ -125,7 +146,7 @@ def _fetches(study: Study, key: Key, world: World, noise: float) -> Iterator[Fet
         )
 
 
-def _fetch_s(key: Key, world: World) -> float:
+def _fetch_s(key: TrialKey, world: World) -> float:
     """Without latency a pool gains nothing: each fetch takes as many times longer."""
     assert key.client is not None
     if key.arm == "no_latency":
@@ -133,7 +154,7 @@ def _fetch_s(key: Key, world: World) -> float:
     return world.factors[(key.client, key.mode)] * FETCH_S[key.client]
 
 
-def _phases(key: Key, seconds: float) -> dict[str, Any]:
+def _phases(key: TrialKey, seconds: float) -> dict[str, Any]:
     if key.client == "requests":
         return {"load_s": seconds, "planned_ms": 100.0, "origin_ms": 101.0, "sha256": "0" * 64}
     start_s = 0.2 if key.mode == "serial" else 0.2 + 0.8 * (seconds - 1)
@@ -141,7 +162,9 @@ def _phases(key: Key, seconds: float) -> dict[str, Any]:
     return {"browser_start_s": start_s, "load_s": seconds - start_s, "close_s": 0.0}
 
 
-def _trial(key: Key, rows: list[FetchRow], world: World, noise: float, position: int) -> TrialRow:
+def _trial(
+    key: TrialKey, rows: list[FetchRow], world: World, noise: float, position: int
+) -> TrialRow:
     span = max(row.end_s for row in rows) - min(row.start_s for row in rows) if rows else None
     if key.arm == "cpu":
         span = dict(world.cpu_s)[key.mode] * noise

@@ -2,6 +2,10 @@
 
 import csv
 import json
+import pickle
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,8 +18,10 @@ from experiment import controls, load, records
 from experiment.errors import UserError
 from experiment.records import FetchRow, Machine, Run, TrialRow
 from experiment.study import Study
+from tests import made_up
 
 PAGES = 3
+Rows = tuple[list[FetchRow], list[TrialRow]]
 
 
 def trial_row(round_number: int, **changes: object) -> TrialRow:
@@ -72,14 +78,153 @@ def test_rows_come_back_as_they_were(folder: Path) -> None:
     assert fetches["fetch_s"].dtype == float
 
 
-def test_fetches_of_a_round_that_was_cut_off_do_not_count(folder: Path) -> None:
-    whole = (folder / "trials.csv").read_text()
-    records.add_round(folder, fetch_rows(3), [trial_row(3)])
-    (folder / "trials.csv").write_text(whole)
+def state(folder: Path) -> dict[str, bytes]:
+    """The content of a run's files by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def put_back(folder: Path, files: dict[str, bytes]) -> None:
+    """Write a run's files as they were."""
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+def third_round() -> Rows:
+    """A round whose texts have line ends, quotes and letters of several bytes."""
+    rows = [replace(row, url=f'http://127.0.0.1/ü\n"{row.page}') for row in fetch_rows(3)]
+    return rows, [trial_row(3), trial_row(3, arm="cpu", client=None, position=2, reason="ß\n,")]
+
+
+def test_a_round_whose_append_was_cut_off_anywhere_was_never_there(folder: Path) -> None:
+    before = state(folder)
+    records.add_round(folder, *third_round())
+    after = state(folder)
+    more = {name: after[name][len(before[name]) :] for name in ("fetches.csv", "trials.csv")}
+    cuts = [(cut, 0) for cut in range(0, len(more["fetches.csv"]), 11)]
+    cuts += [(len(more["fetches.csv"]), cut) for cut in range(0, len(more["trials.csv"]) + 1, 7)]
+    for fetched, tried in cuts:
+        put_back(folder, before)
+        for name, cut in (("fetches.csv", fetched), ("trials.csv", tried)):
+            with (folder / name).open("ab") as file:
+                file.write(more[name][:cut])
+        assert records.rounds_done(folder) == {1, 2}
+        assert len(load(folder)[0]) == 2 * PAGES
+        records.add_round(folder, *third_round())
+        assert state(folder) == after
+
+
+APPEND = """
+import pickle, resource, signal, sys
+from pathlib import Path
+from experiment import records
+folder, limit, action = sys.argv[1:]
+rows = pickle.load(sys.stdin.buffer)
+signal.signal(signal.SIGXFSZ, signal.Handlers[action])
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), -1))
+records.add_round(Path(folder), *rows)
+"""
+
+
+def append(
+    folder: Path, rows: Rows, limit: int = -1, action: str = "SIG_IGN"
+) -> "subprocess.CompletedProcess[bytes]":
+    """Add a round in a process whose files may have `limit` bytes; `SIG_DFL` kills it there."""
+    return subprocess.run(
+        [sys.executable, "-c", APPEND, folder, str(limit), action],
+        input=pickle.dumps(rows),
+        check=False,
+        capture_output=True,
+    )
+
+
+LONG_FETCHES: Rows = ([replace(row, url="ü" * 5_000) for row in fetch_rows(3)], [trial_row(3)])
+LONG_TRIALS: Rows = ([], [trial_row(3, state="failed", reason="x" * 9_000)])
+
+
+@pytest.mark.parametrize(
+    ("rows", "partial"), [(LONG_FETCHES, "fetches.csv"), (LONG_TRIALS, "trials.csv")]
+)
+def test_a_process_that_is_killed_in_mid_append_leaves_no_round(
+    folder: Path, rows: Rows, partial: str
+) -> None:
+    before = state(folder)
+    assert append(folder, rows, 6_001, "SIG_DFL").returncode == -signal.SIGXFSZ
+    assert (folder / partial).stat().st_size == 6_001
     assert records.rounds_done(folder) == {1, 2}
-    assert set(load(folder)[0]["round"]) == {1, 2}
-    records.add_round(folder, fetch_rows(3), [trial_row(3)])
-    assert len(load(folder)[0]) == 3 * PAGES
+    assert len(load(folder)[0]) == 2 * PAGES
+    records.add_round(folder, *third_round())
+    after = state(folder)
+    put_back(folder, before)
+    records.add_round(folder, *third_round())
+    assert state(folder) == after
+
+
+@pytest.mark.parametrize("rows", [LONG_FETCHES, LONG_TRIALS])
+def test_a_disk_that_is_full_leaves_the_run_as_it_was(folder: Path, rows: Rows) -> None:
+    before = state(folder)
+    assert b"File too large" in append(folder, rows, 6_001).stderr
+    assert state(folder) == before
+
+
+def test_the_first_round_is_whole_or_not_there_too(folder: Path) -> None:
+    made_up.empty(folder)
+    assert append(folder, LONG_FETCHES, 6_001, "SIG_DFL").returncode == -signal.SIGXFSZ
+    assert records.rounds_done(folder) == set()
+    assert load(folder)[0].empty
+    records.add_round(folder, fetch_rows(1), [trial_row(1)])
+    assert len(load(folder)[0]) == PAGES
+
+
+def test_a_round_is_appended_and_what_was_there_is_left_alone(folder: Path) -> None:
+    paths = [folder / name for name in ("fetches.csv", "trials.csv")]
+    before = [(path.stat().st_ino, path.read_bytes()) for path in paths]
+    records.add_round(folder, *third_round())
+    for path, (inode, content) in zip(paths, before, strict=True):
+        assert path.stat().st_ino == inode
+        assert path.read_bytes().startswith(content)
+        assert len(path.read_bytes()) > len(content)
+    with (folder / "fetches.csv").open("rb+") as file:  # damage that a reader would notice
+        file.write(b"\xff")
+    records.add_round(folder, fetch_rows(4), [trial_row(4)])
+    with pytest.raises(UserError, match="fetches.csv: damaged"):
+        load(folder)
+
+
+def test_rows_beyond_those_noted_are_damage_once_the_run_is_finished(folder: Path) -> None:
+    control = trial_row(2, arm="cpu", client=None, position=2)
+    made_up.empty(folder)
+    records.add_round(folder, fetch_rows(1), [trial_row(1)])
+    records.add_round(folder, fetch_rows(2), [trial_row(2), control])
+    run = records.read_run(folder)
+    study = run.study.model_copy(update={"rounds": 2})
+    ended = run.model_copy(update={"study": study, "finished_at": run.started_at})
+    records.write_run(folder, ended)
+    whole = (folder / "trials.csv").read_text()
+    lines = whole.splitlines(keepends=True)
+    for damaged in (lines[:-1], [*lines, lines[-1]]):
+        (folder / "trials.csv").write_text("".join(damaged))
+        words = f"trials.csv: damaged: {len(damaged)} lines, not the 4 that run.json notes"
+        with pytest.raises(UserError, match=words):
+            load(folder)
+    (folder / "trials.csv").write_text(whole.replace("\n", "\r\n"))  # as git may convert it
+    assert len(load(folder)[1]) == 3
+
+
+def test_a_round_is_appended_to_files_whose_line_ends_were_converted(folder: Path) -> None:
+    for name in ("fetches.csv", "trials.csv"):
+        path = folder / name
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n") + b"main,req")
+    records.add_round(folder, *third_round())
+    assert set(load(folder)[0]["round"]) == {1, 2, 3}
+
+
+def test_an_old_run_that_notes_no_extents_counts_by_its_trials(folder: Path) -> None:
+    run = records.read_run(folder)
+    records.write_run(folder, run.model_copy(update={"extents": None}))
+    path = folder / "trials.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    assert records.rounds_done(folder) == {1}
+    assert set(load(folder)[0]["round"]) == {1}
 
 
 @pytest.mark.parametrize(
@@ -131,7 +276,7 @@ def test_a_finished_run_has_all_its_rounds(folder: Path) -> None:
     with pytest.raises(UserError, match=r"damaged: it has a round 4, run.json has 3"):
         load(folder)
     (folder / "trials.csv").unlink()
-    with pytest.raises(UserError, match=r"trials.csv: damaged: no row for round 1"):
+    with pytest.raises(UserError, match=r"trials.csv: damaged: 0 lines, not the 5"):
         load(folder)
 
 
