@@ -186,7 +186,7 @@ def test_a_round_is_appended_and_what_was_there_is_left_alone(folder: Path) -> N
     with (folder / "fetches.csv").open("rb+") as file:  # damage that a reader would notice
         file.write(b"\xff")
     records.add_round(folder, fetch_rows(4), [trial_row(4)])
-    with pytest.raises(UserError, match="fetches.csv: damaged"):
+    with pytest.raises(UserError, match=r"fetches.csv: damaged"):
         load(folder)
 
 
