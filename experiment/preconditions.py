@@ -110,7 +110,7 @@ def _browser_mb(client: ClientName) -> float:
 
 
 def _too_large(study: Study, words: str, fitting: int) -> UserError:
-    name = study.kind.size_parameter
+    name = study.size_parameter
     return UserError(f"{name}: {words}; {f'at most {fitting} fit' if fitting > 0 else 'none fits'}")
 
 

@@ -59,18 +59,6 @@ class Expected:
     words: str
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What sets reports and sweeps apart: the sizes of their pools, and parameters."""
-
-    name: Literal["report", "sweep"]
-    size_parameter: Literal["pool_size", "pool_sizes"]
-    unused: tuple[str, ...]
-    """Parameters that a study of this kind does not have."""
-    defaults: Mapping[str, Any]
-    """Defaults that differ from those of the fields."""
-
-
 SWEEP: dict[str, Any] = {
     "pool_sizes": (2, 5, 10, 20, 50),
     "pages": 200,
@@ -82,8 +70,8 @@ SWEEP: dict[str, Any] = {
 SWEEP_CHUNK_SIZE = 1
 """In a sweep the library's own choice would change with the pool size."""
 
-REPORT_KIND = Kind("report", "pool_size", ("pool_sizes",), {})
-SWEEP_KIND = Kind("sweep", "pool_sizes", ("pool_size", "chunk_size"), SWEEP)
+UNUSED = {"report": ("pool_sizes",), "sweep": ("pool_size", "chunk_size")}
+"""Parameters that studies of a kind do not have."""
 
 
 def phantomjs_is_built_here() -> bool:
@@ -282,7 +270,7 @@ class Study(BaseModel):
 
     def _conflicts_with_kind(self) -> Iterator[str]:
         if self.is_sweep:
-            for name in self.kind.unused:
+            for name in UNUSED[self.kind]:
                 if (value := getattr(self, name)) != self.default(name):
                     yield (
                         f"{name}: {value} has no use in a sweep, which has pool_sizes and chunks "
@@ -314,7 +302,7 @@ class Study(BaseModel):
             )
         if is_wikipedia and max(self.sizes) > WIKIPEDIA_WORKERS:
             yield (
-                f"{self.kind.size_parameter}: {max(self.sizes)} is not a whole number from 1 to "
+                f"{self.size_parameter}: {max(self.sizes)} is not a whole number from 1 to "
                 f"{WIKIPEDIA_WORKERS}, the most that Wikipedia's rules for robots allow"
             )
         if is_wikipedia and self.contact is None:
@@ -341,19 +329,24 @@ class Study(BaseModel):
         return self.model_construct(_fields_set=set(names), **dict(self))
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> Literal["report", "sweep"]:
         """Return whether one pool size is studied, or several are set against each other."""
-        return REPORT_KIND if self.pool_sizes is None else SWEEP_KIND
+        return "report" if self.pool_sizes is None else "sweep"
 
     @property
     def is_sweep(self) -> bool:
         """Return whether several pool sizes are measured against each other."""
-        return self.kind is SWEEP_KIND
+        return self.kind == "sweep"
+
+    @property
+    def size_parameter(self) -> Literal["pool_size", "pool_sizes"]:
+        """Return the parameter that decides the sizes of its pools."""
+        return "pool_sizes" if self.is_sweep else "pool_size"
 
     @property
     def parameters(self) -> list[str]:
         """Return the names of what can be chosen in a study of this kind."""
-        return [name for name in type(self).model_fields if name not in self.kind.unused]
+        return [name for name in type(self).model_fields if name not in UNUSED[self.kind]]
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -362,8 +355,8 @@ class Study(BaseModel):
 
     def default(self, name: str) -> Any:
         """Return the value of a parameter that nobody chose, in a study of this kind."""
-        if name in self.kind.defaults:
-            return self.kind.defaults[name]
+        if self.is_sweep and name in SWEEP:
+            return SWEEP[name]
         if name == "clients" and self.source == "embedded":
             return default_clients()
         return type(self).model_fields[name].default
@@ -408,11 +401,9 @@ class Study(BaseModel):
 
         Raises `UserError` for a value that was given and is not the run's own.
         """
-        if self.kind is not own.kind:
+        if self.kind != own.kind:
             is_what = "a sweep" if own.is_sweep else "no sweep"
-            raise UserError(
-                f"run: {self.run_name()} is {is_what}; it goes with make {own.kind.name}"
-            )
+            raise UserError(f"run: {self.run_name()} is {is_what}; it goes with make {own.kind}")
         for name in type(self).model_fields:
             asked, had = getattr(self, name), getattr(own, name)
             if name == "source":
@@ -432,11 +423,10 @@ class Study(BaseModel):
 
 def sweep_of(parameters: Mapping[str, Any]) -> Study:
     """Return the sweep that `parameters` describe; raises `UserError` for what is not right."""
-    study = Study.of({**SWEEP, **parameters}).given(parameters)
+    study = Study.of({**SWEEP, **parameters})
     if not study.is_sweep:
-        wanted = _expected(Study.model_fields["pool_sizes"])
-        raise UserError(f"pool_sizes: none is not {wanted}")
-    return study
+        raise UserError(f"pool_sizes: none is not {_expected(Study.model_fields['pool_sizes'])}")
+    return study.given(parameters)
 
 
 def from_notebook(namespace: Mapping[str, Any], also: Sequence[str] = ()) -> Study:

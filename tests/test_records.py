@@ -1,13 +1,16 @@
 """Rows: written whole, read back the same, checked on reading."""
 
 import csv
+import itertools
 import json
 import pickle
+import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -451,3 +454,106 @@ def test_a_trial_that_cannot_be_is_refused(folder: Path, column: str, value: str
     cells[head.split(",").index(column)] = value
     path.write_text("\n".join([head, ",".join(cells), *rest]) + "\n")
     assert f"trials.csv: damaged: row 2, column {column}" in refused(folder)
+
+
+MANY, ROUNDS = 50_000, 20
+"""Pages in a trial, and rounds: a million rows."""
+
+APPEND_MANY = """
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from experiment import records
+folder = Path(sys.argv[1])
+[trial] = [row for row in records.read_trials(folder) if row.round == 20]
+fetch = records.FetchRow(**eval(sys.argv[2]))
+number = 1 + max(records.rounds_done(folder))
+rows = [replace(fetch, round=number, page=page) for page in range(1, int(sys.argv[3]) + 1)]
+print("appending", flush=True)
+records.add_round(folder, rows, [replace(trial, round=number)])
+"""
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_a_million_rows_survive_a_kill_at_any_moment_of_an_append(folder: Path) -> None:
+    make_a_million(folder)
+    before, chance = state(folder), random.Random(1)
+    appended_rounds(folder, 2)
+    undisturbed = state(folder)
+    put_back(folder, before)
+    partials = 0
+    for _ in range(10):
+        done = len(records.rounds_done(folder)) - ROUNDS
+        if done == 2:
+            put_back(folder, before)
+            done = 0
+        kill_while_appending(folder, chance)
+        sizes = {name: (folder / name).stat().st_size for name in ("fetches.csv", "trials.csv")}
+        extents = records.read_run(folder).extents
+        assert extents is not None
+        now = len(records.rounds_done(folder)) - ROUNDS
+        assert now in (done, done + 1)
+        partials += any(sizes[name] > extents[name].bytes for name in extents)
+        for name, extent in extents.items():
+            counting = (folder / name).read_bytes()[: extent.bytes]
+            assert undisturbed[name].startswith(counting)
+    assert partials >= 3
+    kill_while_appending(folder, chance)
+    fetches, trials = load(folder)
+    assert len(fetches) == MANY * len(trials)
+    appended_rounds(folder, ROUNDS + 2 - len(trials))
+    assert state(folder) == undisturbed
+
+
+def make_a_million(folder: Path) -> None:
+    """Make the run one of ten rounds of many pages, by text since rows take long to make."""
+    run = records.read_run(folder)
+    made_up.empty(folder)
+    study = run.study.model_copy(update={"pages": MANY, "rounds": ROUNDS + 2})
+    records.write_run(folder, run.model_copy(update={"study": study, "extents": None}))
+    records.add_round(folder, fetch_rows(1)[:1], [trial_row(1)])
+    for name, count in (("fetches.csv", MANY), ("trials.csv", 1)):
+        head, line = (folder / name).read_text().splitlines()
+        cells = line.split(",", 7)
+        with (folder / name).open("w") as file:
+            file.write(f"{head}\n")
+            for number, page in itertools.product(range(1, ROUNDS + 1), range(1, count + 1)):
+                cells[4], cells[6] = str(number), str(page)
+                file.write(",".join(cells) + "\n")
+    run = records.read_run(folder)
+    records.write_run(folder, run.model_copy(update={"extents": None}))
+
+
+def appending(folder: Path) -> "subprocess.Popen[str]":
+    """Start a process that appends the next round, and wait until it begins."""
+    fetch = repr({**asdict(fetch_rows(1)[0]), "url": "http://127.0.0.1/ü"})
+    process = subprocess.Popen(
+        [sys.executable, "-c", APPEND_MANY, folder, fetch, str(MANY)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "appending\n"
+    return process
+
+
+def appended_rounds(folder: Path, count: int) -> None:
+    """Append rounds undisturbed."""
+    for _ in range(count):
+        with appending(folder) as process:
+            assert process.wait() == 0
+
+
+def kill_while_appending(folder: Path, chance: random.Random) -> None:
+    """Kill a process at a random moment after the first new byte is in a file."""
+    extents = records.read_run(folder).extents
+    size = extents["fetches.csv"].bytes if extents else (folder / "fetches.csv").stat().st_size
+    with appending(folder) as process:
+        while (folder / "fetches.csv").stat().st_size != size and process.poll() is None:
+            pass  # what the last one left is cut off first
+        while (folder / "fetches.csv").stat().st_size == size and process.poll() is None:
+            pass
+        time.sleep(chance.uniform(0, 0.1))
+        process.kill()
