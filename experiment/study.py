@@ -43,10 +43,8 @@ VERSION = "1.0.0"
 PROJECT = Path(__file__).resolve().parent.parent
 """The checkout, in which data, figures and reports are kept."""
 
-
 WIKIPEDIA_WORKERS = 9
 """Wikipedia asks for fewer than ten requests at once."""
-
 
 LONGEST_NAME = 120
 """Characters of the name that a run is given; encrypted home folders take 143 with its ending."""
@@ -114,10 +112,6 @@ def _each_once(value: tuple[Item, ...] | None) -> tuple[Item, ...] | None:
     return value
 
 
-def _in_order(value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    return value and tuple(sorted(value))
-
-
 def listed(value: Any) -> list[str] | None:
     """Return names however they were written: a list, JSON, or words; None for none."""
     return None if _none_if_empty(value) is None else list(_as_list(value))
@@ -150,7 +144,7 @@ PoolSizes = Annotated[
     BeforeValidator(_as_list),
     BeforeValidator(_none_if_empty),  # the last one is asked first
     AfterValidator(_each_once),
-    AfterValidator(_in_order),
+    AfterValidator(lambda sizes: sizes and tuple(sorted(sizes))),
     Expected("one or more whole numbers from 1 to 500, each once"),
 ]
 ChunkSize = Annotated[
@@ -188,18 +182,15 @@ class Study(BaseModel):
         description="trials of each parallel mode in a round (odd); their median counts",
     )
     clients: Clients = Field(
-        (),
-        description="requests, phantomjs, chrome, firefox (none: as suits the source)",
+        (), description="requests, phantomjs, chrome, firefox (none: as suits the source)"
     )
     modes: Modes = Field(
-        ("serial", "threads", "processes"),
-        description="how the fetches are spread",
+        ("serial", "threads", "processes"), description="how the fetches are spread"
     )
     source: Annotated[
         str, Expected("embedded, wikipedia, an http or https URL, or a file of URLs")
     ] = Field(
-        "embedded",
-        description="where pages come from: embedded, wikipedia, a URL, a file of URLs",
+        "embedded", description="where pages come from: embedded, wikipedia, a URL, a file of URLs"
     )
     keep_query: Annotated[bool, Expected("on or off")] = Field(
         False, description="whether query values of URLs are written down (off: a digest of each)"
@@ -264,8 +255,8 @@ class Study(BaseModel):
 
     @model_validator(mode="after")
     def _parameters_agree(self) -> Self:
-        for conflict in (*self._conflicts_with_kind(), *self._conflicts_with_source()):
-            raise UserError(conflict)
+        if conflicts := [*self._conflicts_with_kind(), *self._conflicts_with_source()]:
+            raise UserError(conflicts[0])
         return self
 
     def _conflicts_with_kind(self) -> Iterator[str]:
