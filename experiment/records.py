@@ -1,19 +1,22 @@
-"""The rows of a run: write, read, check. The measuring and the reading wing meet here.
+"""Write, read and check the rows of a run. The measuring and the reading wing meet here.
 
-A run is a folder: `run.json`, `trials.csv`, `fetches.csv`. A round enters it whole: first its
-fetches, then its trials; fetches of a round that no trial names were cut off and do not count.
+A run is a folder: `run.json`, `trials.csv`, `fetches.csv`. A finished round is appended to both
+CSV files; it counts once `run.json`, replaced last, notes their new extents. Whatever an append
+that was cut off leaves lies beyond these, does not count, and is removed by the next append.
 """
 
 import csv
-import io
 import os
 import re
 import reprlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime
+from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -31,6 +34,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=10**15)]
 Cores = Annotated[int, Field(ge=1, le=100_000)]
 PythonVersion = Annotated[str, Field(pattern=r"^(2\.7|3\.\d+\.\d+[a-z0-9.+]*)$")]
+FileName = Literal["fetches.csv", "trials.csv"]
 Row = TypeVar("Row")
 
 
@@ -110,6 +114,12 @@ class TrialRow(Trial, TrialKey):
     """A row of `trials.csv`: the columns of `TrialKey`, then those of `Trial`."""
 
 
+FILES: dict[type, FileName] = {FetchRow: "fetches.csv", TrialRow: "trials.csv"}
+
+trial_key = attrgetter(*(field.name for field in fields(TrialKey)))
+"""Return the values of `TrialKey` that a row has, in their order."""
+
+
 class Machine(BaseModel):
     """What measured: a run is resumed only where all of this is the same.
 
@@ -132,6 +142,14 @@ class Machine(BaseModel):
     def hardware(self) -> str:
         """Return the processor and its cores in words: "AMD EPYC, 2 cores"."""
         return self.cpu if self.cores is None else f"{self.cpu}, {self.cores} cores"
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of a file counts: its header and the rows of finished rounds."""
+
+    lines: Count = 0
+    bytes: Count = 0
 
 
 class Run(BaseModel):
@@ -159,15 +177,21 @@ class Run(BaseModel):
     """Whether its rounds have control trials; those of the article and of sweeps have none."""
     measured_anew: dict[int, int] = {}
     """How often a round was measured again, since the machine or a process was suspended."""
+    extents: Annotated[dict[FileName, Extent], Field(min_length=2)] | None = None
+    """How much of each file counts; None, where all does, in runs from before this was noted."""
+
+    def extent(self, name: FileName) -> Extent | None:
+        """Return how much of a file counts; None where this was not noted."""
+        return self.extents[name] if self.extents else None
 
 
 def run_is_there(folder: Path) -> bool:
-    """Whether a folder holds a run, or what is left of one."""
-    return any((folder / name).exists() for name in ("run.json", "trials.csv", "fetches.csv"))
+    """Return whether a folder holds a run, or what is left of one."""
+    return any((folder / name).exists() for name in ("run.json", *FILES.values()))
 
 
 def urls_listed(folder: Path) -> int | None:
-    """How many URLs the run's own list has; None where its source is no list."""
+    """Return how many URLs the run's own list has; None where its source is no list."""
     path = folder / "pages.txt"
     if not path.exists():
         return None
@@ -187,37 +211,77 @@ def read_run(folder: Path) -> Run:
     except FileNotFoundError:
         raise UserError(f"{folder}: no run is here; a run's folder has a run.json") from None
     except UserError as mistake:
-        raise UserError(f"{path}: damaged: study.{mistake}") from None
+        raise _damaged(path, f"study.{mistake}") from None
     except (ValidationError, ValueError, OSError) as error:
-        raise UserError(f"{path}: damaged: {_complaint(error)}") from None
+        raise _damaged(path, _first_error(error)) from None
 
 
 def add_round(folder: Path, fetches: Sequence[FetchRow], trials: Sequence[TrialRow]) -> None:
-    """Add a finished round to the run: its fetches first, since its trials make it count."""
-    earlier = read_trials(folder)
-    done = {row.round for row in earlier}
-    kept = [row for row in read_fetches(folder) if row.round in done]
-    _write_rows(folder / "fetches.csv", FetchRow, [*kept, *fetches])
-    _write_rows(folder / "trials.csv", TrialRow, [*earlier, *trials])
+    """Append a finished round to the run, whole or not at all, whatever happens meanwhile.
+
+    Raises `OSError` where the folder cannot be written; the run is then as it was.
+    """
+    before = _cut_off_leftovers(folder)
+    try:
+        after = {
+            FILES[kind]: _append(folder / FILES[kind], kind, rows, before[FILES[kind]])
+            for kind, rows in ((FetchRow, fetches), (TrialRow, trials))
+        }
+        write_run(folder, read_run(folder).model_copy(update={"extents": after}))
+    except BaseException:
+        _cut_off_leftovers(folder)
+        raise
+
+
+def _cut_off_leftovers(folder: Path) -> dict[FileName, Extent]:
+    """Cut both files to what counts, and return their extents, noted if they were not."""
+    run = read_run(folder)
+    extents = {name: _cut_off(folder / name, run.extent(name)) for name in FILES.values()}
+    if run.extents != extents:
+        write_run(folder, run.model_copy(update={"extents": extents}))
+    return extents
+
+
+def _cut_off(path: Path, noted: Extent | None) -> Extent:
+    """Cut a file to its first lines, as many as noted; bytes alone may be those of other ends."""
+    if noted and path.exists() and path.stat().st_size == noted.bytes:
+        return noted
+    lines = _lines(path, noted)
+    _check_count(path, lines, noted)
+    if path.exists():
+        os.truncate(path, sum(map(len, lines)))
+    return Extent(len(lines), sum(map(len, lines)))
+
+
+def _append(path: Path, kind: type, rows: Sequence[Any], before: Extent) -> Extent:
+    """Append rows to a file, below a header if it is new; returns its extent."""
+    lines = [] if before.bytes else [_names(kind)]
+    lines += [[_cell(value) for value in astuple(row)] for row in rows]
+    content = "".join(f"{','.join(map(_quoted, line))}\n" for line in lines).encode()
+    with path.open("ab") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return Extent(before.lines + content.count(b"\n"), before.bytes + len(content))
 
 
 def rounds_done(folder: Path) -> set[int]:
-    """The rounds of the run that are finished."""
+    """Return the rounds of the run that are finished."""
     return {row.round for row in read_trials(folder)}
 
 
 def read_trials(folder: Path) -> list[TrialRow]:
-    """The trials of a run, checked; none where no round is finished yet."""
-    return _read_rows(folder / "trials.csv", TrialRow)
+    """Return the trials of a run, checked; none where no round is finished yet."""
+    return _read_rows(folder, TrialRow)
 
 
 def read_fetches(folder: Path) -> list[FetchRow]:
-    """The fetches of a run, checked; none where no round is finished yet."""
-    return _read_rows(folder / "fetches.csv", FetchRow)
+    """Return the fetches of a run, checked; none where no round is finished yet."""
+    return _read_rows(folder, FetchRow)
 
 
 def load(folder: Path) -> tuple["pd.DataFrame", "pd.DataFrame"]:
-    """A run's fetches and trials of its finished rounds, checked, as two DataFrames.
+    """Return a run's fetches and trials of its finished rounds, checked, as two DataFrames.
 
     Raises `UserError` that names the damaged file, the row and the column.
     """
@@ -230,65 +294,130 @@ def load(folder: Path) -> tuple["pd.DataFrame", "pd.DataFrame"]:
     return frame(FetchRow, fetches), frame(TrialRow, trials)
 
 
+def frame(kind: type, rows: Sequence[Any]) -> "pd.DataFrame":
+    """Return rows as a DataFrame; its columns are the fields, measures floats also where absent."""
+    import pandas as pd
+
+    names = _names(kind)
+    table = pd.DataFrame(map(attrgetter(*names), rows), columns=names)
+    measures = [name for name in names if name.endswith(("_s", "_ms", "_mb", "_cpu"))]
+    return table.astype(dict.fromkeys(measures, float))
+
+
 def _check_rounds(folder: Path, run: Run, done: set[int]) -> None:
-    """All rounds of a run that is finished are there, of any other the first ones."""
-    due = set(range(1, 1 + (run.study.rounds if run.finished_at else len(done))))
-    for number in sorted(due - done):
-        raise UserError(f"{folder / 'trials.csv'}: damaged: no row for round {number}")
-    for number in sorted(done - due):
-        raise UserError(
-            f"{folder / 'trials.csv'}: damaged: it has a round {number}, run.json has {len(due)}"
-        )
+    """Check that a finished run has all its rounds, any other the first ones."""
+    path = folder / FILES[TrialRow]
+    rounds = run.study.rounds if run.finished_at else len(done)
+    expected = set(range(1, 1 + rounds))
+    for number in sorted(expected - done):
+        raise _damaged(path, f"no row for round {number}")
+    for number in sorted(done - expected):
+        raise _damaged(path, f"it has a round {number}, run.json has {rounds}")
 
 
 def _check_complete(
     folder: Path, pages: int, trials: Sequence[TrialRow], fetches: Sequence[FetchRow]
 ) -> None:
-    """Every trial that ended well has a row for each page, and no other rows are there."""
-    seen: dict[TrialKey, int] = {}
-    for fetch in fetches:
-        seen[_key(fetch)] = seen.get(_key(fetch), 0) + 1
+    """Check that every trial that ended well has a row for each page, and no other rows exist."""
+    counts = Counter(map(trial_key, fetches))
     for line, trial in enumerate(trials, start=2):
-        due = pages if trial.client is not None and trial.state == "ok" else 0
-        found = seen.pop(_key(trial), 0)
-        if due and not trial.span_s:
-            raise UserError(
-                f"{folder / 'trials.csv'}: damaged: row {line}, column span_s: {trial.span_s}: "
-                "pages that were fetched took some time"
+        expected = pages if trial.client is not None and trial.state == "ok" else 0
+        count = counts.pop(trial_key(trial), 0)
+        if expected and not trial.span_s:
+            words = f"{trial.span_s}: pages that were fetched took some time"
+            raise _damaged(folder / FILES[TrialRow], f"row {line}, column span_s: {words}")
+        if count != expected:
+            raise _damaged(
+                folder / FILES[FetchRow],
+                f"{count} rows, not {expected}, belong to the trial in row {line} of trials.csv "
+                f"({_trial_in_words(trial)})",
             )
-        if found != due:
-            raise UserError(
-                f"{folder / 'fetches.csv'}: damaged: {found} rows, not {due}, belong to the trial "
-                f"in row {line} of trials.csv ({_words(trial)})"
-            )
-    if seen:
-        raise UserError(f"{folder / 'trials.csv'}: damaged: no row for {next(iter(seen))}")
+    for key in counts:
+        raise _damaged(folder / FILES[TrialRow], f"no row for the trial {key}")
 
 
-def _key(row: TrialKey) -> TrialKey:
-    return TrialKey(**{field.name: getattr(row, field.name) for field in fields(TrialKey)})
-
-
-def _words(trial: TrialRow) -> str:
-    """Which trial it is, in words."""
+def _trial_in_words(trial: TrialRow) -> str:
     arm = None if trial.arm == "main" else trial.arm
     return ", ".join(filter(None, [arm, trial.client, trial.mode, f"round {trial.round}"]))
 
 
-def frame(kind: type, rows: Sequence[Any]) -> "pd.DataFrame":
-    """Rows as a DataFrame with a column for each field; measures are floats, also where absent."""
-    import pandas as pd
-
-    names = [field.name for field in fields(kind)]
-    table = pd.DataFrame([[getattr(row, name) for name in names] for row in rows], columns=names)
-    measures = [name for name in names if name.endswith(("_s", "_ms", "_mb", "_cpu"))]
-    return table.astype(dict.fromkeys([*measures], float))
+def _names(kind: type) -> list[str]:
+    return [field.name for field in fields(kind)]
 
 
-def _write_rows(path: Path, kind: type, rows: Iterable[Any]) -> None:
-    lines = [[field.name for field in fields(kind)]]
-    lines += [[_cell(value) for value in astuple(row)] for row in rows]
-    replace_text(path, "".join(f"{','.join(map(_quoted, line))}\n" for line in lines))
+def _read_rows(folder: Path, kind: type[Row]) -> list[Row]:
+    """Read the rows that count: all of a finished run, else those within the extent noted."""
+    path = folder / FILES[kind]
+    run = read_run(folder) if (folder / "run.json").exists() else None
+    noted = run.extent(FILES[kind]) if run else None
+    try:
+        lines = _lines(path, None if run and run.finished_at else noted)
+        rows = _rows(path, lines, kind) if lines else []
+    except (ValidationError, ValueError, OSError) as error:
+        raise _damaged(path, _first_error(error)) from None
+    _check_count(path, lines, noted)
+    return rows
+
+
+def _lines(path: Path, extent: Extent | None) -> list[bytes]:
+    """Return the lines of a file, only as many as count where an extent is given."""
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        return list(islice(file, extent.lines if extent else None))
+
+
+def _check_count(path: Path, lines: Sequence[bytes], noted: Extent | None) -> None:
+    if noted and len(lines) != noted.lines:
+        raise _damaged(path, f"{len(lines)} lines, not the {noted.lines} that run.json notes")
+
+
+def _rows(path: Path, lines: Sequence[bytes], kind: type[Row]) -> list[Row]:
+    """Return the rows in the lines of a file, each checked to its last column."""
+    names = _names(kind)
+    _check_unconverted(path, lines[0].decode(), names)
+    table = _cells(path, lines)
+    if table[0] != names:
+        raise _damaged(path, f"row 1, its columns are not {', '.join(names)}")
+    for number, cells in enumerate(table, start=1):
+        if len(cells) != len(names):
+            place = f"row {number}, column {names[min(len(cells), len(names)) - 1]}"
+            raise _damaged(path, f"{place}: {len(cells)} values, not {len(names)}")
+    if not lines[-1].endswith(b"\n"):
+        place = f"row {len(table)}, column {names[-1]}"
+        raise _damaged(path, f"{place}: the file ends in mid-row")
+    rows = [dict(zip(names, map(_value, cells), strict=True)) for cells in table[1:]]
+    return TypeAdapter(list[kind]).validate_python(rows)  # type: ignore[valid-type]
+
+
+def _cells(path: Path, lines: Sequence[bytes]) -> list[list[str]]:
+    reader = csv.reader(map(bytes.decode, lines), strict=True)
+    try:
+        with _values_of_any_size():
+            return list(reader)
+    except csv.Error as error:
+        raise _damaged(path, f"row {reader.line_num}, column ?: {error}") from None
+
+
+@contextmanager
+def _values_of_any_size() -> Iterator[None]:
+    """Let the csv module, whose limit is one for the whole interpreter, read any value."""
+    limit = csv.field_size_limit(sys.maxsize)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _check_unconverted(path: Path, header: str, names: list[str]) -> None:
+    """Refuse what a spreadsheet has saved: its numbers may no longer be those measured."""
+    columns = re.split("[;\t]", header.rstrip("\r\n").removeprefix("\ufeff").replace('"', ""))
+    if header.startswith("\ufeff") or columns == names:
+        raise _damaged(
+            path,
+            "a spreadsheet such as Excel has saved it, and may have changed its numbers; copy the "
+            "original file again",
+        )
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
@@ -296,7 +425,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
 def _cell(value: Any) -> str:
-    """A value as text: floats to the microsecond, moments in ISO format, nothing as nothing."""
+    """Return a value as text: floats to the microsecond, moments in ISO format, None as nothing."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -308,8 +437,34 @@ def _cell(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A cell in quotes where it needs them; before Python 3.13 csv.writer forgets those of \\r."""
+    """Quote a cell that needs it; before Python 3.13 csv.writer forgets those with \\r."""
     return '"' + text.replace('"', '""') + '"' if re.search('[",\r\n]', text) else text
+
+
+def _value(cell: str) -> str | None:
+    """Return the text that `_cell` made a cell of."""
+    return cell.removeprefix("'") or None
+
+
+def _damaged(path: Path, words: str) -> UserError:
+    return UserError(f"{path}: damaged: {words}")
+
+
+def _first_error(error: Exception) -> str:
+    """Return what is wrong first, in one line: the row and column of a CSV file, else the field."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    if place and place[0].isdigit():
+        where = f"row {int(place[0]) + 2}, column {place[-1] if len(place) > 1 else '?'}"
+    else:
+        where = ".".join(place) or "its text"
+    if first["type"] == "missing":
+        return f"{where} is missing"
+    if first["type"] == "json_invalid" or isinstance(first["input"], dict | list):
+        return f"{where}: {first['msg']}"
+    return f"{where}: {reprlib.repr(first['input'])}: {first['msg']}"
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -346,83 +501,3 @@ def _is_alive(process: int) -> bool:
     except PermissionError:  # of another user
         return True
     return True
-
-
-def _read_rows(path: Path, kind: type[Row]) -> list[Row]:
-    if not path.exists():
-        return []
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    try:
-        text = path.read_bytes().decode()
-        _check_unconverted(path, text, names)
-        lines = _lines(path, text)
-        if not lines or lines[0] != names:
-            raise UserError(f"{path}: damaged: row 1, its columns are not {', '.join(names)}")
-        _check_ends(path, text, lines, names)
-        rows = [_values(names, line) for line in lines[1:]]
-        return TypeAdapter(list[kind]).validate_python(rows)  # type: ignore[valid-type]
-    except (ValidationError, ValueError, OSError) as error:
-        raise UserError(f"{path}: damaged: {_complaint(error)}") from None
-
-
-def _lines(path: Path, text: str) -> list[list[str]]:
-    reader = csv.reader(io.StringIO(text, newline="\n"), strict=True)  # no other ends a line
-    try:
-        with _values_of_any_size():
-            return list(reader)
-    except csv.Error as error:
-        raise UserError(f"{path}: damaged: row {reader.line_num}, column ?: {error}") from None
-
-
-@contextmanager
-def _values_of_any_size() -> Iterator[None]:
-    """Let the csv module, whose limit is one for the whole interpreter, read any value."""
-    limit = csv.field_size_limit(sys.maxsize)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(limit)
-
-
-def _check_unconverted(path: Path, text: str, names: list[str]) -> None:
-    """Numbers and moments that a spreadsheet has saved are no longer what was measured."""
-    head = text.partition("\n")[0].rstrip("\r")
-    columns = re.split("[;\t]", head.removeprefix("\ufeff").replace('"', ""))
-    if head.startswith("\ufeff") or columns == names:
-        raise UserError(
-            f"{path}: damaged: a spreadsheet such as Excel has saved it, and may have changed its "
-            "numbers; copy the original file again"
-        )
-
-
-def _check_ends(path: Path, text: str, lines: list[list[str]], names: list[str]) -> None:
-    """Every row is there to its last column, and the last one to its end."""
-    for number, line in enumerate(lines, start=1):
-        if len(line) != len(names):
-            place = f"row {number}, column {names[min(len(line), len(names)) - 1]}"
-            raise UserError(f"{path}: damaged: {place}: {len(line)} values, not {len(names)}")
-    if not text.endswith("\n"):
-        place = f"row {len(lines)}, column {names[-1]}"
-        raise UserError(f"{path}: damaged: {place}: the file ends in mid-row")
-
-
-def _values(names: list[str], line: list[str]) -> dict[str, str | None]:
-    """The values of a line as they were before `_cell`."""
-    return {name: value.removeprefix("'") or None for name, value in zip(names, line, strict=True)}
-
-
-def _complaint(error: Exception) -> str:
-    """The first thing wrong, in one line: row and column of a file of rows, else the field."""
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
-    if place and place[0].isdigit():
-        where = f"row {int(place[0]) + 2}, column {place[-1] if len(place) > 1 else '?'}"
-    else:
-        where = ".".join(place) or "its text"
-    if first["type"] == "missing":
-        return f"{where} is missing"
-    if first["type"] == "json_invalid" or isinstance(first["input"], dict | list):
-        return f"{where}: {first['msg']}"
-    return f"{where}: {reprlib.repr(first['input'])}: {first['msg']}"

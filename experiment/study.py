@@ -10,10 +10,10 @@ import math
 import platform
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -40,10 +40,8 @@ VERSION = "1.0.0"
 PROJECT = Path(__file__).resolve().parent.parent
 """The checkout, in which data, figures and reports are kept."""
 
-
 WIKIPEDIA_WORKERS = 9
 """Wikipedia asks for fewer than ten requests at once."""
-
 
 LONGEST_NAME = 120
 """Characters of the name that a run is given; encrypted home folders take 143 with its ending."""
@@ -56,31 +54,46 @@ class Expected:
     words: str
 
 
+SWEEP: dict[str, Any] = {
+    "pool_sizes": (2, 5, 10, 20, 50),
+    "pages": 200,
+    "rounds": 3,
+    "clients": ("requests",),
+}
+"""What a sweep has unless told otherwise; the rest is as in any study."""
+
+SWEEP_CHUNK_SIZE = 1
+"""In a sweep the library's own choice would change with the pool size."""
+
+UNUSED = {"report": ("pool_sizes",), "sweep": ("pool_size", "chunk_size")}
+"""Parameters that studies of a kind do not have."""
+
+
 def phantomjs_is_built_here() -> bool:
-    """Whether PhantomJS 2.1.1 has a build for this machine."""
+    """Return whether PhantomJS 2.1.1 has a build for this machine."""
     return sys.platform == "darwin" or (sys.platform, platform.machine()) == ("linux", "x86_64")
 
 
 def default_clients() -> tuple[ClientName, ...]:
-    """The article's two clients, for the embedded origin; Chrome stands in for a missing PhantomJS.
+    """Return the article's two clients, or Chrome where PhantomJS has no build.
 
-    For any other source it is `programs.usual_clients`, which depends on what is installed.
+    They are for the embedded origin; other sources have `programs.usual_clients`.
     """
     return ("requests", "phantomjs" if phantomjs_is_built_here() else "chrome")
 
 
 def library_chunk_size(pages: int, workers: int) -> int:
-    """Pages that multiprocessing's `map` hands out at a time: it aims at four chunks a worker."""
+    """Return the pages that multiprocessing's `map` hands out at a time: a quarter of a share."""
     return math.ceil(pages / (4 * workers))
 
 
-def _nothing(value: Any) -> Any:
-    """None for what means it: an empty text, or the word."""
+def _none_if_empty(value: Any) -> Any:
+    """Return None for what means it: an empty text, or the word."""
     return None if isinstance(value, str) and value.strip().lower() in ("", "none") else value
 
 
-def _words(value: Any) -> Any:
-    """A list however it was written: a Python list, JSON, or words split by spaces or commas."""
+def _as_list(value: Any) -> Any:
+    """Return a list, written in Python, in JSON, or as words split by spaces or commas."""
     if isinstance(value, int):
         return [value]
     if not isinstance(value, str):
@@ -96,17 +109,13 @@ def _each_once(value: tuple[Item, ...] | None) -> tuple[Item, ...] | None:
     return value
 
 
-def _in_order(value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    return value and tuple(sorted(value))
-
-
 def listed(value: Any) -> list[str] | None:
-    """Names however they were written: a list, JSON, or words; None for none."""
-    return None if _nothing(value) is None else list(_words(value))
+    """Return names however they were written: a list, JSON, or words; None for none."""
+    return None if _none_if_empty(value) is None else list(_as_list(value))
 
 
 def web_url(value: str) -> str:
-    """The URL as it is; raises `ValueError` for one that is not http or https."""
+    """Return the URL as it is; raises `ValueError` for one that is not http or https."""
     if not re.match(r"(?i)https?://[^/\\]", value) or re.search(r"[\x00-\x1f\x7f]", value):
         raise ValueError("browsers mend such a URL, each in its way")
     TypeAdapter(HttpUrl).validate_python(value)
@@ -116,33 +125,33 @@ def web_url(value: str) -> str:
 Clients = Annotated[
     tuple[ClientName, ...],
     Field(min_length=1),
-    BeforeValidator(_words),
+    BeforeValidator(_as_list),
     AfterValidator(_each_once),
     Expected(f"one or more of {', '.join(get_args(ClientName))}, each once"),
 ]
 Modes = Annotated[
     tuple[Mode, ...],
     Field(min_length=1),
-    BeforeValidator(_words),
+    BeforeValidator(_as_list),
     AfterValidator(_each_once),
     Expected(f"one or more of {', '.join(get_args(Mode))}, each once"),
 ]
 PoolSizes = Annotated[
     Annotated[tuple[Annotated[int, Field(ge=1, le=500)], ...], Field(min_length=1)] | None,
-    BeforeValidator(_words),
-    BeforeValidator(_nothing),  # the last one is asked first
+    BeforeValidator(_as_list),
+    BeforeValidator(_none_if_empty),  # the last one is asked first
     AfterValidator(_each_once),
-    AfterValidator(_in_order),
+    AfterValidator(lambda sizes: sizes and tuple(sorted(sizes))),
     Expected("one or more whole numbers from 1 to 500, each once"),
 ]
 ChunkSize = Annotated[
     Annotated[int, Field(ge=1)] | None,
-    BeforeValidator(_nothing),
+    BeforeValidator(_none_if_empty),
     Expected("a whole number from 1 to the number of pages, or none"),
 ]
 RunName = Annotated[
     Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,149}$")] | None,
-    BeforeValidator(_nothing),
+    BeforeValidator(_none_if_empty),
     Expected("a name that starts with a letter and has only letters, digits, dots, - and _"),
 ]
 
@@ -170,18 +179,15 @@ class Study(BaseModel):
         description="trials of each parallel mode in a round (odd); their median counts",
     )
     clients: Clients = Field(
-        (),
-        description="requests, phantomjs, chrome, firefox (none: as suits the source)",
+        (), description="requests, phantomjs, chrome, firefox (none: as suits the source)"
     )
     modes: Modes = Field(
-        ("serial", "threads", "processes"),
-        description="how the fetches are spread",
+        ("serial", "threads", "processes"), description="how the fetches are spread"
     )
     source: Annotated[
         str, Expected("embedded, wikipedia, an http or https URL, or a file of URLs")
     ] = Field(
-        "embedded",
-        description="where pages come from: embedded, wikipedia, a URL, a file of URLs",
+        "embedded", description="where pages come from: embedded, wikipedia, a URL, a file of URLs"
     )
     keep_query: Annotated[bool, Expected("on or off")] = Field(
         False, description="whether query values of URLs are written down (off: a digest of each)"
@@ -195,7 +201,7 @@ class Study(BaseModel):
     )
     start_method: Annotated[
         StartMethod | None,
-        BeforeValidator(_nothing),
+        BeforeValidator(_none_if_empty),
         Expected("fork, spawn, forkserver or none"),
     ] = Field(
         None,
@@ -205,7 +211,7 @@ class Study(BaseModel):
     seed: int = Field(2018, ge=0, le=2**31 - 1, description="decides the pages and the order")
     contact: Annotated[
         Annotated[str, Field(pattern=r"^([^\s()@]+@[^\s()@]+|https?://[^\s()]+)$")] | None,
-        BeforeValidator(_nothing),
+        BeforeValidator(_none_if_empty),
         Expected("an e-mail address or a URL"),
     ] = Field(None, description="whom Wikipedia may write to; for the source wikipedia only")
     wiki: Annotated[
@@ -218,7 +224,7 @@ class Study(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _default_clients(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if _nothing(values.get("clients")) is not None:
+        if _none_if_empty(values.get("clients")) is not None:
             return values
         others = {name: value for name, value in values.items() if name != "clients"}
         embedded = values.get("source", "embedded") == "embedded"
@@ -245,151 +251,147 @@ class Study(BaseModel):
             raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
-    def _sweep_decides(self) -> Self:
-        for name in ("pool_size", "chunk_size") if self.is_sweep else ():
-            if getattr(self, name) != self.default(name):
-                raise UserError(
-                    f"{name}: {getattr(self, name)} has no use in a sweep, which has pool_sizes "
-                    "and chunks of 1"
-                )
-        if self.is_sweep and ("serial" not in self.modes or len(self.modes) == 1):
-            raise UserError(
-                f"modes: {as_words(self.modes)} is not serial and threads, processes or both, "
-                "which a sweep compares"
-            )
+    def _parameters_agree(self) -> Self:
+        if conflicts := [*self._conflicts_with_kind(), *self._conflicts_with_source()]:
+            raise UserError(conflicts[0])
         return self
 
-    @model_validator(mode="after")
-    def _chunk_fits(self) -> Self:
+    def _conflicts_with_kind(self) -> Iterator[str]:
+        if self.is_sweep:
+            for name in UNUSED[self.kind]:
+                if (value := getattr(self, name)) != self.default(name):
+                    yield (
+                        f"{name}: {value} has no use in a sweep, which has pool_sizes and chunks "
+                        f"of {SWEEP_CHUNK_SIZE}"
+                    )
+            if "serial" not in self.modes or len(self.modes) == 1:
+                yield (
+                    f"modes: {as_words(self.modes)} is not serial and threads, processes or both, "
+                    "which a sweep compares"
+                )
         if self.chunk_size is not None and self.chunk_size > self.pages:
-            raise UserError(
+            yield (
                 f"chunk_size: {self.chunk_size} is not a whole number from 1 to {self.pages}, "
                 "the number of pages, or none"
             )
-        return self
 
-    @model_validator(mode="after")
-    def _wikipedia_only(self) -> Self:
-        for name in ("contact", "wiki"):
-            if self.source != "wikipedia" and getattr(self, name) != self.default(name):
-                raise UserError(
+    def _conflicts_with_source(self) -> Iterator[str]:
+        is_wikipedia = self.source == "wikipedia"
+        for name in () if is_wikipedia else ("contact", "wiki"):
+            if getattr(self, name) != self.default(name):
+                yield (
                     f"{name}: {getattr(self, name)} has no use here; "
                     f"it goes with source=wikipedia, and source is {self.written().source}"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _own_urls_only(self) -> Self:
         if self.keep_query and self.source in ("embedded", "wikipedia"):
-            raise UserError(
+            yield (
                 "keep_query: on has no use here; it goes with a URL or a file of URLs, and source "
                 f"is {self.source}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _wikipedia_has_rules(self) -> Self:
-        if self.source == "wikipedia" and max(self.sizes) > WIKIPEDIA_WORKERS:
-            raise UserError(
-                f"{'pool_sizes' if self.is_sweep else 'pool_size'}: {max(self.sizes)} is not a "
-                f"whole number from 1 to {WIKIPEDIA_WORKERS}, the most that Wikipedia's rules for "
-                "robots allow"
+        if is_wikipedia and max(self.sizes) > WIKIPEDIA_WORKERS:
+            yield (
+                f"{self.size_parameter}: {max(self.sizes)} is not a whole number from 1 to "
+                f"{WIKIPEDIA_WORKERS}, the most that Wikipedia's rules for robots allow"
             )
-        if self.source == "wikipedia" and self.contact is None:
-            raise UserError(
+        if is_wikipedia and self.contact is None:
+            yield (
                 "contact: none is not an e-mail address or a URL, by which Wikipedia's rules for "
                 "robots want you to be reached"
             )
-        return self
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> "Study":
-        """The study that `parameters` describe, a sweep if they name `pool_sizes`.
+        """Return the study that `parameters` describe, a sweep if they name `pool_sizes`.
 
         Raises `UserError` for what is not right.
         """
-        sweep = _nothing(parameters.get("pool_sizes")) is not None
+        sweep = _none_if_empty(parameters.get("pool_sizes")) is not None
         try:
             study = cls.model_validate({**(SWEEP if sweep else {}), **parameters})
         except ValidationError as error:
-            raise UserError(_mistake(error)) from None
+            raise UserError(_message(error)) from None
         return study.given(parameters)
 
     def given(self, names: Iterable[str]) -> "Study":
-        """The same study, of whose values those of these names were given, the others left out."""
+        """Return the same study, whose values of these names were given, the others left out."""
         return self.model_construct(_fields_set=set(names), **dict(self))
 
     @property
+    def kind(self) -> Literal["report", "sweep"]:
+        """Return whether one pool size is studied, or several are set against each other."""
+        return "report" if self.pool_sizes is None else "sweep"
+
+    @property
     def is_sweep(self) -> bool:
-        """Whether several pool sizes are measured against each other."""
-        return self.pool_sizes is not None
+        """Return whether several pool sizes are measured against each other."""
+        return self.kind == "sweep"
+
+    @property
+    def size_parameter(self) -> Literal["pool_size", "pool_sizes"]:
+        """Return the parameter that decides the sizes of its pools."""
+        return "pool_sizes" if self.is_sweep else "pool_size"
 
     @property
     def parameters(self) -> list[str]:
-        """The names of what can be chosen in a study of this kind."""
-        without = ("pool_size", "chunk_size") if self.is_sweep else ("pool_sizes",)
-        return [name for name in type(self).model_fields if name not in without]
+        """Return the names of what can be chosen in a study of this kind."""
+        return [name for name in type(self).model_fields if name not in UNUSED[self.kind]]
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The sizes of its pools."""
+        """Return the sizes of its pools."""
         return self.pool_sizes or (self.pool_size,)
 
     def default(self, name: str) -> Any:
-        """The value of a parameter that nobody chose, in a study of this kind."""
+        """Return the value of a parameter that nobody chose, in a study of this kind."""
         if self.is_sweep and name in SWEEP:
             return SWEEP[name]
         if name == "clients" and self.source == "embedded":
             return default_clients()
-        return (
-            type(self).model_fields[name].get_default(call_default_factory=True, validated_data={})
-        )
+        return type(self).model_fields[name].default
 
     def chunk(self) -> int | None:
-        """Pages that a pool is asked to hand to a worker at a time; None is the library's choice.
-
-        In a sweep it is 1: the library's own choice would change with the pool size.
-        """
-        return 1 if self.is_sweep else self.chunk_size
+        """Return the pages to hand to a worker at a time; None is the library's choice."""
+        return SWEEP_CHUNK_SIZE if self.is_sweep else self.chunk_size
 
     def pages_in_a_chunk(self) -> int:
-        """Pages that a pool hands to a worker at a time: as asked, or the library's choice."""
+        """Return the pages that a pool hands to a worker at a time, whoever chose it."""
         return self.chunk() or library_chunk_size(self.pages, self.pool_size)
 
     def written(self) -> Self:
-        """The study as it is written down: without the secrets of a URL that is its source."""
+        """Return the study as it is written down: without the secrets in its source."""
         if "://" not in self.source:
             return self
         return self.model_copy(update={"source": redacted(self.source, self.keep_query)})
 
     def run_name(self) -> str:
-        """The name of the run's folder: as given, or after what differs from the default."""
+        """Return the name of the run's folder: as given, or after what differs from the default."""
         if self.run is not None:
             return self.run
-        kind = ["sweep"] if self.is_sweep else []
-        own = [f"{name}-{_in_a_name(value)}" for name, value in self.differences().items()]
-        return _cut("_".join([*kind, *own])) or "default"
+        return _shortened("_".join(self._described("{}-{}", _in_a_folder_name))) or "default"
 
     def in_short(self) -> str:
-        """What it is, in words: what differs from the default."""
-        own = [f"{name} {as_words(value)}" for name, value in self.differences().items()]
-        return ", ".join([*(["sweep"] if self.is_sweep else []), *own]) or "default"
+        """Return what it is, in words: what differs from the default."""
+        return ", ".join(self._described("{} {}", as_words)) or "default"
+
+    def _described(self, form: str, words: Callable[[Any], str]) -> list[str]:
+        own = [form.format(name, words(value)) for name, value in self.differences().items()]
+        return ["sweep", *own] if self.is_sweep else own
 
     def differences(self) -> dict[str, Any]:
-        """What is not the default, but for what does not tell one study from another."""
+        """Return what is not the default and tells one study from another."""
         names = (name for name in type(self).model_fields if name not in ("run", "contact"))
         written = self.written()
         values = {name: getattr(written, name) for name in names}
         return {name: value for name, value in values.items() if value != self.default(name)}
 
     def joined_to(self, own: "Study") -> "Study":
-        """The study of a run that exists, unless this one asks for something else.
+        """Return the study of a run that exists, unless this one asks for something else.
 
         Raises `UserError` for a value that was given and is not the run's own.
         """
-        if self.is_sweep != own.is_sweep:
-            kind, command = ("a sweep", "sweep") if own.is_sweep else ("no sweep", "report")
-            raise UserError(f"run: {self.run_name()} is {kind}; it goes with make {command}")
+        if self.kind != own.kind:
+            is_what = "a sweep" if own.is_sweep else "no sweep"
+            raise UserError(f"run: {self.run_name()} is {is_what}; it goes with make {own.kind}")
         for name in type(self).model_fields:
             asked, had = getattr(self, name), getattr(own, name)
             if name == "source":
@@ -403,30 +405,20 @@ class Study(BaseModel):
         return own.model_copy(update={"source": self.source}) if is_given else own
 
     def _written_as(self, own: "Study") -> "Study":
-        """The study as it is written down in a run that may keep queries."""
+        """Return the study as a run that may keep queries writes it down."""
         return self.model_copy(update={"keep_query": own.keep_query}).written()
 
 
-SWEEP: dict[str, Any] = {
-    "pool_sizes": (2, 5, 10, 20, 50),
-    "pages": 200,
-    "rounds": 3,
-    "clients": ("requests",),
-}
-"""What a sweep has unless told otherwise; the rest is as in any study."""
-
-
 def sweep_of(parameters: Mapping[str, Any]) -> Study:
-    """The sweep that `parameters` describe; raises `UserError` for what is not right."""
-    study = Study.of({**SWEEP, **parameters}).given(parameters)
+    """Return the sweep that `parameters` describe; raises `UserError` for what is not right."""
+    study = Study.of({**SWEEP, **parameters})
     if not study.is_sweep:
-        wanted = _expected(Study.model_fields["pool_sizes"])
-        raise UserError(f"pool_sizes: none is not {wanted}")
-    return study
+        raise UserError(f"pool_sizes: none is not {_expected(Study.model_fields['pool_sizes'])}")
+    return study.given(parameters)
 
 
 def from_notebook(namespace: Mapping[str, Any], also: Sequence[str] = ()) -> Study:
-    """The study that a notebook's parameters describe, papermill's unknown ones refused.
+    """Return the study that a notebook's parameters describe; refuse unknown ones of papermill.
 
     papermill only warns of a parameter that the notebook does not have, so the names that its
     cell (marked "# Parameters") sets are checked too, but for those that are `also` parameters.
@@ -448,7 +440,7 @@ def from_notebook(namespace: Mapping[str, Any], also: Sequence[str] = ()) -> Stu
 
 
 def as_words(value: Any) -> str:
-    """A parameter's value as a user writes it."""
+    """Return a parameter's value as a user writes it."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple | list):
@@ -456,8 +448,8 @@ def as_words(value: Any) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _in_a_name(value: Any) -> str:
-    """A value as part of a folder's name; what a name cannot hold is told apart by a digest."""
+def _in_a_folder_name(value: Any) -> str:
+    """Return a value as part of a folder's name; a digest stands for what a name cannot hold."""
     words = as_words(value).replace(" ", "-")
     if re.fullmatch(r"[A-Za-z0-9.-]{1,40}", words):
         return words
@@ -467,8 +459,8 @@ def _in_a_name(value: Any) -> str:
     return f"{readable}-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
 
 
-def _cut(name: str) -> str:
-    """A name that leaves a file system room for endings; a long one is told apart by a digest."""
+def _shortened(name: str) -> str:
+    """Return a name that leaves room for endings; a digest tells long ones apart."""
     if len(name) <= LONGEST_NAME:
         return name
     return (
@@ -476,7 +468,7 @@ def _cut(name: str) -> str:
     )
 
 
-def _mistake(error: ValidationError) -> str:
+def _message(error: ValidationError) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":

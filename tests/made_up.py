@@ -84,6 +84,27 @@ def write(folder: Path, study: Study, world: World) -> Path:
     return folder
 
 
+def forget_round(folder: Path, number: int) -> None:
+    """Leave a run as it was before a round of it was finished."""
+    run = records.read_run(folder)
+    fetches, trials = records.read_fetches(folder), records.read_trials(folder)
+    records.write_run(folder, run.model_copy(update={"finished_at": None}))
+    empty(folder)
+    records.add_round(
+        folder,
+        [row for row in fetches if row.round != number],
+        [row for row in trials if row.round != number],
+    )
+
+
+def empty(folder: Path) -> None:
+    """Remove the rows of a run."""
+    run = records.read_run(folder)
+    for name in ("fetches.csv", "trials.csv"):
+        (folder / name).unlink()
+    records.write_run(folder, run.model_copy(update={"extents": None}))
+
+
 def judged(folder: Path) -> tuple[RunResults, dict[str, JudgedClaim]]:
     """What the claims come to, by their names."""
     results = load(folder)

@@ -120,9 +120,8 @@ def spoil(folder: Path, hostile: list[str]) -> dict[str, str]:
         replace(row, state="failed") if row.position == gone.position and row.round == last else row
         for row in spoiled
     ]
-    kept = [row for row in fetches if records._key(row) != records._key(gone)]
-    for name in ("fetches.csv", "trials.csv"):
-        (folder / name).unlink()
+    kept = [row for row in fetches if records.trial_key(row) != records.trial_key(gone)]
+    made_up.empty(folder)
     rows = [row_with_markup(row, hostile[0]) if row.round == last else row for row in kept]
     records.add_round(folder, rows, spoiled)
     return taken

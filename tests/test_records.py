@@ -1,9 +1,16 @@
 """Rows: written whole, read back the same, checked on reading."""
 
 import csv
+import itertools
 import json
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +22,10 @@ from experiment.errors import UserError
 from experiment.measure import controls
 from experiment.records import FetchRow, Machine, Run, TrialRow
 from experiment.study import Study
+from tests import made_up
 
 PAGES = 3
+Rows = tuple[list[FetchRow], list[TrialRow]]
 
 
 def trial_row(round_number: int, **changes: object) -> TrialRow:
@@ -73,14 +82,153 @@ def test_rows_come_back_as_they_were(folder: Path) -> None:
     assert fetches["fetch_s"].dtype == float
 
 
-def test_fetches_of_a_round_that_was_cut_off_do_not_count(folder: Path) -> None:
-    whole = (folder / "trials.csv").read_text()
-    records.add_round(folder, fetch_rows(3), [trial_row(3)])
-    (folder / "trials.csv").write_text(whole)
+def state(folder: Path) -> dict[str, bytes]:
+    """The content of a run's files by name."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def put_back(folder: Path, files: dict[str, bytes]) -> None:
+    """Write a run's files as they were."""
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+def third_round() -> Rows:
+    """A round whose texts have line ends, quotes and letters of several bytes."""
+    rows = [replace(row, url=f'http://127.0.0.1/ü\n"{row.page}') for row in fetch_rows(3)]
+    return rows, [trial_row(3), trial_row(3, arm="cpu", client=None, position=2, reason="ß\n,")]
+
+
+def test_a_round_whose_append_was_cut_off_anywhere_was_never_there(folder: Path) -> None:
+    before = state(folder)
+    records.add_round(folder, *third_round())
+    after = state(folder)
+    more = {name: after[name][len(before[name]) :] for name in ("fetches.csv", "trials.csv")}
+    cuts = [(cut, 0) for cut in range(0, len(more["fetches.csv"]), 11)]
+    cuts += [(len(more["fetches.csv"]), cut) for cut in range(0, len(more["trials.csv"]) + 1, 7)]
+    for fetched, tried in cuts:
+        put_back(folder, before)
+        for name, cut in (("fetches.csv", fetched), ("trials.csv", tried)):
+            with (folder / name).open("ab") as file:
+                file.write(more[name][:cut])
+        assert records.rounds_done(folder) == {1, 2}
+        assert len(load(folder).fetches) == 2 * PAGES
+        records.add_round(folder, *third_round())
+        assert state(folder) == after
+
+
+APPEND = """
+import pickle, resource, signal, sys
+from pathlib import Path
+from experiment import records
+folder, limit, action = sys.argv[1:]
+rows = pickle.load(sys.stdin.buffer)
+signal.signal(signal.SIGXFSZ, signal.Handlers[action])
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), -1))
+records.add_round(Path(folder), *rows)
+"""
+
+
+def append(
+    folder: Path, rows: Rows, limit: int = -1, action: str = "SIG_IGN"
+) -> "subprocess.CompletedProcess[bytes]":
+    """Add a round in a process whose files may have `limit` bytes; `SIG_DFL` kills it there."""
+    return subprocess.run(
+        [sys.executable, "-c", APPEND, folder, str(limit), action],
+        input=pickle.dumps(rows),
+        check=False,
+        capture_output=True,
+    )
+
+
+LONG_FETCHES: Rows = ([replace(row, url="ü" * 5_000) for row in fetch_rows(3)], [trial_row(3)])
+LONG_TRIALS: Rows = ([], [trial_row(3, state="failed", reason="x" * 9_000)])
+
+
+@pytest.mark.parametrize(
+    ("rows", "partial"), [(LONG_FETCHES, "fetches.csv"), (LONG_TRIALS, "trials.csv")]
+)
+def test_a_process_that_is_killed_in_mid_append_leaves_no_round(
+    folder: Path, rows: Rows, partial: str
+) -> None:
+    before = state(folder)
+    assert append(folder, rows, 6_001, "SIG_DFL").returncode == -signal.SIGXFSZ
+    assert (folder / partial).stat().st_size == 6_001
     assert records.rounds_done(folder) == {1, 2}
-    assert set(load(folder).fetches["round"]) == {1, 2}
-    records.add_round(folder, fetch_rows(3), [trial_row(3)])
-    assert len(load(folder).fetches) == 3 * PAGES
+    assert len(load(folder).fetches) == 2 * PAGES
+    records.add_round(folder, *third_round())
+    after = state(folder)
+    put_back(folder, before)
+    records.add_round(folder, *third_round())
+    assert state(folder) == after
+
+
+@pytest.mark.parametrize("rows", [LONG_FETCHES, LONG_TRIALS])
+def test_a_disk_that_is_full_leaves_the_run_as_it_was(folder: Path, rows: Rows) -> None:
+    before = state(folder)
+    assert b"File too large" in append(folder, rows, 6_001).stderr
+    assert state(folder) == before
+
+
+def test_the_first_round_is_whole_or_not_there_too(folder: Path) -> None:
+    made_up.empty(folder)
+    assert append(folder, LONG_FETCHES, 6_001, "SIG_DFL").returncode == -signal.SIGXFSZ
+    assert records.rounds_done(folder) == set()
+    assert load(folder).fetches.empty
+    records.add_round(folder, fetch_rows(1), [trial_row(1)])
+    assert len(load(folder).fetches) == PAGES
+
+
+def test_a_round_is_appended_and_what_was_there_is_left_alone(folder: Path) -> None:
+    paths = [folder / name for name in ("fetches.csv", "trials.csv")]
+    before = [(path.stat().st_ino, path.read_bytes()) for path in paths]
+    records.add_round(folder, *third_round())
+    for path, (inode, content) in zip(paths, before, strict=True):
+        assert path.stat().st_ino == inode
+        assert path.read_bytes().startswith(content)
+        assert len(path.read_bytes()) > len(content)
+    with (folder / "fetches.csv").open("rb+") as file:  # damage that a reader would notice
+        file.write(b"\xff")
+    records.add_round(folder, fetch_rows(4), [trial_row(4)])
+    with pytest.raises(UserError, match=r"fetches.csv: damaged"):
+        load(folder)
+
+
+def test_rows_beyond_those_noted_are_damage_once_the_run_is_finished(folder: Path) -> None:
+    control = trial_row(2, arm="cpu", client=None, position=2)
+    made_up.empty(folder)
+    records.add_round(folder, fetch_rows(1), [trial_row(1)])
+    records.add_round(folder, fetch_rows(2), [trial_row(2), control])
+    run = records.read_run(folder)
+    study = run.study.model_copy(update={"rounds": 2})
+    ended = run.model_copy(update={"study": study, "finished_at": run.started_at})
+    records.write_run(folder, ended)
+    whole = (folder / "trials.csv").read_text()
+    lines = whole.splitlines(keepends=True)
+    for damaged in (lines[:-1], [*lines, lines[-1]]):
+        (folder / "trials.csv").write_text("".join(damaged))
+        words = f"trials.csv: damaged: {len(damaged)} lines, not the 4 that run.json notes"
+        with pytest.raises(UserError, match=words):
+            load(folder)
+    (folder / "trials.csv").write_text(whole.replace("\n", "\r\n"))  # as git may convert it
+    assert len(load(folder).trials) == 3
+
+
+def test_a_round_is_appended_to_files_whose_line_ends_were_converted(folder: Path) -> None:
+    for name in ("fetches.csv", "trials.csv"):
+        path = folder / name
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n") + b"main,req")
+    records.add_round(folder, *third_round())
+    assert set(load(folder).fetches["round"]) == {1, 2, 3}
+
+
+def test_an_old_run_that_notes_no_extents_counts_by_its_trials(folder: Path) -> None:
+    run = records.read_run(folder)
+    records.write_run(folder, run.model_copy(update={"extents": None}))
+    path = folder / "trials.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    assert records.rounds_done(folder) == {1}
+    assert set(load(folder).fetches["round"]) == {1}
 
 
 @pytest.mark.parametrize(
@@ -132,7 +280,7 @@ def test_a_finished_run_has_all_its_rounds(folder: Path) -> None:
     with pytest.raises(UserError, match=r"damaged: it has a round 4, run.json has 3"):
         load(folder)
     (folder / "trials.csv").unlink()
-    with pytest.raises(UserError, match=r"trials.csv: damaged: no row for round 1"):
+    with pytest.raises(UserError, match=r"trials.csv: damaged: 0 lines, not the 5"):
         load(folder)
 
 
@@ -307,3 +455,106 @@ def test_a_trial_that_cannot_be_is_refused(folder: Path, column: str, value: str
     cells[head.split(",").index(column)] = value
     path.write_text("\n".join([head, ",".join(cells), *rest]) + "\n")
     assert f"trials.csv: damaged: row 2, column {column}" in refused(folder)
+
+
+MANY, ROUNDS = 50_000, 20
+"""Pages in a trial, and rounds: a million rows."""
+
+APPEND_MANY = """
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from experiment import records
+folder = Path(sys.argv[1])
+[trial] = [row for row in records.read_trials(folder) if row.round == 20]
+fetch = records.FetchRow(**eval(sys.argv[2]))
+number = 1 + max(records.rounds_done(folder))
+rows = [replace(fetch, round=number, page=page) for page in range(1, int(sys.argv[3]) + 1)]
+print("appending", flush=True)
+records.add_round(folder, rows, [replace(trial, round=number)])
+"""
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_a_million_rows_survive_a_kill_at_any_moment_of_an_append(folder: Path) -> None:
+    make_a_million(folder)
+    before, chance = state(folder), random.Random(1)
+    appended_rounds(folder, 2)
+    undisturbed = state(folder)
+    put_back(folder, before)
+    partials = 0
+    for _ in range(10):
+        done = len(records.rounds_done(folder)) - ROUNDS
+        if done == 2:
+            put_back(folder, before)
+            done = 0
+        kill_while_appending(folder, chance)
+        sizes = {name: (folder / name).stat().st_size for name in ("fetches.csv", "trials.csv")}
+        extents = records.read_run(folder).extents
+        assert extents is not None
+        now = len(records.rounds_done(folder)) - ROUNDS
+        assert now in (done, done + 1)
+        partials += any(sizes[name] > extents[name].bytes for name in extents)
+        for name, extent in extents.items():
+            counting = (folder / name).read_bytes()[: extent.bytes]
+            assert undisturbed[name].startswith(counting)
+    assert partials >= 3
+    kill_while_appending(folder, chance)
+    fetches, trials = records.load(folder)
+    assert len(fetches) == MANY * len(trials)
+    appended_rounds(folder, ROUNDS + 2 - len(trials))
+    assert state(folder) == undisturbed
+
+
+def make_a_million(folder: Path) -> None:
+    """Make the run one of ten rounds of many pages, by text since rows take long to make."""
+    run = records.read_run(folder)
+    made_up.empty(folder)
+    study = run.study.model_copy(update={"pages": MANY, "rounds": ROUNDS + 2})
+    records.write_run(folder, run.model_copy(update={"study": study, "extents": None}))
+    records.add_round(folder, fetch_rows(1)[:1], [trial_row(1)])
+    for name, count in (("fetches.csv", MANY), ("trials.csv", 1)):
+        head, line = (folder / name).read_text().splitlines()
+        cells = line.split(",", 7)
+        with (folder / name).open("w") as file:
+            file.write(f"{head}\n")
+            for number, page in itertools.product(range(1, ROUNDS + 1), range(1, count + 1)):
+                cells[4], cells[6] = str(number), str(page)
+                file.write(",".join(cells) + "\n")
+    run = records.read_run(folder)
+    records.write_run(folder, run.model_copy(update={"extents": None}))
+
+
+def appending(folder: Path) -> "subprocess.Popen[str]":
+    """Start a process that appends the next round, and wait until it begins."""
+    fetch = repr({**asdict(fetch_rows(1)[0]), "url": "http://127.0.0.1/ü"})
+    process = subprocess.Popen(
+        [sys.executable, "-c", APPEND_MANY, folder, fetch, str(MANY)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "appending\n"
+    return process
+
+
+def appended_rounds(folder: Path, count: int) -> None:
+    """Append rounds undisturbed."""
+    for _ in range(count):
+        with appending(folder) as process:
+            assert process.wait() == 0
+
+
+def kill_while_appending(folder: Path, chance: random.Random) -> None:
+    """Kill a process at a random moment after the first new byte is in a file."""
+    extents = records.read_run(folder).extents
+    size = extents["fetches.csv"].bytes if extents else (folder / "fetches.csv").stat().st_size
+    with appending(folder) as process:
+        while (folder / "fetches.csv").stat().st_size != size and process.poll() is None:
+            pass  # what the last one left is cut off first
+        while (folder / "fetches.csv").stat().st_size == size and process.poll() is None:
+            pass
+        time.sleep(chance.uniform(0, 0.1))
+        process.kill()

@@ -15,6 +15,7 @@ from experiment import records
 from experiment.measure.machine import cores
 from experiment.redaction import redacted
 from experiment.vocabulary import ClientName
+from tests import made_up
 from tests.conftest import Copy, need
 from tests.servers import Server
 
@@ -253,14 +254,14 @@ def test_another_study_or_a_damaged_run_is_refused_and_untouched(copy: Copy) -> 
     unfinished = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**unfinished, "finished_at": None}))
     fetches.unlink()
-    assert "damaged: 0 rows" in one_line(copy, "run", "--run", "small")
+    assert "fetches.csv: damaged: 0 lines" in one_line(copy, "run", "--run", "small")
     assert not fetches.exists()
 
 
 def test_a_run_goes_on_only_where_it_began(copy: Copy) -> None:
     assert copy.experiment(*SMALL_SWEEP).returncode == 0
     folder = copy.path / "data" / "small"
-    _forget_round(folder, 2)
+    made_up.forget_round(folder, 2)
     run = {**json.loads((folder / "run.json").read_text()), "finished_at": None}
     changed = {**run, "machine": {**run["machine"], "cpu": "another"}}
     (folder / "run.json").write_text(json.dumps(changed))
@@ -291,13 +292,6 @@ def _edit(copy: Copy, name: str, back: bool = False) -> None:
     path = copy.path / "experiment" / name
     text = path.read_text()
     path.write_text(text.removesuffix("# edited\n") if back else f"{text}# edited\n")
-
-
-def _forget_round(folder: Path, number: int) -> None:
-    for name in ("fetches.csv", "trials.csv"):
-        lines = (folder / name).read_text().splitlines(keepends=True)
-        kept = [line for line in lines[1:] if line.split(",")[4] != str(number)]
-        (folder / name).write_text("".join([lines[0], *kept]))
 
 
 @pytest.mark.parametrize("client", ["chrome", "firefox", "phantomjs"])

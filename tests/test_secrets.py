@@ -1,7 +1,6 @@
 """Secrets in URLs: fetched with, and found in nothing that is written."""
 
 import hashlib
-import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from experiment.errors import UserError
 from experiment.measure import sources
 from experiment.redaction import redacted, redacted_text
 from experiment.study import Study
+from tests import made_up
 from tests.conftest import Copy, need
 from tests.servers import PRIVATE, Server
 
@@ -66,13 +66,7 @@ def refused(copy: Copy, *arguments: str) -> str:
 
 def interrupt(folder: Path) -> None:
     """Leave the run as if its last round had been cut off."""
-    last = max(records.rounds_done(folder))
-    for name in ("fetches.csv", "trials.csv"):
-        lines = (folder / name).read_text().splitlines(keepends=True)
-        kept = [line for line in lines[1:] if line.split(",")[4] != str(last)]
-        (folder / name).write_text("".join([lines[0], *kept]))
-    run = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps({**run, "finished_at": None}))
+    made_up.forget_round(folder, max(records.rounds_done(folder)))
 
 
 def digest(value: str) -> str:

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import time
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import psutil
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from experiment import records
 from experiment.measure.suspension import was_stopped
 from experiment.report import sentences
-from tests import test_faults
+from tests import made_up, test_faults
 from tests.conftest import Copy, eventually
 
 pytestmark = pytest.mark.skipif(
@@ -107,7 +106,7 @@ def test_a_clock_that_was_set_back_leaves_the_end_after_the_start(copy: Copy) ->
     options = ("--rounds", "2", "--modes", "serial threads", "--latency", "0")
     end(copy.start(*test_faults.command("requests", *options)))
     folder = copy.path / "data" / "cut"
-    forget_second_round(folder)
+    made_up.forget_round(folder, 2)
     path = folder / "run.json"
     run = json.loads(path.read_text())
     later = datetime.fromisoformat(run["started_at"]) + timedelta(days=400)
@@ -116,14 +115,6 @@ def test_a_clock_that_was_set_back_leaves_the_end_after_the_start(copy: Copy) ->
     read = records.read_run(folder)
     assert read.finished_at == read.started_at == later
     assert {row.started_at for row in records.read_trials(folder) if row.round == 2} == {later}
-
-
-def forget_second_round(folder: Path) -> None:
-    """Cut the rows of round 2 off."""
-    for name in ("fetches.csv", "trials.csv"):
-        lines = (folder / name).read_text().splitlines(keepends=True)
-        kept = [line for line in lines[1:] if line.split(",")[4] == "1"]
-        (folder / name).write_text("".join([lines[0], *kept]))
 
 
 def test_a_stop_is_told_once_and_no_child_is_reaped() -> None:

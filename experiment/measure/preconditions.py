@@ -111,7 +111,7 @@ def _browser_mb(client: ClientName) -> float:
 
 
 def _too_large(study: Study, words: str, fitting: int) -> UserError:
-    name = "pool_sizes" if study.is_sweep else "pool_size"
+    name = study.size_parameter
     return UserError(f"{name}: {words}; {f'at most {fitting} fit' if fitting > 0 else 'none fits'}")
 
 

@@ -312,6 +312,7 @@ def _trials(
 
 def _add_round(folder: Path, number: int, trials: Sequence[Measured], anew: int) -> None:
     """Keep a round; its trials started after the run, also where the clock was set back."""
+    _check_writable(folder)
     own = records.read_run(folder)
     rows = [replace(one.row, started_at=max(own.started_at, one.row.started_at)) for one in trials]
     with writing("run", folder):

@@ -25,7 +25,7 @@ def about(run: Run, rounds_done: int) -> str:
     """What the run is about, in a sentence: pools, pages, rounds, machine."""
     study, machine = run.study, run.machine
     sizes = " ".join(map(str, study.sizes))
-    pools = f"pool sizes **{sizes}**" if study.is_sweep else f"pool size **{sizes}**"
+    pools = f"{study.size_parameter.replace('_', ' ')} **{sizes}**"
     return (
         f"This run: {pools}, {study.pages} pages a trial, {rounds_done} of {study.rounds} rounds, "
         f"{' and '.join(study.clients)}; measured on {run.started_at:%Y-%m-%d}, "
