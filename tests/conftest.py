@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,12 @@ from experiment import programs
 from experiment.errors import UserError
 from experiment.study import PROJECT, ClientName
 from tests.servers import Server
+
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    # In the background of a shell and under nohup these are ignored, and commands would inherit it.
+    # A handler is not inherited: commands get the default, and the tests themselves still ignore it.
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 ODD_NAME = "a  'b\" $HOME & #ü é"
 """A folder's name with what make and the shell read in their own ways."""

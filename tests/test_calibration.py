@@ -1,7 +1,8 @@
 """The verdict rules are calibrated: simulated studies go through the report's own functions.
 
 Fetch times are log-normal with a scatter of their own, one for their trial and one for their
-round. `make test` simulates one case, `make test-calibration` all of them and prints the table.
+round. `make test` simulates 200 studies of one case, `make test-all` 2,000 of it, and
+`make test-calibration` all cases and prints the table.
 """
 
 import math

@@ -296,6 +296,7 @@ def test_another_user_reaches_no_browser_of_a_study_at_home(
     assert not trap.mark.exists()
 
 
+@pytest.mark.slow
 def test_another_user_gets_nothing_from_phantomjs(
     copy: Copy, machine: int, site: str, trap: Trap
 ) -> None:
@@ -308,6 +309,7 @@ def test_another_user_gets_nothing_from_phantomjs(
     assert not trap.mark.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("client", CLIENTS)
 def test_another_machine_connects_to_nothing(
     copy: Copy, machine: int, site: str, trap: Trap, client: ClientName

@@ -21,6 +21,7 @@ def chromium() -> Iterator[webdriver.Chrome]:
         yield driver
 
 
+@pytest.mark.slow
 def test_the_explorer_redraws_and_measures_live(
     copy: Copy, chromium: webdriver.Chrome, tmp_path: Path
 ) -> None:
@@ -49,6 +50,7 @@ def test_the_explorer_redraws_and_measures_live(
     copy.assert_nothing_left()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("notebook", "run", "figures"), [("report", "reference", 8), ("sweep", "reference-sweep", 1)]
 )

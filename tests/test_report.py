@@ -90,6 +90,7 @@ def page(copy: Copy) -> Page:
     return Page((copy.path / "reports" / f"{name}.html").read_text())
 
 
+@pytest.mark.slow
 def test_make_report_measures_draws_and_tells(page: Page) -> None:
     text = re.sub(r"\s+", " ", "".join(page.words))
     assert page.headings[0] == "Threads or processes?"

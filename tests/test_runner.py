@@ -109,6 +109,7 @@ def test_the_order_is_random_but_the_seed_decides_it() -> None:
     assert all(sorted(order) == sorted(orders[0]) for order in orders)
 
 
+@pytest.mark.slow
 def test_any_server_and_any_list_can_be_the_source(copy: Copy, server: Server) -> None:
     need("chrome")
     url = server.url("random?a=$HOME&b=c")
@@ -147,6 +148,7 @@ def test_any_server_and_any_list_can_be_the_source(copy: Copy, server: Server) -
     assert copy.experiment("run", "--run", "listed").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_study_that_fetches_nothing_is_said_and_what_there_is_kept(
     copy: Copy, server: Server
 ) -> None:
@@ -168,6 +170,7 @@ def test_a_study_that_fetches_nothing_is_said_and_what_there_is_kept(
     copy.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_firefox_fetches_from_the_embedded_origin(copy: Copy) -> None:
     need("firefox")
     options = ("--pages", "2", "--pool-size", "2", "--rounds", "1", "--modes", "threads")
@@ -195,6 +198,7 @@ def test_a_source_that_does_not_answer_is_one_line(copy: Copy, client: ClientNam
     assert f"source: http://127.0.0.1:9/ does not answer {client} (connection)" in nobody
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("client", ["phantomjs", pytest.param("chrome", marks=pytest.mark.faults)])
 def test_a_first_page_that_stops_its_browser_stops_nothing_else(
     copy: Copy, server: Server, client: ClientName
@@ -235,6 +239,7 @@ def test_a_folder_that_cannot_be_written_is_said(copy: Copy) -> None:
         assert "cannot be written" in one_line(copy, *SMALL)
 
 
+@pytest.mark.slow
 def test_another_study_or_a_damaged_run_is_refused_and_untouched(copy: Copy) -> None:
     assert copy.experiment(*SMALL, "--rounds", "1", "--run", "small").returncode == 0
     folder = copy.path / "data" / "small"
@@ -257,6 +262,7 @@ def test_another_study_or_a_damaged_run_is_refused_and_untouched(copy: Copy) -> 
     assert not fetches.exists()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_only_where_it_began(copy: Copy) -> None:
     assert copy.experiment(*SMALL_SWEEP).returncode == 0
     folder = copy.path / "data" / "small"

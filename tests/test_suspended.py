@@ -77,6 +77,7 @@ def test_a_round_with_a_stop_is_measured_anew(
     copy.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_a_trial_that_is_stopped_each_time_fails_in_the_end(copy: Copy) -> None:
     process = start(copy, "threads")
     seen: set[int] = set()
@@ -102,6 +103,7 @@ def is_new_trial(copy: Copy, seen: set[int]) -> bool:
     return trial is not None and trial.pid not in seen and test_faults.is_main(trial, "threads")
 
 
+@pytest.mark.slow
 def test_a_clock_that_was_set_back_leaves_the_end_after_the_start(copy: Copy) -> None:
     options = ("--rounds", "2", "--modes", "serial threads", "--latency", "0")
     end(copy.start(*test_faults.command("requests", *options)))
