@@ -20,8 +20,8 @@ from experiment.study import PROJECT, ClientName
 from tests.servers import Server
 
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-    # In the background of a shell and under nohup these are ignored, and commands would inherit it.
-    # A handler is not inherited: commands get the default, and the tests themselves still ignore it.
+    # In the background of a shell and under nohup these are ignored, and commands inherit that.
+    # They do not inherit a handler: they get the default, and the tests still ignore the signal.
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, lambda *_: None)
 

@@ -20,7 +20,7 @@ CLIENTS = [
     pytest.param("phantomjs", marks=pytest.mark.faults),
     pytest.param("chrome", marks=pytest.mark.faults),
 ]
-"""`make test` breaks a study in two ways, `make test-all` in the cheap ones, `make test-faults` in all."""
+"""The cheap ones are part of `make test-all`, all of them of `make test-faults`."""
 
 ROUND_TWO = ("--rounds", "2", "--modes", "serial processes")
 
