@@ -75,7 +75,8 @@ def test_requests_names_what_failed(path: str, reason: str, server: Server) -> N
         ("phantomjs", "loop", "connection"),  # it does not say more
         ("chrome", "loop", "redirects"),
         pytest.param("phantomjs", "huge", "too large", marks=pytest.mark.faults),
-        ("chrome", "huge", "timeout"),  # it takes minutes to lay out such a page
+        # Chrome takes minutes to lay out such a page.
+        pytest.param("chrome", "huge", "timeout", marks=pytest.mark.slow),
         *(
             (name, path, reason)
             for name in ("phantomjs", "chrome")
@@ -87,9 +88,12 @@ def test_requests_names_what_failed(path: str, reason: str, server: Server) -> N
                 ("odd", "http ?" if name == "phantomjs" else "http 503"),
                 ("reset", "connection"),
                 ("silent", "timeout"),
-                ("drip_head", "timeout"),
-                ("drip_body", "timeout"),
             )
+        ),
+        *(
+            pytest.param(name, path, "timeout", marks=pytest.mark.slow)
+            for name in ("phantomjs", "chrome")
+            for path in ("drip_head", "drip_body")
         ),
     ],
 )

@@ -125,6 +125,7 @@ def test_a_disk_that_fills_while_a_report_is_drawn_is_one_line(
     copy.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_a_run_whose_text_no_terminal_can_show_is_listed_all_the_same(
     copy: Copy, drawn: Path
 ) -> None:

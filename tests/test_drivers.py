@@ -284,6 +284,7 @@ def site(copy: Copy, machine: int) -> Iterator[str]:
     process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("client", CLIENTS)
 def test_another_user_reaches_no_browser_of_a_study_at_home(
     copy: Copy, machine: int, trap: Trap, client: ClientName

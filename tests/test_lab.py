@@ -68,6 +68,7 @@ def test_a_report_can_be_run_in_the_lab(
         chromium.get("about:blank")
 
 
+@pytest.mark.slow
 def test_the_explorer_runs_without_a_browser(copy: Copy) -> None:
     ended = copy.run(
         "env", f"PYTHONPATH={copy.path}", sys.executable, "-m", "papermill",

@@ -137,6 +137,7 @@ def other_user(copy: Copy) -> tuple[str, ...]:
     return (*as_user(OTHER), "env", "HOME=/nonexistent", python)
 
 
+@pytest.mark.slow
 @as_root
 def test_no_process_or_thread_left_is_one_line_or_a_failed_trial(copy: Copy) -> None:
     *user, python = other_user(copy)

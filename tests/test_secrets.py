@@ -239,6 +239,7 @@ def test_a_query_is_kept_where_that_is_asked_for(copy: Copy, server: Server) -> 
     assert not [text for text in written(copy) for word in PRIVATE.split(":") if word in text]
 
 
+@pytest.mark.slow
 def test_a_mistake_tells_no_secret(copy: Copy) -> None:
     dead = f"http://{PRIVATE}@127.0.0.1:9/page?token=t0ken"
     (copy.path / "bad.txt").write_text(f"ftp://{PRIVATE}@host/?token=t0ken")

@@ -45,7 +45,9 @@ def end(process: "subprocess.Popen[str]") -> str:
     ("victim", "mode", "seconds", "words"),
     [
         ("worker", "processes", 0.5, "a worker was stopped by a signal"),
-        ("supervisor", "threads", 1.5, "the machine was suspended for 1."),
+        pytest.param(
+            "supervisor", "threads", 1.5, "the machine was suspended for 1.", marks=pytest.mark.slow
+        ),
         pytest.param(
             "origin",
             "threads",
