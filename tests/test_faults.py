@@ -328,7 +328,7 @@ def test_a_report_that_is_interrupted_while_it_draws_leaves_nothing(copy: Copy) 
     assert eventually(lambda: any("ipykernel" in " ".join(words(p)) for p in copy.processes()), 30)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=15)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert "interrupted: finished rounds are kept" in err
     assert "Traceback" not in err
     assert not list((copy.path / "reports").glob("small*"))
