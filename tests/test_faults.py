@@ -20,7 +20,7 @@ CLIENTS = [
     pytest.param("phantomjs", marks=pytest.mark.faults),
     pytest.param("chrome", marks=pytest.mark.faults),
 ]
-"""The cheap half is done in every test run, all of it by `make test-faults`."""
+"""The cheap ones are part of `make test-all`, all of them of `make test-faults`."""
 
 ROUND_TWO = ("--rounds", "2", "--modes", "serial processes")
 
@@ -97,7 +97,7 @@ def assert_it_goes_on(copy: Copy, client: str, kept: str) -> None:
 @pytest.mark.parametrize(
     ("number", "status"),
     [
-        (signal.SIGINT, 130),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
         (signal.SIGKILL, -9),
         pytest.param(signal.SIGTERM, 143, marks=pytest.mark.faults),
         pytest.param(signal.SIGHUP, 129, marks=pytest.mark.faults),
@@ -137,6 +137,7 @@ def test_a_second_ctrl_c_ends_no_worse_than_one(copy: Copy, client: ClientName) 
     assert_it_goes_on(copy, client, kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_disk_that_is_full_is_one_line_and_keeps_what_there_is(
     copy: Copy, client: ClientName
@@ -203,8 +204,8 @@ def unlock(folder: Path) -> None:
     ("client", "victim", "mode"),
     [
         ("requests", "worker", "processes"),
-        ("phantomjs", "supervisor", "threads"),
-        ("chrome", "supervisor", "processes"),
+        pytest.param("phantomjs", "supervisor", "threads", marks=pytest.mark.slow),
+        pytest.param("chrome", "supervisor", "processes", marks=pytest.mark.slow),
         *(
             pytest.param(client, victim, mode, marks=pytest.mark.faults)
             for client, victim, mode in (
@@ -275,6 +276,7 @@ def at_work(copy: Copy, client: str, mode: str) -> psutil.Process:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("client", "name"),
     [
@@ -301,6 +303,7 @@ def test_a_browser_or_driver_that_dies_is_one_failed_fetch(
     copy.assert_nothing_left()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("client", CLIENTS)
 def test_an_origin_that_dies_ends_the_study_with_a_line(copy: Copy, client: ClientName) -> None:
     need(client)
@@ -319,6 +322,7 @@ def test_an_origin_that_dies_ends_the_study_with_a_line(copy: Copy, client: Clie
     assert records.rounds_done(folder) == {1, 2, 3}
 
 
+@pytest.mark.slow
 def test_a_report_that_is_interrupted_while_it_draws_leaves_nothing(copy: Copy) -> None:
     options = ("--pages", "2", "--rounds", "1", "--clients", "requests", "--latency", "0")
     assert copy.experiment("run", *options, "--run", "small").returncode == 0
@@ -326,7 +330,7 @@ def test_a_report_that_is_interrupted_while_it_draws_leaves_nothing(copy: Copy) 
     assert eventually(lambda: any("ipykernel" in " ".join(words(p)) for p in copy.processes()), 30)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=15)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert "interrupted: finished rounds are kept" in err
     assert "Traceback" not in err
     assert not list((copy.path / "reports").glob("small*"))

@@ -100,6 +100,7 @@ def python_mb(process: psutil.Process) -> float:
     return 0.0
 
 
+@pytest.mark.slow
 def test_every_hostile_page_is_a_row_with_its_reason(hostile: Path) -> None:
     fetches, trials = records.load(hostile / "data" / "hostile")
     main = trials[trials["arm"] == "main"]

@@ -184,6 +184,7 @@ def test_users_share_the_lock_of_the_machine(
         kill(holding(shared, python, one, path))
 
 
+@pytest.mark.slow
 def test_a_study_of_one_user_keeps_that_of_another_away(
     users: tuple[int, int], copy: Copy, shared: Copy, python: str
 ) -> None:
@@ -243,6 +244,7 @@ def test_whatever_lies_at_the_place_of_the_lock_does_not_stop_a_study(
     assert ("warning: the lock" in capsys.readouterr().err) != locked
 
 
+@pytest.mark.slow
 def test_a_run_that_had_no_lock_says_so(copy: Copy) -> None:
     program = f"""
 import sys

@@ -156,6 +156,7 @@ def check_dead(driver: webdriver.Chrome, page: Path, title: str, server: Server)
     return plain(driver.execute_script("return document.body.textContent"))
 
 
+@pytest.mark.slow
 def test_no_text_of_a_run_comes_alive(
     copy: Copy, server: Server, chromium: webdriver.Chrome
 ) -> None:
@@ -181,6 +182,7 @@ def test_no_text_of_a_run_comes_alive(
     assert printed.returncode == 0, printed.stderr
 
 
+@pytest.mark.slow
 def test_no_text_of_other_runs_comes_alive(
     copy: Copy, server: Server, chromium: webdriver.Chrome
 ) -> None:

@@ -79,7 +79,6 @@ except WorkerDied as death:
     print(death, flush=True)
 os._exit(0)
 """
-    begun = time.monotonic()
     ended = subprocess.run(
         [sys.executable, "-c", program],
         cwd=PROJECT,
@@ -92,7 +91,6 @@ os._exit(0)
     assert ended.stdout in said | (
         {"a worker process ended at once\n"} if begin == "unable" else set()
     )
-    assert time.monotonic() - begun < 10
 
 
 def die_at_the_end(number: int) -> int:

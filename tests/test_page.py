@@ -49,6 +49,7 @@ def chromium() -> Iterator[webdriver.Chrome]:
         yield driver
 
 
+@pytest.mark.slow
 def test_a_page_is_for_everyone(page: Path, chromium: webdriver.Chrome, axe: str) -> None:
     chromium.get(page.as_uri())
     chromium.execute_script(axe)

@@ -40,6 +40,7 @@ def run(*options: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "experiment", "run", *options)
 
 
+@pytest.mark.slow
 def test_the_soft_limit_of_descriptors_is_raised_and_the_hard_one_refuses(copy: Copy) -> None:
     large = (*SMALL, "--pool-sizes", "30", "--clients", "requests", "--run", "small")
     line = refused(copy, "prlimit", "--nofile=64:64", *run(*large))
@@ -53,6 +54,7 @@ def test_the_soft_limit_of_descriptors_is_raised_and_the_hard_one_refuses(copy: 
     assert fetches["error"].isna().all()
 
 
+@pytest.mark.slow
 def test_as_many_workers_as_are_said_to_fit_do_fit(copy: Copy) -> None:
     options = (*SMALL, "--pool-sizes", "16", "--clients", "requests", "--pages", "16")
     ended = copy.run("prlimit", "--nofile=64:64", *run(*options, "--run", "small"))
@@ -136,6 +138,7 @@ def other_user(copy: Copy) -> tuple[str, ...]:
     return (*as_user(OTHER), "env", "HOME=/nonexistent", python)
 
 
+@pytest.mark.slow
 @as_root
 def test_no_process_or_thread_left_is_one_line_or_a_failed_trial(copy: Copy) -> None:
     *user, python = other_user(copy)
@@ -206,6 +209,7 @@ def test_a_browser_that_fills_the_folder_for_temporary_files_ends_in_a_line(copy
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 @as_root
 def test_a_folder_for_temporary_files_that_fills_up_keeps_the_finished_rounds(copy: Copy) -> None:
     with small_temporary(copy, "2m"):

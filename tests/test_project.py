@@ -159,3 +159,56 @@ def test_every_module_and_public_name_says_what_it_is() -> None:
                 assert ast.get_docstring(node), f"{path.name}: {node.name}"
                 length = (node.end_lineno or 0) - node.lineno + 1
                 assert isinstance(node, ast.ClassDef) or length <= 40, f"{path.name}: {node.name}"
+
+
+def recipe(*targets: str) -> list[str]:
+    """The commands that make would run for targets, without the set-up."""
+    command = ["make", "-n", "-o", "setup", *targets]
+    shown = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    return [
+        line.split("/bin/python ")[1].replace("'", "") for line in shown.stdout.splitlines()
+        if "/bin/python " in line
+    ]  # fmt: skip
+
+
+def test_a_commit_passes_the_checks_of_make_test() -> None:
+    configuration = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text())
+    [repository] = configuration["repos"]
+    assert repository["repo"] == "local"  # nothing is downloaded
+    [hook] = repository["hooks"]
+    tool, *targets = hook["entry"].split()
+    assert tool == "make"
+    checks, tests = recipe(*targets), recipe("test")
+    assert tests == [*checks, "-m pytest"]
+    for check in ("-m ruff check", "-m ruff format --check", "-m mypy"):
+        assert check in checks
+    assert any("without_outputs" in check for check in checks)
+
+
+def test_ci_runs_each_test_once() -> None:
+    [command] = re.findall(r"^make (.*)$", (PROJECT / ".ci" / "run").read_text(), re.M)
+    commands = recipe(*command.split())
+    assert commands[:-1] == recipe("test")
+    assert commands[-1] == "-m pytest -m slow and not faults and not calibration"
+
+
+def test_the_hosted_tests_begin_with_the_oldest_python() -> None:
+    workflow = yaml.safe_load((PROJECT / ".github" / "workflows" / "test.yml").read_text())
+    job = workflow["jobs"]["test"]
+    assert workflow["permissions"] == {"contents": "read"}
+    assert any(str(step.get("run", "")).startswith("make test ") for step in job["steps"])
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    pythons = job["strategy"]["matrix"]["python"]
+    assert f">={pythons[0]}" == project["requires-python"]
+    assert pythons == [f"3.{minor}" for minor in range(11, 11 + len(pythons))]
+
+
+def test_commands_of_the_tests_obey_signals_that_the_tests_ignore() -> None:
+    child = 'for name in HUP INT QUIT; do sh -c "kill -$name \\$\\$; echo ignored $name"; done'
+    program = f"import subprocess, tests.conftest; subprocess.run(['sh', '-c', {child!r}])"
+    background = 'trap "" HUP INT QUIT; exec "$@"'
+    ended = subprocess.run(
+        ["/bin/sh", "-c", background, "sh", sys.executable, "-c", program],
+        cwd=PROJECT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ended.stdout == ""

@@ -91,6 +91,7 @@ def page(copy: Copy) -> Page:
     return Page((copy.path / "reports" / f"{name}.html").read_text())
 
 
+@pytest.mark.slow
 def test_make_report_measures_draws_and_tells(page: Page) -> None:
     text = re.sub(r"\s+", " ", "".join(page.words))
     assert page.headings[0] == "Threads or processes?"
@@ -151,6 +152,7 @@ def test_papermill_alone_measures_from_any_folder_in_one_of_any_name(
     assert "Only 1 complete round" in headline
 
 
+@pytest.mark.slow
 def test_a_pool_size_through_papermill_lands_beside_the_other_runs(copy: Copy) -> None:
     report = copy.path / "notebooks" / "report.ipynb"
     small = {"pages: int = 100": "pages: int = 2", "rounds: int = 5": "rounds: int = 1"}
@@ -174,8 +176,14 @@ def test_a_pool_size_through_papermill_lands_beside_the_other_runs(copy: Copy) -
     ("parameter", "line"),
     [
         (("pool_size", "0"), "UserError: pool_size: 0 is not a whole number from 1 to 500"),
-        (("pol_size", "20"), "UserError: pol_size: no such parameter"),
-        (("clients", "lynx"), "UserError: clients: lynx is not one or more of"),
+        pytest.param(
+            ("pol_size", "20"), "UserError: pol_size: no such parameter", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            ("clients", "lynx"),
+            "UserError: clients: lynx is not one or more of",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_papermill_ends_with_our_line(copy: Copy, parameter: tuple[str, str], line: str) -> None:
@@ -213,6 +221,7 @@ def test_make_alone_lists_targets_and_variables(copy: Copy) -> None:
     assert not (copy.path / ".venv").exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_run_is_one_line_in_the_report_too(copy: Copy) -> None:
     options = ("--pages", "2", "--rounds", "1", "--clients", "requests", "--latency", "0")
     assert copy.experiment("run", *options, "--run", "small").returncode == 0
@@ -268,6 +277,7 @@ NO_PROCESSES = Study(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("study", "world", "said", "unsaid"),
     [

@@ -142,6 +142,7 @@ def trial_rights(copy: Copy) -> set[int]:
     return set()
 
 
+@pytest.mark.slow
 def test_a_report_has_no_secret_of_its_url(copy: Copy, server: Server) -> None:
     url = private(server, "session?token=t0ken")
     small = ("--pages", "2", "--rounds", "1", "--modes", "serial threads", "--clients", "requests")
@@ -175,6 +176,7 @@ def test_a_report_has_no_secret_of_its_url(copy: Copy, server: Server) -> None:
     assert len(server.asked) == count
 
 
+@pytest.mark.slow
 def test_a_list_with_secrets_is_kept_without_and_read_again(copy: Copy, server: Server) -> None:
     need("phantomjs")
     dead = f"http://{PRIVATE}@127.0.0.1:9/page?token=t0ken"
@@ -200,6 +202,7 @@ def test_a_list_with_secrets_is_kept_without_and_read_again(copy: Copy, server: 
     assert refused(copy, "run", "--run", "listed", "--pool-sizes", "2") == line
 
 
+@pytest.mark.slow
 def test_a_cut_off_run_goes_on_only_with_the_url_it_had(copy: Copy, server: Server) -> None:
     url, anyone = private(server, "private?token=t0ken"), server.url("private?token=t0ken")
     asked = (*SMALL, "--clients", "requests", "--run", "asked")
@@ -231,6 +234,7 @@ def test_a_query_is_kept_where_that_is_asked_for(copy: Copy, server: Server) -> 
     assert not [text for text in written(copy) for word in PRIVATE.split(":") if word in text]
 
 
+@pytest.mark.slow
 def test_a_mistake_tells_no_secret(copy: Copy) -> None:
     dead = f"http://{PRIVATE}@127.0.0.1:9/page?token=t0ken"
     (copy.path / "bad.txt").write_text(f"ftp://{PRIVATE}@host/?token=t0ken")

@@ -45,7 +45,9 @@ def end(process: "subprocess.Popen[str]") -> str:
     ("victim", "mode", "seconds", "words"),
     [
         ("worker", "processes", 0.5, "a worker was stopped by a signal"),
-        ("supervisor", "threads", 1.5, "the machine was suspended for 1."),
+        pytest.param(
+            "supervisor", "threads", 1.5, "the machine was suspended for 1.", marks=pytest.mark.slow
+        ),
         pytest.param(
             "origin",
             "threads",
@@ -77,6 +79,7 @@ def test_a_round_with_a_stop_is_measured_anew(
     copy.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_a_trial_that_is_stopped_each_time_fails_in_the_end(copy: Copy) -> None:
     process = start(copy, "threads")
     seen: set[int] = set()
@@ -102,6 +105,7 @@ def is_new_trial(copy: Copy, seen: set[int]) -> bool:
     return trial is not None and trial.pid not in seen and test_faults.is_main(trial, "threads")
 
 
+@pytest.mark.slow
 def test_a_clock_that_was_set_back_leaves_the_end_after_the_start(copy: Copy) -> None:
     options = ("--rounds", "2", "--modes", "serial threads", "--latency", "0")
     end(copy.start(*test_faults.command("requests", *options)))

@@ -185,6 +185,7 @@ def test_figure_9_draws_every_size_and_says_which_is_enough(tmp_path: Path) -> N
     assert {text.get_text() for text in first.texts} >= {"ideal", "threads", "processes"}
 
 
+@pytest.mark.slow
 def test_make_sweep_measures_and_answers(copy: Copy) -> None:
     ended = copy.experiment(
         "sweep", "--pool-sizes", "2 3", "--pages", "6", "--latency", "0.3", "--run", "small"

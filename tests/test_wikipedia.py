@@ -36,7 +36,9 @@ def most_within_a_second(guests: list[Guest]) -> int:
     return max(sum(start <= at < start + 1 for at in moments) for start in moments)
 
 
-@pytest.mark.parametrize("mode", ["serial", "threads", "processes"])
+@pytest.mark.parametrize(
+    "mode", ["threads", *(pytest.param(n, marks=pytest.mark.slow) for n in ("serial", "processes"))]
+)
 def test_requests_is_paced_and_says_who_it_is(copy: Copy, tmp_path: Path, mode: str) -> None:
     with Wiki(tmp_path, delay_s=0.05 if mode == "serial" else 0.4) as wiki:
         options = ("--pages", "60", "--pool-size", "9", "--modes", mode, "--clients", "requests")
@@ -72,6 +74,7 @@ def _check_rows(folder: Path, mode: str) -> None:
     assert kept == fetches.sort_values("page")["url"].tolist()
 
 
+@pytest.mark.slow
 def test_a_browser_is_paced_more_and_says_who_it_is(copy: Copy, tmp_path: Path) -> None:
     need("phantomjs")
     with Wiki(tmp_path) as wiki:
@@ -86,6 +89,7 @@ def test_a_browser_is_paced_more_and_says_who_it_is(copy: Copy, tmp_path: Path) 
     assert fetches["intended_start_s"].sort_values().diff().dropna().min() >= 1 / 5 - 1e-4
 
 
+@pytest.mark.slow
 def test_a_refusal_fails_the_trial_and_the_study_goes_on_as_told(
     copy: Copy, tmp_path: Path
 ) -> None:
@@ -105,6 +109,7 @@ def test_a_refusal_fails_the_trial_and_the_study_goes_on_as_told(
     assert max(after - before for before, after in itertools.pairwise(times)) >= 6
 
 
+@pytest.mark.slow
 def test_the_third_refusal_ends_the_study_which_goes_on_later(copy: Copy, tmp_path: Path) -> None:
     angry = True
     with Wiki(tmp_path, refuses=lambda number: angry and number > 20) as wiki:

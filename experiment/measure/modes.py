@@ -105,6 +105,7 @@ class WatchedPool:
         while living := [process for process in self._processes if process.exitcode is None]:
             living[0].join(POLL_S)
             self._check(may_end=True)
+        self._check(may_end=True)  # they may all have ended before the first look
         self._pool.join()
 
     def _check(self, may_end: bool = False) -> None:
