@@ -142,7 +142,7 @@ class Tally:
             ("fetch-slower", 1): slower / truth.threads_to_processes,
         }
         for (name, place), true in truths.items():
-            found = judged[name].cells[place].found
+            found = judged[name].cells[place].estimate
             assert found is not None
             assert found.ci95 is not None
             self.covered[f"{name} {place}"] += found.ci95[0] <= true <= found.ci95[1]
@@ -268,7 +268,7 @@ def test_a_study_through_files_is_judged_like_one_in_memory(tmp_path: Path) -> N
     for name in ("requests-8x", "fetch-slower", "no-difference"):
         for one, other in zip(in_memory[name].cells, from_files[name].cells, strict=True):
             assert one.ruling == other.ruling
-            assert one.found is not None
-            assert other.found is not None
-            assert other.found.value == pytest.approx(one.found.value, rel=1e-4)
-            assert other.found.ci95 == pytest.approx(one.found.ci95, rel=1e-3)
+            assert one.estimate is not None
+            assert other.estimate is not None
+            assert other.estimate.value == pytest.approx(one.estimate.value, rel=1e-4)
+            assert other.estimate.ci95 == pytest.approx(one.estimate.ci95, rel=1e-3)

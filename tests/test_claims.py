@@ -111,8 +111,8 @@ def test_two_rounds_are_too_few(tmp_path: Path) -> None:
     numbers = [name for name in NAMES if name not in ("pickling", "same-interface")]
     assert {judged[name].ruling.verdict for name in numbers} == {"too few rounds"}
     cell = judged["requests-8x"].cells[0]
-    assert cell.found is not None
-    assert cell.found.rounds == 2
+    assert cell.estimate is not None
+    assert cell.estimate.rounds == 2
 
 
 def test_ratios_use_the_rounds_in_which_both_sides_are_complete(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_how_much_ten_workers_gain_is_no_claim_about_four(tmp_path: Path) -> Non
     for name in ("requests-8x", "selenium-4x", "selenium-twice"):
         assert judged[name].ruling.verdict == "not applicable"
         assert "10 workers, and this study has 4" in judged[name].ruling.reason
-        assert judged[name].cells[0].found is not None
+        assert judged[name].cells[0].estimate is not None
     assert judged["no-difference"].ruling.verdict == "holds"
 
 
@@ -193,8 +193,8 @@ def test_programs_get_a_row_a_cell(tmp_path: Path, world: World) -> None:
 def test_the_repeat_with_the_median_total_supplies_every_quantity(tmp_path: Path) -> None:
     study = STUDY.model_copy(update={"repeats": 3})
     judged = verdicts(tmp_path, study, World(AS_IN_2018))
-    assert judged["requests-8x"].cells[0].found is not None
-    assert judged["requests-8x"].cells[0].found.rounds == 5
+    assert judged["requests-8x"].cells[0].estimate is not None
+    assert judged["requests-8x"].cells[0].estimate.rounds == 5
     assert judged["requests-8x"].ruling.verdict == "holds"
 
 

@@ -163,4 +163,4 @@ def test_a_report_of_times_that_make_no_ratio_shows_no_infinity(copy: Copy, draw
     assert not {"inf", "nan", "inf,", "nan,"} & set(page.lower().split())
     assert "Warning" not in page
     for row in made_up.judged(drawn)[1].values():
-        assert all(math.isfinite(cell.found.value) for cell in row.cells if cell.found)
+        assert all(math.isfinite(cell.estimate.value) for cell in row.cells if cell.estimate)

@@ -42,14 +42,9 @@ class Comparison:
     mode: str | None
     quantity: str
     ruling: Ruling
-    estimate: Estimate | None = None
+    estimate: Estimate | None = None  # None where no round is complete
     zone: Zone | None = None
     article_2018: float | None = None
-
-    @property
-    def found(self) -> Estimate | None:
-        """The estimate, if there is any round to it."""
-        return self.estimate if self.estimate and self.estimate.rounds else None
 
     @property
     def words(self) -> str:
@@ -106,16 +101,16 @@ def rows(judged: Sequence[JudgedClaim]) -> list[dict[str, Any]]:
 
 
 def _row(claim: JudgedClaim, cell: Comparison) -> dict[str, Any]:
-    found = cell.found
+    estimate = cell.estimate
     return {
         "id": claim.id,
         "client": cell.client,
         "mode": cell.mode,
         "quantity": cell.quantity,
-        "estimate": found and found.value,
-        "ci95": found and found.ci95,
-        "ci90": found and found.ci90,
-        "rounds": found.rounds if found else 0,
+        "estimate": estimate and estimate.value,
+        "ci95": estimate and estimate.ci95,
+        "ci90": estimate and estimate.ci90,
+        "rounds": estimate.rounds if estimate else 0,
         "verdict": cell.ruling.verdict,
         "reason": cell.ruling.reason,
         "article_2018": cell.article_2018,
@@ -124,17 +119,21 @@ def _row(claim: JudgedClaim, cell: Comparison) -> dict[str, Any]:
 
 
 def _guarded(
-    found: Estimate, rule: Callable[[Estimate], Ruling], lacking: str, unless: str
+    estimate: Estimate, rule: Callable[[Estimate], Ruling], lacking: str, unless: str
 ) -> Ruling:
     """The ruling, unless something was not measured, does not apply, or has too few rounds."""
     if lacking:
         return Ruling("not measured", lacking)
     if unless:
         return Ruling("not applicable", unless)
-    if not found.enough:
-        count = f"{found.rounds} complete round{'' if found.rounds == 1 else 's'}"
+    if not estimate.enough:
+        count = f"{estimate.rounds} complete round{'' if estimate.rounds == 1 else 's'}"
         return Ruling("too few rounds", f"{count}; it takes {ENOUGH_ROUNDS}")
-    return rule(found)
+    return rule(estimate)
+
+
+def _known(estimate: Estimate) -> Estimate | None:
+    return estimate if estimate.rounds else None
 
 
 def _lacking(study: Study, *modes: Mode) -> str:
@@ -177,21 +176,21 @@ def _no_wait(study: Study) -> str:
 
 
 def _sooner(results: RunResults, client: ClientName, times: float) -> Comparison:
-    found, rule = summary.speed_up(results.rounds, client, "threads"), roughly(times)
+    estimate, rule = summary.speed_up(results.rounds, client, "threads"), roughly(times)
     lacking = _lacking(results.study, "serial", "threads")
     unless = paced(results.study) or _not_ten(results.study) or _no_wait(results.study)
-    ruling = _guarded(found, rule.judge, lacking, unless)
+    ruling = _guarded(estimate, rule.judge, lacking, unless)
     then = article.measured(client, "threads", "speed_up")
-    return Comparison(client, "threads", "speed-up", ruling, found, rule.zone, then)
+    return Comparison(client, "threads", "speed-up", ruling, _known(estimate), rule.zone, then)
 
 
 def _slower(
     results: RunResults, client: ClientName, mode: Mode, rule: Rule, unless: str
 ) -> Comparison:
-    found = summary.slow_down(results.rounds, client, mode)
-    ruling = _guarded(found, rule.judge, _lacking(results.study, "serial", mode), unless)
+    estimate = summary.slow_down(results.rounds, client, mode)
+    ruling = _guarded(estimate, rule.judge, _lacking(results.study, "serial", mode), unless)
     then = article.measured(client, mode, "slow_down")
-    return Comparison(client, mode, "slow-down", ruling, found, rule.zone, then)
+    return Comparison(client, mode, "slow-down", ruling, _known(estimate), rule.zone, then)
 
 
 def _requests_8x(results: RunResults) -> Iterator[Comparison]:
@@ -227,15 +226,15 @@ def _contention(results: RunResults) -> Iterator[Comparison]:
         yield _none("browser", quantity)
     for client in results.browsers:
         slower = summary.slow_down(results.rounds, client, "threads")
-        found = summary.start_share(results.rounds, client, "threads")
+        estimate = summary.start_share(results.rounds, client, "threads")
         clear = slower.ci95 is not None and slower.ci95[0] > 1
         unless = "" if clear or not slower.enough else "its fetches are not clearly slower"
         unless = _alone(results.study) or unless
         lacking = _lacking(results.study, "serial", "threads")
         if slower.rounds and not summary.has_phases(results.rounds, client):
             lacking = "the start of the browser was not timed"
-        ruling = _guarded(found, MORE_THAN_HALF.judge, lacking, unless)
-        yield Comparison(client, "threads", quantity, ruling, found, MORE_THAN_HALF.zone)
+        ruling = _guarded(estimate, MORE_THAN_HALF.judge, lacking, unless)
+        yield Comparison(client, "threads", quantity, ruling, _known(estimate), MORE_THAN_HALF.zone)
 
 
 def _requests_lighter(results: RunResults) -> Iterator[Comparison]:
@@ -245,25 +244,26 @@ def _requests_lighter(results: RunResults) -> Iterator[Comparison]:
         return
     for client, mode in itertools.product(results.browsers, ("serial", *PARALLEL)):
         pair = [(client, mode), ("requests", mode)]
-        found = summary.ratio(
+        estimate = summary.ratio(
             *(summary.of_cell(results.rounds, *cell, "fetch_mean_s") for cell in pair)
         )
-        ruling = _guarded(found, MORE_THAN_ONE.judge, _lacking(results.study, mode), "")
-        yield Comparison(
-            client, mode, quantity, ruling, found, zone, _ratio_2018(pair, "fetch_mean_s")
-        )
+        ruling = _guarded(estimate, MORE_THAN_ONE.judge, _lacking(results.study, mode), "")
+        then = _ratio_2018(pair, "fetch_mean_s")
+        yield Comparison(client, mode, quantity, ruling, _known(estimate), zone, then)
 
 
 def _no_difference(results: RunResults) -> Iterator[Comparison]:
     quantity, zone = "total, threads / processes", NO_DIFFERENCE.zone
     for client in results.study.clients:
         pair = [(client, mode) for mode in PARALLEL]
-        found = summary.ratio(*(summary.of_cell(results.rounds, *cell, "span_s") for cell in pair))
+        estimate = summary.ratio(
+            *(summary.of_cell(results.rounds, *cell, "span_s") for cell in pair)
+        )
         lacking = _lacking(results.study, *PARALLEL)
         unless = paced(results.study) or _alone(results.study)
-        ruling = _guarded(found, NO_DIFFERENCE.judge, lacking, unless)
+        ruling = _guarded(estimate, NO_DIFFERENCE.judge, lacking, unless)
         then = _ratio_2018(pair, "span_s")
-        yield Comparison(client, None, quantity, ruling, found, zone, then)
+        yield Comparison(client, None, quantity, ruling, _known(estimate), zone, then)
 
 
 def _ratio_2018(
@@ -285,8 +285,8 @@ def _cpu_bound(results: RunResults) -> Iterator[Comparison]:
         unless,
     )
     quantity = "CPU-bound speed-up" + (f", {machine.cores} cores" if machine.cores else "")
-    yield Comparison(None, "threads", quantity, ruling, threads, NO_GAIN)
-    yield Comparison(None, "processes", quantity, ruling, processes, GAIN)
+    yield Comparison(None, "threads", quantity, ruling, _known(threads), NO_GAIN)
+    yield Comparison(None, "processes", quantity, ruling, _known(processes), GAIN)
 
 
 def _latency(results: RunResults) -> Iterator[Comparison]:
@@ -296,15 +296,15 @@ def _latency(results: RunResults) -> Iterator[Comparison]:
         / summary.of_cell(rounds, "requests", "threads", "span_s")
         for rounds in (results.rounds, results.no_latency)
     )
-    found = summary.ratio(faster, control)
+    estimate = summary.ratio(faster, control)
     if "requests" not in study.clients:
         lacking = "the study has no requests"
     elif study.source != "embedded":
         lacking = "its control needs the embedded origin"
     else:
         lacking = _lacking(study, "serial", "threads")
-    ruling = _guarded(found, MORE_THAN_ONE.judge, lacking, _no_wait(study) or _alone(study))
-    yield Comparison("requests", "threads", quantity, ruling, found, MORE_THAN_ONE.zone)
+    ruling = _guarded(estimate, MORE_THAN_ONE.judge, lacking, _no_wait(study) or _alone(study))
+    yield Comparison("requests", "threads", quantity, ruling, _known(estimate), MORE_THAN_ONE.zone)
 
 
 def _pools(results: RunResults, column: str, what: str) -> Comparison:
@@ -312,12 +312,12 @@ def _pools(results: RunResults, column: str, what: str) -> Comparison:
     processes, threads = (
         summary.of_cell(results.startup, "", mode, column) for mode in ("processes", "threads")
     )
-    found = summary.ratio(processes, threads)
+    estimate = summary.ratio(processes, threads)
     lacking = _lacking_control(results, *PARALLEL)
     if len(processes) and processes.isna().all():
         lacking = "this system does not tell it"
-    ruling = _guarded(found, MORE_THAN_ONE.judge, lacking, "")
-    return Comparison(None, None, quantity, ruling, found, MORE_THAN_ONE.zone)
+    ruling = _guarded(estimate, MORE_THAN_ONE.judge, lacking, "")
+    return Comparison(None, None, quantity, ruling, _known(estimate), MORE_THAN_ONE.zone)
 
 
 def _memory(results: RunResults) -> Iterator[Comparison]:

@@ -53,23 +53,23 @@ def roughly(times: float) -> Rule:
     """Roughly so many times: within a factor of 1.2."""
     zone = Zone(f"roughly {times:g}", times, times / 1.2, times * 1.2)
 
-    def judge(found: Estimate) -> Ruling:
+    def judge(estimate: Estimate) -> Ruling:
         """By the 90 % interval inside the zone, or the 95 % interval outside."""
-        ci95, ci90 = _intervals(found)
+        ci95, ci90 = _intervals(estimate)
         if _within(ci90, zone.low, zone.high):
             return Ruling("holds")
         if ci95[0] > zone.high:
             return Ruling("stronger")
         if ci95[1] < zone.low:
-            enough = found.value >= times / 2 and ci95[0] > 1
-            return Ruling("weaker" if enough else "does not hold")
+            gains = estimate.value >= times / 2 and ci95[0] > 1
+            return Ruling("weaker" if gains else "does not hold")
         return Ruling("inconclusive")
 
     return Rule(zone, judge)
 
 
-def _more_than_one(found: Estimate) -> Ruling:
-    ci95, ci90 = _intervals(found)
+def _more_than_one(estimate: Estimate) -> Ruling:
+    ci95, ci90 = _intervals(estimate)
     if ci95[0] > 1 and ci95[1] < NEGLIGIBLE:
         return Ruling("weaker", "negligible: less than 5 %")
     if ci95[0] > 1:
@@ -79,8 +79,8 @@ def _more_than_one(found: Estimate) -> Ruling:
     return Ruling("inconclusive")
 
 
-def _more_than_two(found: Estimate) -> Ruling:
-    ci95, _ = _intervals(found)
+def _more_than_two(estimate: Estimate) -> Ruling:
+    ci95, _ = _intervals(estimate)
     if ci95[0] > 2:
         return Ruling("holds")
     if ci95[1] < 2:
@@ -88,9 +88,9 @@ def _more_than_two(found: Estimate) -> Ruling:
     return Ruling("inconclusive")
 
 
-def _alike(found: Estimate) -> Ruling:
+def _alike(estimate: Estimate) -> Ruling:
     """Two one-sided tests at 5 %, which is the 90 % interval inside the zone."""
-    ci95, ci90 = _intervals(found)
+    ci95, ci90 = _intervals(estimate)
     exists = "" if ci95[0] <= 1 <= ci95[1] else "a difference exists"
     if _within(ci90, 1 / ALIKE, ALIKE):
         return Ruling("holds", exists)
@@ -99,8 +99,8 @@ def _alike(found: Estimate) -> Ruling:
     return Ruling("inconclusive", exists)
 
 
-def _more_than_half(found: Estimate) -> Ruling:
-    ci95, _ = _intervals(found)
+def _more_than_half(estimate: Estimate) -> Ruling:
+    ci95, _ = _intervals(estimate)
     if ci95[0] > 0.5:
         return Ruling("holds")
     return Ruling("does not hold" if ci95[1] < 0.5 else "inconclusive")
@@ -124,11 +124,11 @@ def cpu_bound(threads: Estimate, processes: Estimate) -> Ruling:
     return Ruling("inconclusive")
 
 
-def _intervals(found: Estimate) -> tuple[Interval, Interval]:
-    """The 95 and the 90 % interval, which rounds enough to judge by always have."""
-    assert found.ci95 is not None
-    assert found.ci90 is not None
-    return found.ci95, found.ci90
+def _intervals(estimate: Estimate) -> tuple[Interval, Interval]:
+    """The 95 and the 90 % interval, which rounds gains to judge by always have."""
+    assert estimate.ci95 is not None
+    assert estimate.ci90 is not None
+    return estimate.ci95, estimate.ci90
 
 
 def _within(interval: Interval, low: float, high: float) -> bool:

@@ -128,8 +128,8 @@ def total_times(rounds: pd.DataFrame, client: str, cores: int | None, *, ax: Axe
 
 def _by_mode(of: Callable[[str], Estimate]) -> dict[str, str]:
     """A ratio to serial of each parallel mode that has one, in digits."""
-    found = {mode: of(mode) for mode in PARALLEL}
-    return {mode: item.shown for mode, item in found.items() if item.rounds}
+    estimate = {mode: of(mode) for mode in PARALLEL}
+    return {mode: item.shown for mode, item in estimate.items() if item.rounds}
 
 
 def _titled(client: str, before: str, values: dict[str, str], between: str) -> str:
@@ -309,13 +309,13 @@ def against_each_other(lines: Sequence[tuple[str, Estimate, bool]], *, ax: Axes)
     """
     ax.axvspan(1 / ALIKE, ALIKE, color=ZONE, lw=0)
     ax.axvline(1, color="black", lw=1)
-    for place, (_, found, is_control) in enumerate(lines):
+    for place, (_, estimate, is_control) in enumerate(lines):
         colour = COLOURS["serial"] if is_control else "black"
-        if is_control and found.ci99:
-            ax.plot(found.ci99, [place] * 2, color=colour, lw=1, ls=":", marker="|")
-        _interval(ax, place, found, colour)
+        if is_control and estimate.ci99:
+            ax.plot(estimate.ci99, [place] * 2, color=colour, lw=1, ls=":", marker="|")
+        _interval(ax, place, estimate, colour)
         over = {"bbox": {"fc": ZONE, "ec": "none", "pad": 0.5}, "color": colour}
-        _note(ax, found.shown, (found.value, place), (0, 8), **over)
+        _note(ax, estimate.shown, (estimate.value, place), (0, 8), **over)
     ax.set_xscale("log")
     low, high = ax.get_xlim()
     ax.set_xlim(min(low, 0.85), max(high, 1.18))
@@ -326,13 +326,13 @@ def against_each_other(lines: Sequence[tuple[str, Estimate, bool]], *, ax: Axes)
     return ax
 
 
-def _interval(ax: Axes, place: float, found: Estimate, colour: str, over: float = 1) -> None:
+def _interval(ax: Axes, place: float, estimate: Estimate, colour: str, over: float = 1) -> None:
     """An estimate with its 90 % (thick) and 95 % (thin) interval, divided by `over`."""
-    for interval, width in ((found.ci95, 1.5), (found.ci90, 4)):
+    for interval, width in ((estimate.ci95, 1.5), (estimate.ci90, 4)):
         if interval:
             ends = [end / over for end in interval]
             ax.plot(ends, [place] * 2, color=colour, lw=width, solid_capstyle="butt")
-    ax.plot(found.value / over, place, "o", ms=7, color=colour, mec="white", zorder=5)
+    ax.plot(estimate.value / over, place, "o", ms=7, color=colour, mec="white", zorder=5)
 
 
 def claims(judged: Sequence[JudgedClaim], *, ax: Axes) -> Axes:
@@ -356,7 +356,7 @@ CLAIMS_SHOWN = 0.5, 5.0
 
 def is_drawn(cell: Comparison) -> bool:
     """Whether figure 8 has a place for a cell: it was measured, as a ratio or share."""
-    return bool(cell.zone and cell.found)
+    return bool(cell.zone and cell.estimate)
 
 
 def _claim(ax: Axes, place: int, cell: Comparison) -> None:

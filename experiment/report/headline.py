@@ -77,7 +77,7 @@ def _pool(study: Study, mode: str) -> str:
 def threads_or_processes(judged: Sequence[JudgedClaim], client: str) -> str:
     """What a client's totals say of threads against processes."""
     cell = next(cell for cell in cells_of(judged, "no-difference") if cell.client == client)
-    ratio = cell.found
+    ratio = cell.estimate
     if ratio is None:
         return ""
     took = f"threads took {ratio.shown} times as long as processes{ratio.beside}"
@@ -222,8 +222,8 @@ def _rows(claim: JudgedClaim) -> list[dict[str, str]]:
 
 
 def _value(cell: Comparison) -> str:
-    found = cell.found
-    return f"{found.shown} {summary.brackets(found.ci95)}".strip() if found else ""
+    estimate = cell.estimate
+    return f"{estimate.shown} {summary.brackets(estimate.ci95)}".strip() if estimate else ""
 
 
 def _then(claim: JudgedClaim, cell: Comparison) -> str:

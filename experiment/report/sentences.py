@@ -67,10 +67,10 @@ def _in_2018(client: str, mode: str, quantity: article.Quantity) -> str:
 def fetch_times_read(judged: Sequence[JudgedClaim]) -> str:
     """What figure 1 shows."""
     lines = [
-        f"- {cell.client}: one fetch in {cell.mode} took {cell.found.shown} times as "
-        f"long as in serial{cell.found.beside}{_slower(cell.ruling)}."
+        f"- {cell.client}: one fetch in {cell.mode} took {cell.estimate.shown} times as "
+        f"long as in serial{cell.estimate.beside}{_slower(cell.ruling)}."
         for cell in cells_of(judged, "fetch-slower")
-        if cell.found
+        if cell.estimate
     ]
     return "\n".join(lines) or NOTHING_TO_COMPARE
 
@@ -210,10 +210,11 @@ def against_each_other_read(
         for client in study.clients
         if (words := headline.threads_or_processes(judged, client))
     ]
-    controls = [(label, found) for label, found, is_control in lines if is_control]
-    for label, found in controls:
+    controls = [(label, estimate) for label, estimate, is_control in lines if is_control]
+    for label, estimate in controls:
         said.append(
-            f"- {label}: {found.shown} {summary.brackets(found.ci99)} (99 %){_as_it_should(found)}."
+            f"- {label}: {estimate.shown} {summary.brackets(estimate.ci99)} (99 %)"
+            f"{_as_it_should(estimate)}."
         )
     if said and not controls and not article.is_article(study):
         said.append("- No A/A control: a pool ran once a round; `REPEATS=3` repeats it.")
@@ -226,7 +227,7 @@ def against_each_other_title(judged: Sequence[JudgedClaim]) -> str:
     parts = [
         f"{cell.client} {words.get(cell.ruling.verdict, cell.ruling.verdict)}"
         for cell in cells_of(judged, "no-difference")
-        if cell.found
+        if cell.estimate
     ]
     return f"Threads and processes: {', '.join(parts)}"
 
@@ -313,7 +314,7 @@ def controls_read(judged: Sequence[JudgedClaim]) -> str:
 def _control_read(cell: Comparison) -> str:
     reason = f" ({markup.escape(cell.ruling.reason)})" if cell.ruling.reason else ""
     return (
-        f"{markup.escape(cell.words)} {cell.found or ''}".rstrip()
+        f"{markup.escape(cell.words)} {cell.estimate or ''}".rstrip()
         + f": {cell.ruling.verdict}{reason}"
     )
 
