@@ -12,12 +12,12 @@ from typing import Any, Literal
 from experiment.analysis import article, summary
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import (
-    GAIN,
+    CPU_BOUND_PROCESSES,
+    CPU_BOUND_THREADS,
     MORE_THAN_HALF,
     MORE_THAN_ONE,
     MORE_THAN_TWO,
     NO_DIFFERENCE,
-    NO_GAIN,
     Rule,
     Ruling,
     Verdict,
@@ -300,7 +300,8 @@ def _cpu_bound(results: RunResults) -> Iterator[Comparison]:
         unless,
     )
     quantity = "CPU-bound speed-up" + (f", {results.cores} cores" if results.cores else "")
-    for mode, estimate, zone in (("threads", threads, NO_GAIN), ("processes", processes, GAIN)):
+    zones = CPU_BOUND_THREADS, CPU_BOUND_PROCESSES
+    for mode, estimate, zone in zip(ARTICLE_PAIR, (threads, processes), zones, strict=True):
         known = estimate if estimate.rounds else None
         yield Comparison(None, mode, quantity, ruling, known, zone)
 
