@@ -63,7 +63,7 @@ class OriginSettings:
         return max(0.0, self.latency * (draw - TLS_SHARE_S * self.tls))
 
     def html(self, round_number: int, page: int) -> bytes:
-    """Return a page: valid HTML of its drawn length, with its style sheet, script and images."""
+        """Return a page: valid HTML of its drawn length, with style sheet, script and images."""
         chance = _chance(self.seed, round_number, page, "length")
         length = LENGTH_LEAST + int(chance.lognormvariate(LENGTH_MU, LENGTH_SIGMA))
         title = f"Page {page} of round {round_number}"
