@@ -145,8 +145,9 @@ def _bars(rounds: pd.DataFrame, client: str, column: str, ax: Axes) -> Axes:
             ax.vlines(place, *estimate.ci95, color=colour, lw=2, zorder=5)
         ax.plot(place, estimate.value, "o", ms=7, color=colour, mec="white", zorder=5)
         then = summary.in_2018(client, mode, _IN_2018[column])
-        ax.plot(place + 0.28, then, "D", ms=6, mfc="white", mec="black", zorder=6)
-        _note(ax, "2018", (place + 0.28, then), (0, 7), fontsize=8)
+        if then is not None:
+            ax.plot(place + 0.28, then, "D", ms=6, mfc="white", mec="black", zorder=6)
+            _note(ax, "2018", (place + 0.28, then), (0, 7), fontsize=8)
         top = max(estimate.value, (estimate.ci95 or (0, 0))[1], values.max())
         words = f"{estimate.shown} s"
         _note(ax, words, (place - 0.1, top), (0, 5), weight="bold", color=colour)

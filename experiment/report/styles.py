@@ -7,7 +7,7 @@ lines and hatches tell the modes apart in grey print too.
 from dataclasses import dataclass
 from typing import Literal
 
-from experiment.vocabulary import MODES, Mode
+from experiment.vocabulary import MODES
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ NO_MODE = "black"
 CONTROL = KNOWN["serial"].colour
 
 
-def of_mode(mode: Mode | str) -> ModeStyle:
+def of_mode(mode: str) -> ModeStyle:
     """Return the style of a mode; one that is new to `KNOWN` gets colours of its own."""
     if mode in KNOWN:
         return KNOWN[mode]
-    new = [name for name in MODES if name not in KNOWN]
+    new: list[str] = [name for name in MODES if name not in KNOWN]
     return OTHERS[new.index(mode) % len(OTHERS)]

@@ -13,6 +13,7 @@ from experiment.analysis import runs, summary
 from experiment.analysis.results import RunResults, load
 from experiment.errors import UserError
 from experiment.report import figures, markup, styles
+from experiment.vocabulary import BROWSERS
 
 DPI = 80
 """Enough for a screen, and a third of the time that a printed figure takes."""
@@ -160,7 +161,7 @@ class Explorer:
 
 
 def _plain(choice: Choice) -> bool:
-    return choice.client == "requests"
+    return choice.client not in BROWSERS
 
 
 def _picture(figure: Figure, alt: str) -> str:
