@@ -171,7 +171,7 @@ class Study(BaseModel):
     )
     clients: Clients = Field(
         (),
-        description=f"{', '.join(CLIENTS)} (none: as suits the source)",
+        description="what fetches the pages (none: as suits the source)",
     )
     modes: Modes = Field(
         ("serial", "threads", "processes"),
