@@ -128,7 +128,7 @@ def _titled(client: str, before: str, values: dict[str, str], between: str) -> s
     if not parts:
         return client
     parts[0] = parts[0].replace(" in ", f" {between} ")
-    return f"{client}: {before}\n{', '.join(parts)}"
+    return f"{client}: {before}\n{textwrap.fill(', '.join(parts), 58)}"
 
 
 def _bars(rounds: pd.DataFrame, client: str, column: str, ax: Axes) -> Axes:
