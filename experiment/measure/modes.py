@@ -22,11 +22,11 @@ POLL_S = 0.05
 
 
 class WorkerDied(Exception):
-    """A worker process ended before its work did; multiprocessing would wait for it for ever."""
+    """Raised where a worker process died; multiprocessing would wait for its work for ever."""
 
 
 class Serial:
-    """The plain loop behind the interface of a pool: the caller is its only worker."""
+    """Run the plain loop behind the interface of a pool: the caller is its only worker."""
 
     def __init__(self, initializer: Callable[[], object]) -> None:
         initializer()
@@ -48,7 +48,7 @@ class Serial:
 
 
 class Done(list[Result]):
-    """A result that is there already."""
+    """Hold results that are there already."""
 
     def get(self, timeout: float | None = None) -> list[Result]:  # noqa: ARG002
         """Return the results."""
@@ -121,7 +121,7 @@ class WatchedPool:
 
 
 class PoolKind(NamedTuple):
-    """A kind of pool: how it is made of a size, an initializer and a context, and of what."""
+    """Make a pool from a size, an initializer and a context; say whether workers are processes."""
 
     make: Callable[[int, Callable[[], object], BaseContext], Pool]
     has_processes: bool

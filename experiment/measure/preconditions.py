@@ -1,4 +1,4 @@
-"""What a study needs of its machine: checked before, and said in a line where it runs out.
+"""Check what a study needs of its machine, and say in a line what has run out.
 
 These are file descriptors, memory, processes and threads, room for temporary files, and 127.0.0.1.
 """
@@ -101,13 +101,13 @@ def _too_large(study: Study, words: str, fitting: int) -> UserError:
 
 
 def free_mb() -> float:
-    """Memory (MB) that can still be had: of the machine, and within the limits of a container."""
+    """Return the memory (MB) that can still be had: of the machine, and within the limits of a container."""
     groups = [_free_in(folder) for folder in _memory_groups()]
     return min(psutil.virtual_memory().available, *groups) / 1e6
 
 
 def _memory_groups() -> Iterator[Path]:
-    """The control groups (Linux, either version) whose limits of memory hold for this process."""
+    """Yield the control groups (Linux, either version) whose limits of memory hold for this process."""
     with suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
@@ -117,7 +117,7 @@ def _memory_groups() -> Iterator[Path]:
 
 
 def _free_in(group: Path) -> float:
-    """Bytes that a control group still allows; infinite where it has no limit."""
+    """Return the bytes that a control group still allows; infinite where it has no limit."""
     limits = ("memory.max", "memory.high", "memory.limit_in_bytes")
     allowed = min(_bytes(group / name) for name in limits)
     if allowed == math.inf:
@@ -129,7 +129,7 @@ def _free_in(group: Path) -> float:
 
 
 def _bytes(file: Path) -> float:
-    """The number in a file of a control group; infinite where it is absent or says "max"."""
+    """Return the number in a file of a control group; infinite where it is absent or says "max"."""
     try:
         return int(file.read_text())
     except (OSError, ValueError):
@@ -137,7 +137,7 @@ def _bytes(file: Path) -> float:
 
 
 def _check_loopback(study: Study) -> None:
-    """The embedded origin and the drivers of browsers listen on 127.0.0.1."""
+    """Check 127.0.0.1, on which the embedded origin and the drivers of browsers listen."""
     if study.source != "embedded" and not set(study.clients) & set(BROWSERS):
         return
     try:
@@ -168,7 +168,7 @@ def shortage_said() -> Iterator[None]:
 
 
 def shortage(error: BaseException | None) -> str | None:
-    """What has run out, in a line, where an error or one behind it tells of that.
+    """Return what has run out, in a line, where an error or one behind it tells of that.
 
     Only its last line counts, in which an error that holds a program's log has the program's own.
     """
@@ -210,7 +210,7 @@ def nothing_left(said: str) -> UserError:
 
 
 def is_full(folder: Path) -> bool:
-    """Whether no more can be written into a folder."""
+    """Tell whether no more can be written into a folder."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(BLOCK))
@@ -241,7 +241,7 @@ def _descriptors(said: str) -> str:
 
 
 def _limit(kind: int) -> str:
-    """A limit of this process as the shell says it: memory in kB."""
+    """Return a limit of this process as the shell says it: memory in kB."""
     limit = resource.getrlimit(kind)[0]
     if limit == resource.RLIM_INFINITY:
         return "unlimited"

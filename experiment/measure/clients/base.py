@@ -33,10 +33,10 @@ URL_LIMIT = 2_000
 
 @dataclass(frozen=True)
 class ClientSettings:
-    """What a client has to know of the source.
+    """Tell a client what it has to know of the source.
 
-    Its certificates, whether it is embedded, for a site with rules who asks, and the process that
-    holds the network in which it is alone with its clients.
+    These are its certificates, whether it is embedded, the User-Agent header if it requires one,
+    and the process that holds the network in which it is alone with its clients.
     """
 
     bundle: str | None = None
@@ -47,7 +47,7 @@ class ClientSettings:
 
 @dataclass
 class Response:
-    """What a client learnt of the page it fetched; empty where it cannot tell."""
+    """Keep what a client learnt of the page it fetched; empty where it cannot tell."""
 
     body: bytes | None = None
     length: int | None = None
@@ -65,7 +65,7 @@ def begin(client: "Client", limiter: RateLimiter | None) -> None:
 
 @dataclass
 class Phases:
-    """Seconds of a fetch by phase; a phase that a client does not have stays empty."""
+    """Keep the seconds of a fetch by phase; a phase that a client does not have stays empty."""
 
     browser_start: float | None = None
     load: float | None = None
@@ -84,7 +84,7 @@ class Phases:
 
 
 class FetchError(Exception):
-    """A fetch that failed for a reason of the vocabulary in data/README.md."""
+    """Raised where a fetch failed for a reason of the vocabulary in data/README.md."""
 
 
 @dataclass
@@ -143,7 +143,7 @@ class Client:
 
 
 class Deadline:
-    """The total time of a fetch: once it has passed, `stop` is called until the fetch gives up.
+    """Limit the total time of a fetch: then call `stop` until the fetch gives up.
 
     Libraries bound the wait for each byte, not for all of them, so a server that drips its
     response would hold a fetch for ever.

@@ -58,7 +58,7 @@ REASONS = {
 
 
 class DriverPool(PoolManager):
-    """Connections to a driver whose answers are bounded: a page decides what is in them."""
+    """Connect to a driver and bound its answers: a page decides what is in them."""
 
     def urlopen(  # type: ignore[override]
         self, method: str, url: str, redirect: bool = True, **options: Any
@@ -72,7 +72,7 @@ class DriverPool(PoolManager):
 
 
 class DriverConnection(RemoteConnection):
-    """Commands to a driver."""
+    """Send commands to a driver."""
 
     def _get_connection_manager(self) -> DriverPool:
         return DriverPool(timeout=self.client_config.timeout)

@@ -1,4 +1,4 @@
-"""Chrome, Chromium, or their small headless shell."""
+"""Fetch with Chrome, Chromium, or their small headless shell."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Firefox."""
+"""Fetch with Firefox."""
 
 import platform
 import sys

@@ -1,4 +1,4 @@
-"""PhantomJS 2.1.1, the article's browser, which has its driver (GhostDriver) built in."""
+"""Fetch with PhantomJS 2.1.1, the article's browser; its driver (GhostDriver) is built in."""
 
 import hashlib
 import json
@@ -45,7 +45,7 @@ SHA256 = {
 
 
 class GhostConnection(DriverConnection):
-    """Selenium 4's commands in the older protocol of PhantomJS, where the two differ."""
+    """Send Selenium 4's commands in the older protocol of PhantomJS, where the two differ."""
 
     extra_commands = {  # noqa: RUF012
         "executeScript": ("POST", "/session/$sessionId/execute"),  # type: ignore[dict-item]

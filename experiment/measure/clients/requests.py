@@ -1,4 +1,4 @@
-"""The article's `requests.get`: a new connection for every page."""
+"""Fetch with `requests.get`, as the article does: a new connection for every page."""
 
 from typing import Any
 
