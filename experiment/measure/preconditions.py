@@ -101,13 +101,13 @@ def _too_large(study: Study, words: str, fitting: int) -> UserError:
 
 
 def free_mb() -> float:
-    """Return the memory (MB) that can still be had: of the machine, and within the limits of a container."""
+    """Return the memory (MB) that is free on the machine and within a container's limits."""
     groups = [_free_in(folder) for folder in _memory_groups()]
     return min(psutil.virtual_memory().available, *groups) / 1e6
 
 
 def _memory_groups() -> Iterator[Path]:
-    """Yield the control groups (Linux, either version) whose limits of memory hold for this process."""
+    """Yield the control groups (Linux, either version) that limit this process's memory."""
     with suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
