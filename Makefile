@@ -7,7 +7,7 @@ PYTHON ?= python3
 #: PAGES         100                       pages that a trial fetches
 #: ROUNDS        5                         replications; a ratio needs 3 for an interval to be worth reading
 #: REPEATS       1                         trials of each parallel mode in a round (odd); their median counts
-#: CLIENTS       requests phantomjs        requests, phantomjs, chrome, firefox (none: as suits the source)
+#: CLIENTS       requests phantomjs        what fetches the pages (none: as suits the source)
 #: MODES         serial threads processes  how the fetches are spread
 #: SOURCE        embedded                  where pages come from: embedded, wikipedia, a URL, a file of URLs
 #: KEEP_QUERY    off                       whether query values of URLs are written down (off: a digest of each)

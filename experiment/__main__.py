@@ -20,6 +20,7 @@ from experiment.errors import UserError
 from experiment.measure.preconditions import shortage_said
 from experiment.redaction import redacted_text
 from experiment.study import PROJECT, Study, as_words, sweep_of
+from experiment.vocabulary import CLIENTS, MODES
 
 MISTAKE, INTERRUPTED = 2, 130
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
@@ -75,8 +76,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _with_parameters(command: argparse.ArgumentParser, kind: Study, names: Sequence[str]) -> None:
     """Add an option for each parameter, with help for those in `names`; the study checks values."""
+    choices = {"clients": CLIENTS, "modes": MODES}
     for name, field in Study.model_fields.items():
-        words = f"{field.description} (default: {as_words(kind.default(name))})"
+        some = f", some of {as_words(choices[name])}" if name in choices else ""
+        words = f"{field.description}{some} (default: {as_words(kind.default(name))})"
         command.add_argument(
             f"--{name.replace('_', '-')}",
             default=argparse.SUPPRESS,

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -31,7 +31,7 @@ from pydantic.fields import FieldInfo
 
 from experiment.errors import UserError
 from experiment.redaction import redacted
-from experiment.vocabulary import ClientName, Mode, StartMethod
+from experiment.vocabulary import CLIENTS, MODES, ClientName, Mode, StartMethod
 
 Item = TypeVar("Item")
 
@@ -77,7 +77,7 @@ def phantomjs_is_built_here() -> bool:
 def default_clients() -> tuple[ClientName, ...]:
     """Return the article's two clients, or Chrome where PhantomJS has no build.
 
-    They are for the embedded origin; other sources have `programs.usual_clients`.
+    They are for the embedded origin; for any other source it is `measure.clients.usual`, which depends on what is installed.
     """
     return ("requests", "phantomjs" if phantomjs_is_built_here() else "chrome")
 
@@ -127,14 +127,14 @@ Clients = Annotated[
     Field(min_length=1),
     BeforeValidator(_as_list),
     AfterValidator(_each_once),
-    Expected(f"one or more of {', '.join(get_args(ClientName))}, each once"),
+    Expected(f"one or more of {', '.join(CLIENTS)}, each once"),
 ]
 Modes = Annotated[
     tuple[Mode, ...],
     Field(min_length=1),
     BeforeValidator(_as_list),
     AfterValidator(_each_once),
-    Expected(f"one or more of {', '.join(get_args(Mode))}, each once"),
+    Expected(f"one or more of {', '.join(MODES)}, each once"),
 ]
 PoolSizes = Annotated[
     Annotated[tuple[Annotated[int, Field(ge=1, le=500)], ...], Field(min_length=1)] | None,

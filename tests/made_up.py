@@ -15,6 +15,7 @@ from experiment.analysis.results import RunResults
 from experiment.measure import controls
 from experiment.records import FetchRow, Machine, Run, TrialKey, TrialRow
 from experiment.study import Study
+from experiment.vocabulary import BROWSERS
 
 MACHINE = Machine(
     cpu="made up",
@@ -28,7 +29,7 @@ MACHINE = Machine(
     browsers={},
 )
 MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
-FETCH_S = {"requests": 0.2, "phantomjs": 1.0, "chrome": 1.0, "firefox": 1.0}
+PLAIN_S, BROWSER_S = 0.2, 1.0
 
 
 @dataclass(frozen=True)
@@ -154,11 +155,13 @@ def _fetch_s(key: TrialKey, world: World) -> float:
     assert key.client is not None
     if key.arm == "no_latency":
         return 0.02 * key.pool_size
-    return world.factors[(key.client, key.mode)] * FETCH_S[key.client]
+    return world.factors[(key.client, key.mode)] * (
+        BROWSER_S if key.client in BROWSERS else PLAIN_S
+    )
 
 
 def _phases(key: TrialKey, seconds: float) -> dict[str, Any]:
-    if key.client == "requests":
+    if key.client not in BROWSERS:
         return {"load_s": seconds, "planned_ms": 100.0, "origin_ms": 101.0, "sha256": "0" * 64}
     start_s = 0.2 if key.mode == "serial" else 0.2 + 0.8 * (seconds - 1)
     start_s = min(max(start_s, 0.0), seconds)
@@ -170,8 +173,8 @@ def _trial(
 ) -> TrialRow:
     span = max(row.end_s for row in rows) - min(row.start_s for row in rows) if rows else None
     if key.arm == "cpu":
-        span = dict(world.cpu_s)[key.mode] * noise
-    startup_s = dict(world.startup_s)[key.mode] * noise if key.arm == "startup" else 0.01
+        span = dict(world.cpu_s).get(key.mode, 1.0) * noise
+    startup_s = dict(world.startup_s).get(key.mode, 0.005) * noise if key.arm == "startup" else 0.01
     refused = key.arm == "startup" and key.mode in world.refusing
     return TrialRow(
         **asdict(key),
@@ -182,7 +185,7 @@ def _trial(
         startup_s=startup_s,
         startup_cpu_s=0.3,
         cpu_s=0.3 + (span or 0) * world.cores,
-        python_pss_mb={"serial": 30.0, "threads": 31.0, "processes": 53.0}[key.mode] * noise,
+        python_pss_mb={"serial": 30.0, "processes": 53.0}.get(key.mode, 31.0) * noise,
         machine_cpu=world.machine_cpu if rows else None,
         other_cpu=0.0,
         pickling_error="AttributeError: Can't pickle it" if refused else None,

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from experiment.vocabulary import Arm
+from experiment.vocabulary import BROWSERS, Arm
 
 Interval = tuple[float, float]
 
@@ -59,12 +59,12 @@ BEYOND = 1e9
 """From here on only the order of magnitude of a number says anything."""
 
 
-def digits(value: float, interval: Interval | None = None) -> str:
+def digits(value: float | None, interval: Interval | None = None) -> str:
     """Format a number with three significant digits, at most three after the point.
 
     Fewer where its interval is wide: two digits of half its width are enough.
     """
-    if not np.isfinite(value):
+    if value is None or not np.isfinite(value):
         return "-"
     if abs(value) >= BEYOND:
         return f"{value:.0e}"
@@ -186,10 +186,10 @@ def different_pages(fetches: pd.DataFrame) -> pd.DataFrame:
     """Return the pages (`arm, client, round, page`) that differ between the modes of a round.
 
     Each trial must have asked for the same URLs; where the embedded origin planned the answer,
-    `requests` must have got the same bytes, too.
+    clients that are no browsers must have got the same bytes, too.
     """
     place = ["arm", "client", "round"]
-    known = (fetches["client"] == "requests") & fetches["planned_ms"].notna()
+    known = ~fetches["client"].isin(BROWSERS) & fetches["planned_ms"].notna()
     trials = fetches.drop_duplicates(["arm", *TRIAL]).groupby(place).size().rename("trials")
     pages = fetches.assign(body=fetches["sha256"].where(known)).groupby([*place, "page"])
     asked = pages.agg(

@@ -1,12 +1,14 @@
-"""Serial, threads, processes: one interface, and the modes differ by one line each."""
+"""Run work in a mode: serial or a pool, one interface; a pool is a line in `POOLS`."""
 
+import functools
 import multiprocessing
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing.context import BaseContext
 from multiprocessing.pool import AsyncResult, Pool, ThreadPool
 from multiprocessing.synchronize import Semaphore
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from experiment.measure.suspension import was_stopped
 from experiment.vocabulary import Mode, StartMethod
@@ -20,14 +22,14 @@ POLL_S = 0.05
 
 
 class WorkerDied(Exception):
-    """A worker process ended before its work did; multiprocessing would wait for it for ever."""
+    """Raised where a worker process died; multiprocessing would wait for its work for ever."""
 
 
 class Serial:
-    """The plain loop behind the interface of a pool: the caller is its only worker."""
+    """Run the plain loop behind the interface of a pool: the caller is its only worker."""
 
-    def __init__(self, initializer: Callable[..., object], arguments: tuple[Any, ...]) -> None:
-        initializer(*arguments)
+    def __init__(self, initializer: Callable[[], object]) -> None:
+        initializer()
 
     def map_async(
         self,
@@ -39,22 +41,22 @@ class Serial:
         return Done([function(item) for item in items])
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
     def join(self) -> None:
-        """Nobody to wait for."""
+        """Do nothing: there is nobody to wait for."""
 
 
 class Done(list[Result]):
-    """A result that is there already."""
+    """Hold results that are there already."""
 
     def get(self, timeout: float | None = None) -> list[Result]:  # noqa: ARG002
-        """The results."""
+        """Return the results."""
         return self
 
 
 class ProcessPool(Pool):
-    """The pool of processes; where not all of them can start, the others are killed.
+    """Make a pool of processes; where not all of them can start, kill the others.
 
     The library asks them to end (SIGTERM). One that has just been forked loses that signal while
     Python resets its own handling of signals, and the library would wait for it for ever.
@@ -69,7 +71,7 @@ class ProcessPool(Pool):
 
 
 class WatchedPool:
-    """A pool of any mode whose workers are watched: a death raises `WorkerDied`.
+    """Watch the workers of a pool of any mode: a death raises `WorkerDied`.
 
     `stopped` is whether a signal stopped one meanwhile, or a driver that this process started.
     """
@@ -83,7 +85,7 @@ class WatchedPool:
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], chunk_size: int | None
     ) -> list[Result]:
-        """The function applied to each item, in the order of the items."""
+        """Return the function's result for each item, in the order of the items."""
         result: AsyncResult[list[Result]] | Done[Result]
         result = self._pool.map_async(function, items, chunk_size)
         while True:
@@ -119,25 +121,38 @@ class WatchedPool:
                 raise WorkerDied(f"a worker process ended with exit code {process.exitcode}")
 
 
+class PoolKind(NamedTuple):
+    """Make a pool from a size, an initializer and a context; say whether workers are processes."""
+
+    make: Callable[[int, Callable[[], object], BaseContext], Pool]
+    has_processes: bool
+
+
+POOLS: dict[Mode, PoolKind] = {
+    "threads": PoolKind(lambda size, begin, _: ThreadPool(size, begin), False),
+    "processes": PoolKind(lambda size, begin, ctx: ProcessPool(size, begin, context=ctx), True),
+}
+"""The pools of `vocabulary.POOLS`."""
+
+
+def has_processes(mode: Mode) -> bool:
+    """Tell whether the workers of a mode are processes."""
+    return mode in POOLS and POOLS[mode].has_processes
+
+
 @contextmanager
 def workers(
     mode: Mode, size: int, start_method: StartMethod | None, prepare: Callable[[], object]
 ) -> Iterator[WatchedPool]:
-    """WatchedPool of a mode, each of which has called `prepare`; at the end they are waited for.
+    """Yield the pool of a mode once each worker has called `prepare`; wait for their end.
 
     Raises `WorkerDied`; the broken pool is then left alone, since closing it could wait for ever.
     """
     context = multiprocessing.get_context(start_method)
-    ready: Ready = context.Semaphore(0) if mode == "processes" else threading.Semaphore(0)
-    pool: Serial | Pool
-    match mode:
-        case "serial":
-            pool = Serial(_begin, (prepare, ready))
-        case "threads":
-            pool = ThreadPool(size, _begin, (prepare, ready))
-        case "processes":
-            pool = ProcessPool(size, _begin, (prepare, ready), context=context)
-    group = WatchedPool(pool, size if mode == "processes" else 0)
+    ready: Ready = context.Semaphore(0) if has_processes(mode) else threading.Semaphore(0)
+    begin = functools.partial(_begin, prepare, ready)
+    pool = Serial(begin) if mode == "serial" else POOLS[mode].make(size, begin, context)
+    group = WatchedPool(pool, size if has_processes(mode) else 0)
     group.wait_until_ready(ready, 1 if mode == "serial" else size)
     yield group
     group.close()

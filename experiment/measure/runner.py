@@ -22,13 +22,13 @@ from tqdm.auto import tqdm
 from experiment import records, shadowing
 from experiment.errors import UserError, writing
 from experiment.measure import (
+    clients,
     controls,
     environment,
     locks,
     machine,
     network,
     preconditions,
-    programs,
     provenance,
     sources,
     trial,
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 LISTEN_S = 0.5
 """How long the machine is listened to before each trial, to see what else it does."""
 
-TYPICAL_FETCH_S = {"requests": 0.23, "phantomjs": 0.5, "chrome": 1.2, "firefox": 4.0}
 TYPICAL_SPEED_UP = 6
 TYPICAL_OVERHEAD_S, TYPICAL_CONNECTION_S = 1.2, 0.02
 """Rough figures for the first guess of the time left; nothing else depends on them."""
@@ -147,7 +146,7 @@ def live(study: Study) -> "pd.DataFrame":
 
 def _with_clients(study: Study) -> Study:
     """The study with the clients that suit its source, where nobody chose any."""
-    return study.model_copy(update={"clients": study.clients or programs.usual_clients()})
+    return study.model_copy(update={"clients": study.clients or clients.usual()})
 
 
 def _complete(study: Study, folder: Path, locked: bool) -> None:
@@ -250,7 +249,7 @@ def _try_out(study: Study, opened: Sources) -> None:
         started = seen.outcome.fetches and seen.outcome.fetches[0].load_s is not None
         unable = not started or plan.settings.embedded
         if error and unable:
-            programs.check_sandbox(client)
+            clients.of(client).check_allowed()
             raise UserError(f"clients: {client} cannot run ({error}): {words}")
         absent = error in ("connection", "timeout", "tls") or error.startswith("unexpected")
         if client == study.clients[0] and absent:
@@ -379,7 +378,7 @@ def _guess_s(study: Study, key: TrialKey) -> float:
         return 2 * TYPICAL_OVERHEAD_S
     if key.arm == "no_latency":
         return TYPICAL_OVERHEAD_S + study.pages * TYPICAL_CONNECTION_S
-    fetches_s = study.pages * TYPICAL_FETCH_S[key.client]
+    fetches_s = study.pages * clients.of(key.client).typical_fetch_s
     return TYPICAL_OVERHEAD_S + fetches_s / min(key.pool_size, TYPICAL_SPEED_UP)
 
 

@@ -21,7 +21,7 @@ from experiment.errors import UserError
 from experiment.measure import environment
 from experiment.redaction import redacted
 from experiment.study import VERSION, Study
-from experiment.vocabulary import ClientName
+from experiment.vocabulary import BROWSERS, ClientName
 
 PROJECTS = (
     "wikipedia", "wikimedia", "wiktionary", "wikibooks", "wikidata", "wikinews", "wikiquote",
@@ -39,8 +39,8 @@ REFUSALS = (429, 503)
 
 
 def starts_a_second(client: ClientName) -> float:
-    """Return how many fetches a client may start per second."""
-    return STARTS_A_SECOND if client == "requests" else BROWSER_STARTS_A_SECOND
+    """Return how many fetches a client may start in a second."""
+    return BROWSER_STARTS_A_SECOND if client in BROWSERS else STARTS_A_SECOND
 
 
 def user_agent(study: Study) -> str:

@@ -1,30 +1,23 @@
-"""The article's `requests.get`: a new connection for every page."""
+"""Fetch with `requests.get`, as the article does: a new connection for every page."""
 
-import socket
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
+from experiment.measure.clients import base
 from experiment.measure.clients.base import (
     SIZE_LIMIT,
-    ClientSettings,
     Deadline,
     FetchError,
     Phases,
     Response,
     server_timing_ms,
 )
+from experiment.measure.clients.sockets import Sockets
 
 
-@dataclass
-class Client:
-    """The article's `requests.get`: a new connection for every page."""
+class Client(base.Client):
+    """Fetch as the article does, with `requests.get`."""
 
-    timeout_s: float
-    settings: ClientSettings
+    packages = ("requests",)
 
     def prepare(self) -> None:
         """Import requests."""
@@ -56,7 +49,7 @@ class Client:
             response.origin_ms = server_timing_ms(received.headers.get("Server-Timing", ""))
 
     def _headers(self) -> dict[str, str] | None:
-        """Who asks, where the source wants to know."""
+        """Return the User-Agent header, if the source requires one."""
         if self.settings.user_agent is None:
             return None
         from requests.utils import default_user_agent
@@ -64,7 +57,7 @@ class Client:
         return {"User-Agent": f"{self.settings.user_agent} {default_user_agent()}"}
 
     def reason(self, error: BaseException) -> str | None:
-        """The vocabulary's word for an exception of requests."""
+        """Return the vocabulary's word for an exception of requests."""
         from requests import exceptions
 
         if isinstance(error, FetchError):
@@ -80,7 +73,7 @@ class Client:
 
 
 def _read(response: Any) -> bytes:
-    """The body of a response, up to the size limit."""
+    """Return the body of a response; raises `FetchError` above the size limit."""
     body = bytearray()
     for chunk in response.iter_content(65536):
         body += chunk
@@ -93,52 +86,3 @@ def _read_redirect(response: Any, **_: object) -> None:
     """Read the body of a redirect, which requests itself would read whatever its length."""
     if response.is_redirect:
         _read(response)
-
-
-class Sockets:
-    """The sockets that a thread connects, so that another thread can shut them.
-
-    Python's own audit event tells of each; libraries do not hand theirs out while they wait.
-    """
-
-    _of_thread = threading.local()
-    _hooked = False
-
-    def __init__(self) -> None:
-        self._open: list[socket.socket] = []
-
-    @classmethod
-    @contextmanager
-    def opened_here(cls) -> Iterator[Self]:
-        """Collect the sockets that this thread connects in the block."""
-        if not Sockets._hooked:
-            Sockets._hooked = True
-            sys.addaudithook(_note_connection)
-        cls._of_thread.sockets = sockets = cls()
-        try:
-            yield sockets
-        finally:
-            del cls._of_thread.sockets
-            sockets.close()
-
-    def add(self, connecting: socket.socket) -> None:
-        """Keep a second handle, which stays good when TLS takes the first one over."""
-        self._open.append(connecting.dup())
-
-    def shut(self) -> None:
-        """End the connections, whatever is waiting on them."""
-        for item in list(self._open):
-            with suppress(OSError):
-                item.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Give the handles back."""
-        for item in self._open:
-            item.close()
-
-
-def _note_connection(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "socket.connect":
-        sockets = getattr(Sockets._of_thread, "sockets", None)
-        if sockets is not None:
-            sockets.add(arguments[0])
