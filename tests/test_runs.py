@@ -88,7 +88,7 @@ def test_alike_runs_are_pooled_into_narrower_intervals(data: Path) -> None:
     assert "- two: alike." in sentences.alike("one", found["one"], found)
     assert list(runs.combined_by_name("one two")) == ["one + two"]
     assert runs.combined_by_name("none") == {}
-    with pytest.raises(UserError, match="pooled: one one names a run twice"):
+    with pytest.raises(UserError, match="combine: one one names a run twice"):
         runs.combined_by_name(["one", "one"])
 
 
@@ -107,7 +107,7 @@ def test_runs_that_are_not_alike_are_refused_by_what_differs(
     write(data, "two", **{"seed": 7, **parameters})
     with pytest.raises(UserError) as caught:
         runs.combined_by_name('["one", "two"]')
-    assert str(caught.value) == f"pooled: one and two are not alike: {words}"
+    assert str(caught.value) == f"combine: one and two are not alike: {words}"
 
 
 def test_machines_that_differ_are_told_by_what_differs(data: Path) -> None:

@@ -237,4 +237,4 @@ def _check_beside(copy: Copy) -> None:
     )
     assert refused.returncode == 1
     [*_, last] = refused.stderr.rstrip().splitlines()
-    assert last.startswith("UserError: pooled: reference and small are not alike: pool_sizes")
+    assert last.startswith("UserError: combine: reference and small are not alike: pool_sizes")

@@ -1,7 +1,7 @@
 """The article's claims, judged by a run's numbers.
 
-Every claim is judged cell by cell (a client in a mode), each cell by one rule; what was not
-measured, does not apply or has too few rounds is said before a rule is asked.
+Each comparison of a claim (a client in a mode) is judged by one rule. A comparison that was not
+measured, does not apply or has too few rounds gets that verdict instead.
 """
 
 import itertools
@@ -12,12 +12,12 @@ from typing import Any, Literal
 from experiment.analysis import article, summary
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import (
-    GAIN,
+    CPU_BOUND_PROCESSES,
+    CPU_BOUND_THREADS,
     MORE_THAN_HALF,
     MORE_THAN_ONE,
     MORE_THAN_TWO,
     NO_DIFFERENCE,
-    NO_GAIN,
     Rule,
     Ruling,
     Verdict,
@@ -28,9 +28,9 @@ from experiment.analysis.rules import (
 from experiment.analysis.summary import ENOUGH_ROUNDS, Estimate
 from experiment.errors import UserError
 from experiment.study import Study
-from experiment.vocabulary import ClientName, Mode
+from experiment.vocabulary import ARTICLE_PAIR, ClientName, Mode
 
-PARALLEL: tuple[Mode, ...] = ("threads", "processes")
+PARALLEL = ARTICLE_PAIR
 WORKERS_2018 = 10
 
 
@@ -48,14 +48,14 @@ class Comparison:
 
     @property
     def words(self) -> str:
-        """Of which client and mode it is, and what was measured."""
+        """Return the client, the mode and the quantity, as a label."""
         who = ", ".join(filter(None, [self.client, self.mode]))
         return ": ".join(filter(None, [who, self.quantity]))
 
 
 @dataclass(frozen=True)
 class JudgedClaim:
-    """A claim of the article with its cells, and the verdict that they come to."""
+    """A claim of the article with its comparisons and their common verdict."""
 
     id: str
     words: str
@@ -63,7 +63,7 @@ class JudgedClaim:
 
     @property
     def ruling(self) -> Ruling:
-        """The verdict of the cells where they agree; else `mixed`, with what differs."""
+        """Return the verdict of the cells where they agree, else `mixed` with what differs."""
         groups: dict[Verdict, list[Comparison]] = {}
         for cell in self.cells:
             groups.setdefault(cell.ruling.verdict, []).append(cell)
@@ -80,7 +80,7 @@ def _listed(cells: Sequence[Comparison]) -> str:
 
 
 def judge(results: RunResults) -> list[JudgedClaim]:
-    """All the claims of the article, judged; raises `UserError` for a sweep."""
+    """Judge all claims of the article; raises `UserError` for a sweep."""
     if results.study.is_sweep:
         raise UserError(
             "run: the claims are about one pool size, and this run is a sweep; see make sweep"
@@ -91,12 +91,12 @@ def judge(results: RunResults) -> list[JudgedClaim]:
 
 
 def cells_of(judged: Sequence[JudgedClaim], name: str) -> Sequence[Comparison]:
-    """The cells of the claim of that name."""
+    """Return the cells of the claim of that name."""
     return next(claim.cells for claim in judged if claim.id == name)
 
 
 def rows(judged: Sequence[JudgedClaim]) -> list[dict[str, Any]]:
-    """The cells of all claims as plain values, for programs."""
+    """Return the cells of all claims as plain values, for programs."""
     return [_row(claim, cell) for claim in judged for cell in claim.cells]
 
 
@@ -118,12 +118,28 @@ def _row(claim: JudgedClaim, cell: Comparison) -> dict[str, Any]:
     }
 
 
+def _compare(
+    where: tuple[str | None, Mode | None],
+    quantity: str,
+    estimate: Estimate,
+    rule: Rule,
+    *,
+    missing: str,
+    unless: str = "",
+    article_2018: float | None = None,
+) -> Comparison:
+    """Judge an estimate by a rule; `missing` and `unless` say why it cannot be."""
+    ruling = _guarded(estimate, rule.judge, missing, unless)
+    known = estimate if estimate.rounds else None
+    return Comparison(*where, quantity, ruling, known, rule.zone, article_2018)
+
+
 def _guarded(
-    estimate: Estimate, rule: Callable[[Estimate], Ruling], lacking: str, unless: str
+    estimate: Estimate, rule: Callable[[Estimate], Ruling], missing: str, unless: str
 ) -> Ruling:
-    """The ruling, unless something was not measured, does not apply, or has too few rounds."""
-    if lacking:
-        return Ruling("not measured", lacking)
+    """Apply a rule unless something was not measured, does not apply, or has too few rounds."""
+    if missing:
+        return Ruling("not measured", missing)
     if unless:
         return Ruling("not applicable", unless)
     if not estimate.enough:
@@ -132,200 +148,201 @@ def _guarded(
     return rule(estimate)
 
 
-def _known(estimate: Estimate) -> Estimate | None:
-    return estimate if estimate.rounds else None
-
-
-def _lacking(study: Study, *modes: Mode) -> str:
-    missing = [mode for mode in modes if mode not in study.modes]
+def _missing(results: RunResults, *modes: Mode, control: bool = False) -> str:
+    """Say which modes or controls the study does not have."""
+    if control and not results.run.controls:
+        return "the run has no control trials"
+    missing = [mode for mode in modes if mode not in results.study.modes]
     return f"the study has no {' and no '.join(missing)}" if missing else ""
 
 
-def _lacking_control(results: RunResults, *modes: Mode) -> str:
-    return (
-        _lacking(results.study, *modes) if results.run.controls else "the run has no control trials"
-    )
-
-
-def _none(what: str, quantity: str) -> Comparison:
+def _not_in_study(what: str, quantity: str) -> Comparison:
     return Comparison(None, None, quantity, Ruling("not measured", f"the study has no {what}"))
 
 
-def _not_ten(study: Study) -> str:
-    """The premise of claims about how much ten workers gain or lose."""
+def _other_pool_size(study: Study) -> str:
+    """Say whether a claim about ten workers applies to the study."""
     if study.pool_size == WORKERS_2018:
         return ""
     return f"the claim is about {WORKERS_2018} workers, and this study has {study.pool_size}"
 
 
-def _alone(study: Study) -> str:
-    """The premise of claims about fetches that run at the same time."""
+def _one_worker(study: Study) -> str:
     return "a pool of one worker fetches nothing in parallel" if study.pool_size == 1 else ""
 
 
-def paced(study: Study) -> str:
-    """The premise of claims about total times."""
-    if study.source != "wikipedia":
-        return ""
-    return "its starts are paced, so totals measure the pace"
-
-
-def _no_wait(study: Study) -> str:
-    """The premise of claims about what a pool gains while others wait."""
+def _no_latency(study: Study) -> str:
     return "" if study.latency else "this study has no latency"
 
 
-def _sooner(results: RunResults, client: ClientName, times: float) -> Comparison:
-    estimate, rule = summary.speed_up(results.rounds, client, "threads"), roughly(times)
-    lacking = _lacking(results.study, "serial", "threads")
-    unless = paced(results.study) or _not_ten(results.study) or _no_wait(results.study)
-    ruling = _guarded(estimate, rule.judge, lacking, unless)
-    then = article.measured(client, "threads", "speed_up")
-    return Comparison(client, "threads", "speed-up", ruling, _known(estimate), rule.zone, then)
+def paced(study: Study) -> str:
+    """Say why totals do not measure the modes, where a rate limit spaces out the starts."""
+    return "its starts are paced, so totals measure the pace" if study.source == "wikipedia" else ""
 
 
-def _slower(
+def _speed_up(results: RunResults, client: ClientName, times: float) -> Comparison:
+    study = results.study
+    return _compare(
+        (client, "threads"),
+        "speed-up",
+        summary.speed_up(results.rounds, client, "threads"),
+        roughly(times),
+        missing=_missing(results, "serial", "threads"),
+        unless=paced(study) or _other_pool_size(study) or _no_latency(study),
+        article_2018=article.measured(client, "threads", "speed_up"),
+    )
+
+
+def _slow_down(
     results: RunResults, client: ClientName, mode: Mode, rule: Rule, unless: str
 ) -> Comparison:
-    estimate = summary.slow_down(results.rounds, client, mode)
-    ruling = _guarded(estimate, rule.judge, _lacking(results.study, "serial", mode), unless)
-    then = article.measured(client, mode, "slow_down")
-    return Comparison(client, mode, "slow-down", ruling, _known(estimate), rule.zone, then)
+    return _compare(
+        (client, mode),
+        "slow-down",
+        summary.slow_down(results.rounds, client, mode),
+        rule,
+        missing=_missing(results, "serial", mode),
+        unless=unless,
+        article_2018=article.measured(client, mode, "slow_down"),
+    )
 
 
 def _requests_8x(results: RunResults) -> Iterator[Comparison]:
-    if "requests" not in results.study.clients:
-        yield _none("requests", "speed-up")
+    if "requests" in results.study.clients:
+        yield _speed_up(results, "requests", 8)
     else:
-        yield _sooner(results, "requests", 8)
+        yield _not_in_study("requests", "speed-up")
 
 
 def _selenium_4x(results: RunResults) -> Iterator[Comparison]:
     if not results.browsers:
-        yield _none("browser", "speed-up")
+        yield _not_in_study("browser", "speed-up")
     for client in results.browsers:
-        yield _sooner(results, client, 4)
+        yield _speed_up(results, client, 4)
 
 
 def _fetch_slower(results: RunResults) -> Iterator[Comparison]:
-    for client in results.study.clients:
-        for mode in PARALLEL:
-            yield _slower(results, client, mode, MORE_THAN_ONE, _alone(results.study))
+    for client, mode in itertools.product(results.study.clients, ARTICLE_PAIR):
+        yield _slow_down(results, client, mode, MORE_THAN_ONE, _one_worker(results.study))
 
 
 def _selenium_twice(results: RunResults) -> Iterator[Comparison]:
     if not results.browsers:
-        yield _none("browser", "slow-down")
+        yield _not_in_study("browser", "slow-down")
     for client in results.browsers:
-        yield _slower(results, client, "threads", MORE_THAN_TWO, _not_ten(results.study))
+        unless = _other_pool_size(results.study)
+        yield _slow_down(results, client, "threads", MORE_THAN_TWO, unless)
 
 
 def _contention(results: RunResults) -> Iterator[Comparison]:
     quantity = "share of extra time in the start"
     if not results.browsers:
-        yield _none("browser", quantity)
+        yield _not_in_study("browser", quantity)
     for client in results.browsers:
         slower = summary.slow_down(results.rounds, client, "threads")
-        estimate = summary.start_share(results.rounds, client, "threads")
         clear = slower.ci95 is not None and slower.ci95[0] > 1
         unless = "" if clear or not slower.enough else "its fetches are not clearly slower"
-        unless = _alone(results.study) or unless
-        lacking = _lacking(results.study, "serial", "threads")
+        missing = _missing(results, "serial", "threads")
         if slower.rounds and not summary.has_phases(results.rounds, client):
-            lacking = "the start of the browser was not timed"
-        ruling = _guarded(estimate, MORE_THAN_HALF.judge, lacking, unless)
-        yield Comparison(client, "threads", quantity, ruling, _known(estimate), MORE_THAN_HALF.zone)
+            missing = "the start of the browser was not timed"
+        estimate = summary.start_share(results.rounds, client, "threads")
+        yield _compare(
+            (client, "threads"), quantity, estimate, MORE_THAN_HALF,
+            missing=missing, unless=_one_worker(results.study) or unless,
+        )  # fmt: skip
 
 
 def _requests_lighter(results: RunResults) -> Iterator[Comparison]:
-    quantity, zone = "mean fetch, browser / requests", MORE_THAN_ONE.zone
+    quantity = "mean fetch, browser / requests"
     if not results.browsers or "requests" not in results.study.clients:
-        yield _none("requests" if results.browsers else "browser", quantity)
+        yield _not_in_study("requests" if results.browsers else "browser", quantity)
         return
-    for client, mode in itertools.product(results.browsers, ("serial", *PARALLEL)):
+    for client, mode in itertools.product(results.browsers, ("serial", *ARTICLE_PAIR)):
         pair = [(client, mode), ("requests", mode)]
-        estimate = summary.ratio(
-            *(summary.of_cell(results.rounds, *cell, "fetch_mean_s") for cell in pair)
-        )
-        ruling = _guarded(estimate, MORE_THAN_ONE.judge, _lacking(results.study, mode), "")
-        then = _ratio_2018(pair, "fetch_mean_s")
-        yield Comparison(client, mode, quantity, ruling, _known(estimate), zone, then)
+        yield _compare(
+            (client, mode), quantity, _ratio(results, pair, "fetch_mean_s"), MORE_THAN_ONE,
+            missing=_missing(results, mode), article_2018=_ratio_2018(pair, "fetch_mean_s"),
+        )  # fmt: skip
 
 
 def _no_difference(results: RunResults) -> Iterator[Comparison]:
-    quantity, zone = "total, threads / processes", NO_DIFFERENCE.zone
     for client in results.study.clients:
-        pair = [(client, mode) for mode in PARALLEL]
-        estimate = summary.ratio(
-            *(summary.of_cell(results.rounds, *cell, "span_s") for cell in pair)
-        )
-        lacking = _lacking(results.study, *PARALLEL)
-        unless = paced(results.study) or _alone(results.study)
-        ruling = _guarded(estimate, NO_DIFFERENCE.judge, lacking, unless)
-        then = _ratio_2018(pair, "span_s")
-        yield Comparison(client, None, quantity, ruling, _known(estimate), zone, then)
+        pair = [(client, mode) for mode in ARTICLE_PAIR]
+        yield _compare(
+            (client, None), "total, threads / processes",
+            _ratio(results, pair, "span_s"), NO_DIFFERENCE,
+            missing=_missing(results, *ARTICLE_PAIR),
+            unless=paced(results.study) or _one_worker(results.study),
+            article_2018=_ratio_2018(pair, "span_s"),
+        )  # fmt: skip
 
 
-def _ratio_2018(
-    pair: Sequence[tuple[str, str]], quantity: Literal["span_s", "fetch_mean_s"]
-) -> float | None:
-    above, below = (article.measured(client, mode, quantity) for client, mode in pair)
+Pair = Sequence[tuple[ClientName, Mode]]
+
+
+def _ratio(results: RunResults, pair: Pair, column: str) -> Estimate:
+    return summary.ratio(*(summary.of_cell(results.rounds, *cell, column) for cell in pair))
+
+
+def _ratio_2018(pair: Pair, quantity: Literal["span_s", "fetch_mean_s"]) -> float | None:
+    above, below = (article.measured(*cell, quantity) for cell in pair)
     return above / below if above and below else None
 
 
 def _cpu_bound(results: RunResults) -> Iterator[Comparison]:
-    machine = results.run.machine
-    unless = "" if machine.gil else "this Python has no GIL"
-    unless = "this machine has one core" if machine.cores == 1 else unless
-    threads, processes = (summary.speed_up(results.cpu, "", mode) for mode in PARALLEL)
+    unless = "" if results.run.machine.gil else "this Python has no GIL"
+    unless = "this machine has one core" if results.cores == 1 else unless
+    threads, processes = (summary.speed_up(results.cpu, "", mode) for mode in ARTICLE_PAIR)
     ruling = _guarded(
         min(threads, processes, key=lambda estimate: estimate.rounds),
         lambda _: cpu_bound(threads, processes),
-        _lacking_control(results, "serial", *PARALLEL),
+        _missing(results, "serial", *ARTICLE_PAIR, control=True),
         unless,
     )
-    quantity = "CPU-bound speed-up" + (f", {machine.cores} cores" if machine.cores else "")
-    yield Comparison(None, "threads", quantity, ruling, _known(threads), NO_GAIN)
-    yield Comparison(None, "processes", quantity, ruling, _known(processes), GAIN)
+    quantity = "CPU-bound speed-up" + (f", {results.cores} cores" if results.cores else "")
+    zones = CPU_BOUND_THREADS, CPU_BOUND_PROCESSES
+    for mode, estimate, zone in zip(ARTICLE_PAIR, (threads, processes), zones, strict=True):
+        known = estimate if estimate.rounds else None
+        yield Comparison(None, mode, quantity, ruling, known, zone)
 
 
 def _latency(results: RunResults) -> Iterator[Comparison]:
-    study, quantity = results.study, "speed-up, with latency / without"
+    study = results.study
     faster, control = (
         summary.of_cell(rounds, "requests", "serial", "span_s")
         / summary.of_cell(rounds, "requests", "threads", "span_s")
         for rounds in (results.rounds, results.no_latency)
     )
-    estimate = summary.ratio(faster, control)
+    missing = _missing(results, "serial", "threads")
     if "requests" not in study.clients:
-        lacking = "the study has no requests"
+        missing = "the study has no requests"
     elif study.source != "embedded":
-        lacking = "its control needs the embedded origin"
-    else:
-        lacking = _lacking(study, "serial", "threads")
-    ruling = _guarded(estimate, MORE_THAN_ONE.judge, lacking, _no_wait(study) or _alone(study))
-    yield Comparison("requests", "threads", quantity, ruling, _known(estimate), MORE_THAN_ONE.zone)
+        missing = "its control needs the embedded origin"
+    yield _compare(
+        ("requests", "threads"), "speed-up, with latency / without",
+        summary.ratio(faster, control), MORE_THAN_ONE,
+        missing=missing, unless=_no_latency(study) or _one_worker(study),
+    )  # fmt: skip
 
 
-def _pools(results: RunResults, column: str, what: str) -> Comparison:
-    quantity = f"{what}, processes ({results.run.machine.start_method}) / threads"
+def _pools(results: RunResults, column: str, what: str) -> Iterator[Comparison]:
     processes, threads = (
-        summary.of_cell(results.startup, "", mode, column) for mode in ("processes", "threads")
+        summary.of_cell(results.startup, "", mode, column) for mode in reversed(ARTICLE_PAIR)
     )
-    estimate = summary.ratio(processes, threads)
-    lacking = _lacking_control(results, *PARALLEL)
+    missing = _missing(results, *ARTICLE_PAIR, control=True)
     if len(processes) and processes.isna().all():
-        lacking = "this system does not tell it"
-    ruling = _guarded(estimate, MORE_THAN_ONE.judge, lacking, "")
-    return Comparison(None, None, quantity, ruling, _known(estimate), MORE_THAN_ONE.zone)
+        missing = "this system does not tell it"
+    quantity = f"{what}, processes ({results.run.machine.start_method}) / threads"
+    ratio = summary.ratio(processes, threads)
+    yield _compare((None, None), quantity, ratio, MORE_THAN_ONE, missing=missing)
 
 
 def _memory(results: RunResults) -> Iterator[Comparison]:
-    yield _pools(results, "python_pss_mb", "memory")
+    return _pools(results, "python_pss_mb", "memory")
 
 
 def _start_up(results: RunResults) -> Iterator[Comparison]:
-    yield _pools(results, "startup_s", "time until ready")
+    return _pools(results, "startup_s", "time until ready")
 
 
 def _pickling(results: RunResults) -> Iterator[Comparison]:
@@ -333,13 +350,12 @@ def _pickling(results: RunResults) -> Iterator[Comparison]:
     for mode, claimed in claims.items():
         errors = results.startup.loc[results.startup["mode"] == mode, "pickling_error"]
         refusals = errors.dropna()
-        lacking = _lacking_control(results, mode) or (
-            "" if len(errors) else "no trial was complete"
-        )
+        missing = _missing(results, mode, control=True)
+        missing = missing or ("" if len(errors) else "no trial was complete")
         shown = len(refusals) == (len(errors) if claimed == "refused" else 0)
         words = f"refused: {refusals.iloc[0].partition(':')[0]}" if len(refusals) else "taken"
         ruling = Ruling("holds" if shown else "does not hold", words)
-        ruling = Ruling("not measured", lacking) if lacking else ruling
+        ruling = Ruling("not measured", missing) if missing else ruling
         yield Comparison(None, mode, "a function without wraps", ruling)
 
 

@@ -1,4 +1,8 @@
-"""The rules by which an estimate becomes a verdict: they look at its intervals over rounds only."""
+"""Turn an estimate into a verdict, by rules that look at its intervals over rounds only.
+
+Equivalence is tested by two one-sided tests, that is, by the 90 % interval (D. J. Schuirmann,
+J. Pharmacokinet. Biopharm. 15, 1987, doi:10.1007/BF01068419).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +29,7 @@ INFINITE = float("inf")
 
 @dataclass(frozen=True)
 class Ruling:
-    """A verdict and, where there is more to say, why."""
+    """A verdict, and the reason where there is one."""
 
     verdict: Verdict
     reason: str = ""
@@ -33,7 +37,7 @@ class Ruling:
 
 @dataclass(frozen=True)
 class Zone:
-    """What is claimed, in words and as a value, and between which values the claim holds."""
+    """A claimed value, in words and as a number, and the range in which the claim holds."""
 
     words: str
     claimed: float
@@ -43,18 +47,18 @@ class Zone:
 
 @dataclass(frozen=True)
 class Rule:
-    """How an estimate is judged."""
+    """A zone and the function that judges an estimate by it."""
 
     zone: Zone
     judge: Callable[[Estimate], Ruling]
 
 
 def roughly(times: float) -> Rule:
-    """Roughly so many times: within a factor of 1.2."""
+    """Return the rule of "roughly so many times": within a factor of 1.2."""
     zone = Zone(f"roughly {times:g}", times, times / 1.2, times * 1.2)
 
     def judge(estimate: Estimate) -> Ruling:
-        """By the 90 % interval inside the zone, or the 95 % interval outside."""
+        """Judge by the 90 % interval inside the zone, or the 95 % interval outside."""
         ci95, ci90 = _intervals(estimate)
         if _within(ci90, zone.low, zone.high):
             return Ruling("holds")
@@ -89,7 +93,7 @@ def _more_than_two(estimate: Estimate) -> Ruling:
 
 
 def _alike(estimate: Estimate) -> Ruling:
-    """Two one-sided tests at 5 %, which is the 90 % interval inside the zone."""
+    """Run two one-sided tests at 5 %: the 90 % interval lies inside the zone."""
     ci95, ci90 = _intervals(estimate)
     exists = "" if ci95[0] <= 1 <= ci95[1] else "a difference exists"
     if _within(ci90, 1 / ALIKE, ALIKE):
@@ -110,12 +114,12 @@ MORE_THAN_ONE = Rule(Zone("more than 1", 1, 1, INFINITE), _more_than_one)
 MORE_THAN_TWO = Rule(Zone("more than 2", 2, 2, INFINITE), _more_than_two)
 NO_DIFFERENCE = Rule(Zone("the same", 1, 1 / ALIKE, ALIKE), _alike)
 MORE_THAN_HALF = Rule(Zone("more than half", 0.5, 0.5, INFINITE), _more_than_half)
-NO_GAIN, GAIN = Zone("less than 1.1", 1, 0, ALIKE), Zone("more than 1.1", 1, ALIKE, INFINITE)
-"""What the CPU-bound work must show of threads and of processes."""
+CPU_BOUND_THREADS = Zone("less than 1.1", 1, 0, ALIKE)
+CPU_BOUND_PROCESSES = Zone("more than 1.1", 1, ALIKE, INFINITE)
 
 
 def cpu_bound(threads: Estimate, processes: Estimate) -> Ruling:
-    """Threads do not help on several cores, and processes do: from their speed-ups."""
+    """Judge whether processes speed up CPU-bound work and threads do not."""
     (threads95, threads90), (processes95, _) = _intervals(threads), _intervals(processes)
     if threads90[1] < ALIKE and processes95[0] > ALIKE:
         return Ruling("holds")
@@ -125,7 +129,7 @@ def cpu_bound(threads: Estimate, processes: Estimate) -> Ruling:
 
 
 def _intervals(estimate: Estimate) -> tuple[Interval, Interval]:
-    """The 95 and the 90 % interval, which rounds gains to judge by always have."""
+    """Return the 95 and the 90 % interval of an estimate of two or more rounds."""
     assert estimate.ci95 is not None
     assert estimate.ci90 is not None
     return estimate.ci95, estimate.ci90

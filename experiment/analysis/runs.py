@@ -1,4 +1,4 @@
-"""The runs that are here: listed, set side by side, and pooled where they are alike."""
+"""List the runs in data/, set them side by side, and combine those that are alike."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,12 +10,12 @@ import pandas as pd
 
 from experiment import records
 from experiment.analysis import claims, summary
-from experiment.analysis.claims import PARALLEL
 from experiment.analysis.results import RunResults, load
 from experiment.errors import UserError
 from experiment.records import Run
 from experiment.redaction import redacted
 from experiment.study import PROJECT, Study, as_words, listed
+from experiment.vocabulary import ARTICLE_PAIR, POOLS
 
 DATA = PROJECT / "data"
 
@@ -27,12 +27,12 @@ MAY_DIFFER = ("run", "rounds", "seed", "contact", "keep_query")
 
 
 def run_folders() -> list[Path]:
-    """The folders of the runs that are here, in the order of their names."""
+    """Return the folders of the runs in data/, by name."""
     return sorted(path.parent for path in DATA.glob("*/run.json"))
 
 
 def studies() -> list[str]:
-    """The names of the runs of one pool size that are here and can be read."""
+    """Return the names of the readable runs of one pool size."""
     names = []
     for path in run_folders():
         with suppress(UserError):
@@ -41,7 +41,7 @@ def studies() -> list[str]:
 
 
 def of_names(names: Any) -> dict[str, RunResults]:
-    """The runs of these names (a list, JSON or words), or all that can be read; by name."""
+    """Return the runs of these names (a list, JSON or words), or all readable ones, by name."""
     wanted = listed(names)
     if wanted is not None:
         return {name: load(DATA / name) for name in wanted}
@@ -53,7 +53,7 @@ def of_names(names: Any) -> dict[str, RunResults]:
 
 
 def overview(folders: Sequence[Path]) -> pd.DataFrame:
-    """A row of words for each run; one that is damaged says so."""
+    """Return a table of the runs, a row each; the row of a damaged run says so."""
     columns = ["run", "measured", "study", "machine", "rounds", *MAIN_CLAIMS]
     return pd.DataFrame([_in_a_row(folder) for folder in folders], columns=columns).fillna("")
 
@@ -76,7 +76,7 @@ def _in_a_row(folder: Path) -> dict[str, str]:
 
 
 def _verdicts(results: RunResults) -> dict[str, str]:
-    """The verdicts of the main claims; a sweep has none."""
+    """Return the verdicts of the main claims; a sweep has none."""
     if results.study.is_sweep:
         return dict.fromkeys(MAIN_CLAIMS, "-")
     found = {claim.id: claim.ruling.verdict for claim in claims.judge(results)}
@@ -84,7 +84,7 @@ def _verdicts(results: RunResults) -> dict[str, str]:
 
 
 def side_by_side(runs: Mapping[str, RunResults]) -> pd.DataFrame:
-    """A row for each run, client and pool size: speed-ups, slow-downs, the study, the machine."""
+    """Return speed-ups and slow-downs, a row for each run, client and pool size."""
     rows = [
         {"run": name, **row}
         for name, results in runs.items()
@@ -96,13 +96,14 @@ def side_by_side(runs: Mapping[str, RunResults]) -> pd.DataFrame:
 
 
 def _compared(results: RunResults, client: str, size: int) -> dict[str, str] | None:
-    """What one run says of one client and pool size; None where no round is complete."""
+    """Return the row of a client and pool size; None where no round is complete."""
     rounds = summary.of_size(results.rounds, size)
-    gains = {mode: summary.speed_up(rounds, client, mode) for mode in PARALLEL}
+    pools = [mode for mode in POOLS if mode in ARTICLE_PAIR or mode in results.study.modes]
+    gains = {mode: summary.speed_up(rounds, client, mode) for mode in pools}
     if not any(gain.rounds for gain in gains.values()):
         return None
-    losses = {mode: summary.slow_down(rounds, client, mode) for mode in PARALLEL}
-    totals = (summary.of_cell(rounds, client, mode, "span_s") for mode in PARALLEL)
+    losses = {mode: summary.slow_down(rounds, client, mode) for mode in pools}
+    totals = (summary.of_cell(rounds, client, mode, "span_s") for mode in ARTICLE_PAIR)
     paced = " (paced)" if claims.paced(results.study) else ""
     return {
         "client": client,
@@ -121,22 +122,24 @@ def _machine(run: Run) -> str:
 
 
 def combined_by_name(names: Any) -> dict[str, RunResults]:
-    """The runs of these names (a list, JSON or words) counted as one; empty for none."""
+    """Return the runs of these names (a list, JSON or words) combined; empty for none."""
     wanted = listed(names) or []
     if len(set(wanted)) < len(wanted):
-        raise UserError(f"pooled: {' '.join(wanted)} names a run twice, which does not count twice")
+        raise UserError(
+            f"combine: {' '.join(wanted)} names a run twice, which does not count twice"
+        )
     return {" + ".join(wanted): combined(of_names(wanted))} if wanted else {}
 
 
 def combined(runs: Mapping[str, RunResults]) -> RunResults:
-    """All rounds of runs that are alike, as those of one run.
+    """Combine the rounds of runs that are alike into one run.
 
     Raises `UserError` that names what differs where they are not alike: another study, another
     machine, other versions; or pages that they share, whose rounds are not new ones.
     """
     for (first, one), (second, other) in itertools.combinations(runs.items(), 2):
         if unlike := differences(one, other):
-            raise UserError(f"pooled: {first} and {second} are not alike: {'; '.join(unlike)}")
+            raise UserError(f"combine: {first} and {second} are not alike: {'; '.join(unlike)}")
     parts = list(runs.values())
     fetches, trials = (
         _after_each_other([getattr(part, name) for part in parts]) for name in ("fetches", "trials")
@@ -145,7 +148,7 @@ def combined(runs: Mapping[str, RunResults]) -> RunResults:
 
 
 def _of_all(runs: Sequence[Run]) -> Run:
-    """The first run, with the rounds of all."""
+    """Return the first run with the number of rounds of all."""
     rounds = sum(run.study.rounds for run in runs)
     study = runs[0].study.model_copy(update={"rounds": rounds, "seed": Study().seed})
     locked = all(run.locked for run in runs)
@@ -153,7 +156,7 @@ def _of_all(runs: Sequence[Run]) -> Run:
 
 
 def _after_each_other(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The rounds of all, their rounds numbered on."""
+    """Concatenate rows, with their rounds numbered consecutively by run."""
     numbered = [
         frame.assign(round=frame["round"] + place * ROUNDS_APART)
         for place, frame in enumerate(frames)
@@ -166,7 +169,7 @@ ROUNDS_APART = 1_000
 
 
 def differences(one: RunResults, other: RunResults) -> list[str]:
-    """What keeps two runs from being alike, in words: "tls on, off"."""
+    """Return what two runs differ in, such as "tls on, off"; empty if they are alike."""
     names = [name for name in Study.model_fields if name not in MAY_DIFFER]
     written = [results.study.model_copy(update={"keep_query": False}) for results in (one, other)]
     study = _unlike(names, *(study.written() for study in written))
@@ -175,7 +178,7 @@ def differences(one: RunResults, other: RunResults) -> list[str]:
 
 
 def _shared(one: RunResults, other: RunResults) -> list[str]:
-    """Pages in common: those of the embedded origin follow from the seed, others from the URL."""
+    """Return the pages that two runs share, by seed (embedded origin) or by URL."""
     if one.study.source == other.study.source == "embedded":
         same = one.study.seed == other.study.seed
         return [f"seed {one.study.seed} in both, so their rounds share their pages"] if same else []
@@ -193,7 +196,7 @@ def _unlike(names: Iterable[str], one: Any, other: Any) -> list[str]:
 
 
 def _shown(value: Any, other: Any) -> str:
-    """A value; of several versions those that the other does not have."""
+    """Format a value; of several versions, those that differ from the other."""
     if not isinstance(value, dict):
         return as_words(value)
     own = [f"{name} {words}" for name, words in value.items() if other.get(name) != words]

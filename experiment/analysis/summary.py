@@ -1,7 +1,10 @@
-"""From rows to rounds, and from rounds to ratios with their intervals.
+"""Reduce rows to rounds, and rounds to ratios with their intervals.
 
-The unit is the round, never the fetch: fetches of one trial share its moment, so they do not
-count as independent. Intervals of ratios are Student's t on logarithms over rounds.
+The unit is the round (the block, in the words of experimental design), never the fetch: fetches
+of one trial share its moment, so they are not independent. Intervals of ratios are Student's t
+intervals of log ratios over rounds, a paired t interval on the log scale (J. M. Bland and D. G.
+Altman, "The use of transformation when comparing two means", BMJ 312, 1996,
+doi:10.1136/bmj.312.7039.1153).
 """
 
 import heapq
@@ -24,7 +27,7 @@ ENOUGH_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean or ratio with its intervals; those are None for fewer than two rounds."""
+    """A mean or ratio with its intervals; the intervals are None for fewer than two rounds."""
 
     value: float
     ci99: Interval | None
@@ -34,17 +37,17 @@ class Estimate:
 
     @property
     def enough(self) -> bool:
-        """Whether there are rounds enough to judge by."""
+        """Return whether there are enough rounds to judge by."""
         return self.rounds >= ENOUGH_ROUNDS
 
     @property
     def shown(self) -> str:
-        """The value, with no more digits than its 95 % interval allows."""
+        """Return the value with no more digits than its 95 % interval supports."""
         return digits(self.value, self.ci95)
 
     @property
     def beside(self) -> str:
-        """What stands beside the value: its interval, and whether its rounds are too few."""
+        """Return the interval, and a note if there are too few rounds, to print after the value."""
         few = "" if self.enough or not self.rounds else "(too few rounds)"
         return "".join(f" {words}" for words in (brackets(self.ci95), few) if words)
 
@@ -57,7 +60,7 @@ BEYOND = 1e9
 
 
 def digits(value: float, interval: Interval | None = None) -> str:
-    """A number with three significant digits, at most three after the point.
+    """Format a number with three significant digits, at most three after the point.
 
     Fewer where its interval is wide: two digits of half its width are enough.
     """
@@ -72,17 +75,17 @@ def digits(value: float, interval: Interval | None = None) -> str:
 
 
 def _decimals(value: float, significant: int) -> int:
-    """Digits after the point that make so many significant ones."""
+    """Return the decimals that give a number of significant digits."""
     return max(0, significant - 1 - int(np.floor(np.log10(abs(value))))) if value else 0
 
 
 def percent(share: float) -> str:
-    """A share as readers know it: 75 %."""
+    """Format a share as a percentage: 75 %."""
     return f"{100 * share:.0f} %" if np.isfinite(share) else "-"
 
 
 def brackets(interval: Interval | None) -> str:
-    """An interval as readers know it: [low, high]; an end near 1 shows on which side it lies."""
+    """Format an interval as [low, high]; an end near 1 keeps the digits that show its side."""
     if interval is None:
         return ""
     shown = [digits(end, interval) for end in interval]
@@ -94,7 +97,7 @@ def brackets(interval: Interval | None) -> str:
 
 
 def mean(values: "pd.Series[float]") -> Estimate:
-    """The mean over rounds, with t intervals; a round without a finite value does not count."""
+    """Return the mean over rounds with t intervals; rounds without a finite value do not count."""
     known = values[np.isfinite(values)].to_numpy(dtype=float)
     if len(known) == 0:
         return Estimate(float("nan"), None, None, None, 0)
@@ -102,9 +105,9 @@ def mean(values: "pd.Series[float]") -> Estimate:
 
 
 def ratio(above: "pd.Series[float]", below: "pd.Series[float]") -> Estimate:
-    """The ratio of two quantities, each indexed by round; rounds that lack one do not count.
+    """Return the ratio of two quantities, each indexed by round.
 
-    Nor do those in which one is not above 0.
+    Rounds that lack a quantity, or in which one is not above 0, do not count.
 
     x = ln(above / below) per round; the estimate is exp(mean x), its intervals t with R - 1
     degrees of freedom on x, then exp.
@@ -115,7 +118,7 @@ def ratio(above: "pd.Series[float]", below: "pd.Series[float]") -> Estimate:
 
 
 def _intervals(values: "np.ndarray") -> tuple[Interval | None, Interval | None, Interval | None]:
-    """Student's t intervals of 99, 95 and 90 %."""
+    """Return Student's t intervals of 99, 95 and 90 %."""
     if len(values) < 2:
         return None, None, None
     if np.ptp(values) == 0:
@@ -131,7 +134,7 @@ def _at(test: Any, level: float) -> Interval:
 
 
 def _exp(interval: Interval | None) -> Interval | None:
-    """An interval of logarithms as one of ratios, whose ends are always finite."""
+    """Turn an interval of logarithms into one of ratios, with finite ends."""
     if interval is None:
         return None
     low, high = np.exp(np.clip(interval, -MOST_LOG, MOST_LOG))
@@ -143,9 +146,9 @@ MOST_LOG = 50.0
 
 
 def per_trial(fetches: pd.DataFrame, trials: pd.DataFrame, arm: Arm = "main") -> pd.DataFrame:
-    """The trials of an arm with what their fetches add up to, one row each.
+    """Return the trials of an arm with totals of their fetches, one row each.
 
-    Adds `span_s` (the span), means of the fetches' times and phases, `utilisation`,
+    Adds means of the fetches' times and phases, `utilisation`,
     `planned_sum_ms` and `planned_max_ms`, and `complete`: no fetch and no worker failed, and
     every mode had the same pages in that round. A client that there is not is "".
     """
@@ -180,7 +183,7 @@ _MEANS = {
 
 
 def different_pages(fetches: pd.DataFrame) -> pd.DataFrame:
-    """The pages (`arm, client, round, page`) that were not the same in every mode of a round.
+    """Return the pages (`arm, client, round, page`) that differ between the modes of a round.
 
     Each trial must have asked for the same URLs; where the embedded origin planned the answer,
     `requests` must have got the same bytes, too.
@@ -197,7 +200,7 @@ def different_pages(fetches: pd.DataFrame) -> pd.DataFrame:
 
 
 def per_round(trials: pd.DataFrame) -> pd.DataFrame:
-    """One row for each cell and round: the repeat with the median total stands for its round.
+    """Return a row for each cell and round: the repeat with the median span.
 
     A round in which a repeat is not complete does not count for that cell.
     """
@@ -209,25 +212,30 @@ def per_round(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_cell(rounds: pd.DataFrame, client: str, mode: str, column: str) -> "pd.Series[float]":
-    """A quantity of a client in a mode, indexed by round; empty where it was not measured."""
+    """Return a quantity of a client in a mode, indexed by round; empty if it was not measured.
+
+    Raises `ValueError` where a sweep has several pool sizes; select one with `of_size`.
+    """
     rows = rounds[(rounds["client"] == client) & (rounds["mode"] == mode)]
+    if rows["round"].duplicated().any():
+        raise ValueError(f"{client}, {mode}: several pool sizes in a round; select one")
     return rows.set_index("round")[column].astype(float)
 
 
 def of_size(rounds: pd.DataFrame, size: int) -> pd.DataFrame:
-    """The rounds of serial and of pools of that size, of which a sweep has several."""
+    """Return the rounds of serial and of pools of one size."""
     return rounds[(rounds["mode"] == "serial") | (rounds["pool_size"] == size)]
 
 
 def speed_up(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
-    """Serial total / parallel total, same round."""
+    """Return the serial span / the parallel span, round by round."""
     return ratio(
         of_cell(rounds, client, "serial", "span_s"), of_cell(rounds, client, mode, "span_s")
     )
 
 
 def slow_down(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
-    """Mean fetch time in a parallel mode / in serial, same round."""
+    """Return the mean fetch time in a parallel mode / in serial, round by round."""
     return ratio(
         of_cell(rounds, client, mode, "fetch_mean_s"),
         of_cell(rounds, client, "serial", "fetch_mean_s"),
@@ -240,7 +248,7 @@ def has_phases(rounds: pd.DataFrame, client: str) -> bool:
 
 
 def start_share(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
-    """The share of a fetch's extra seconds in a mode that fall in the start of the browser."""
+    """Return the share of a fetch's extra time in a mode that the start of the browser takes."""
     start, fetch = (
         of_cell(rounds, client, mode, column) - of_cell(rounds, client, "serial", column)
         for column in ("browser_start_mean_s", "fetch_mean_s")
@@ -249,7 +257,7 @@ def start_share(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
 
 
 def speed_up_without_start(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
-    """The speed-up that would be if starting a browser took no time.
+    """Return the speed-up without the time that browsers take to start.
 
     Pool size x utilisation ratio x serial / parallel mean of `fetch_s - browser_start_s`.
     """
@@ -263,7 +271,7 @@ def speed_up_without_start(rounds: pd.DataFrame, client: str, mode: str) -> Esti
 
 
 def losses(rounds: pd.DataFrame, client: str, mode: str) -> tuple[float, float, float]:
-    """Where the ideal speed-up goes: the pool size, what idle workers leave, what is measured.
+    """Return the pool size, the speed-up left by idle workers, and the measured speed-up.
 
     Speed-up = pool size x (utilisation / serial utilisation) / slow-down, exactly; means over
     rounds are geometric, so that they multiply, too.
@@ -277,7 +285,7 @@ def losses(rounds: pd.DataFrame, client: str, mode: str) -> tuple[float, float, 
 
 
 def bounds(rounds: pd.DataFrame, cores: int | None) -> pd.DataFrame:
-    """Two lower bounds (s) of each total: `waiting_s` for the delays, `cpu_s` for the cores.
+    """Return two lower bounds (s) of each span: `waiting_s` by the delays, `cpu_s` by the cores.
 
     Waiting is the larger of the planned delays' sum / pool size and the longest one; CPU is what
     the trial used after its pool was ready, on all cores at once; NaN where it is not known.
@@ -290,7 +298,7 @@ def bounds(rounds: pd.DataFrame, cores: int | None) -> pd.DataFrame:
 
 
 def aa_control(trials: pd.DataFrame, client: str) -> tuple[Estimate, Estimate]:
-    """The A/A control and what stands beside it, ratios of totals in the same round.
+    """Return the A/A control and the ratio to compare it with, both of spans of one round.
 
     Threads of repeat 1 / threads of repeat 2, which are alike, so that it should be 1; threads /
     processes of repeat 1. Both are empty where a pool was not repeated.
@@ -306,17 +314,18 @@ def _of_repeat(trials: pd.DataFrame, client: str, mode: str, repeat: int) -> "pd
 
 
 def of_complete_trials(fetches: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    """The fetches of the trials that are complete; `trials` are those of `per_trial`."""
+    """Return the fetches of complete trials; `trials` comes from `per_trial`."""
     key = ["arm", *TRIAL]
     complete = pd.MultiIndex.from_frame(trials.loc[trials["complete"], key])
     return fetches[pd.MultiIndex.from_frame(fetches[key]).isin(complete)]
 
 
 def ceiling(fetches: pd.DataFrame, client: str, pool_size: int, chunk: int) -> Estimate:
-    """The speed-up that workers would have whose fetches took just as long as in serial.
+    """Return the speed-up of a pool whose fetches take as long as in serial.
 
-    The serial fetches of each round are handed out in their order, `chunk` at a time, to
-    whichever worker is free first.
+    The serial fetches of each round are handed out in order, `chunk` at a time, to the worker
+    that is free first: list scheduling (R. L. Graham, "Bounds on Multiprocessing Timing
+    Anomalies", SIAM J. Appl. Math. 17, 1969, doi:10.1137/0117039).
     """
     place = (fetches["client"] == client) & (fetches["mode"] == "serial")
     serial = fetches[place].sort_values(["round", "page"])
@@ -334,7 +343,7 @@ def _last_end(chunks: "pd.Series[float]", workers: int) -> float:
 
 
 def typical_round(rounds: pd.DataFrame, client: str, mode: str) -> int | None:
-    """The round whose total is nearest the median of a client in a mode."""
+    """Return the round whose span is nearest the median of a client in a mode."""
     totals = of_cell(rounds, client, mode, "span_s")
     if totals.empty:
         return None
@@ -343,7 +352,7 @@ def typical_round(rounds: pd.DataFrame, client: str, mode: str) -> int | None:
 
 
 def delay_error(fetches: pd.DataFrame) -> pd.DataFrame:
-    """The instrument's own error (ms), by client and mode; for the embedded origin.
+    """Return the error of the instrument (ms) by client and mode, for the embedded origin.
 
     `origin_ms` less `planned_ms` is how late the origin was; the fetch less `origin_ms` is what
     client and harness took.
