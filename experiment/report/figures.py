@@ -211,9 +211,7 @@ def distribution(results: RunResults, client: str, *, ax: Axes) -> Axes:
     """Draw the share of fetches that were done within a time, for each mode."""
     fetches, medians = results.complete_fetches, {}
     for mode in _modes(results, client):
-        seconds = fetches.loc[
-            (fetches["client"] == client) & (fetches["mode"] == mode), "fetch_s"
-        ]
+        seconds = fetches.loc[(fetches["client"] == client) & (fetches["mode"] == mode), "fetch_s"]
         medians[mode] = digits(seconds.median())
         look = styles.of_mode(mode)
         ax.ecdf(seconds, color=look.colour, ls=look.line, lw=1.6)
@@ -349,7 +347,8 @@ def where_it_goes(results: RunResults, *, ax: Axes) -> Axes:
 
 def _losses_title(results: RunResults, _judged: Judged) -> str:
     sizes, left, measured = zip(
-        *(summary.losses(results.rounds, *cell) for cell in sentences.compared(results)), strict=True
+        *(summary.losses(results.rounds, *cell) for cell in sentences.compared(results)),
+        strict=True,
     )
     return (
         f"Ideal {max(sizes):.0f}x; idle workers cut it to {_range(left)}, slower fetches to "
@@ -373,16 +372,20 @@ def swim_lanes(
 ) -> Axes:
     """Draw what each worker did when, in round `number` (None: the one nearest the median).
 
-    With several repeats, the trial is the one that stands for its round. The fetch of `page`, if
-    given, is outlined.
+    The fetch of `page`, if given, is outlined.
     """
     number = number or summary.typical_round(results.rounds, client, mode)
     assert number is not None
+    fetches = fetches_of_trial(results, client, mode, number)
+    return lanes_of_trial(results.study, fetches, page, ax=ax)
+
+
+def fetches_of_trial(results: RunResults, client: str, mode: str, number: int) -> pd.DataFrame:
+    """Return the fetches of the trial that stands for a round: that with the median total."""
     repeat = summary.of_cell(results.rounds, client, mode, "repeat")[number]
     place = {"client": client, "mode": mode, "round": number, "repeat": repeat}
     fetches = results.complete_fetches
-    rows = fetches[(fetches[list(place)] == pd.Series(place)).all(axis=1)]
-    return lanes_of_trial(results.study, rows, page, ax=ax)
+    return fetches[(fetches[list(place)] == pd.Series(place)).all(axis=1)]
 
 
 def lanes_of_trial(
