@@ -350,15 +350,16 @@ def _losses_title(results: RunResults, _judged: Judged) -> str:
         *(summary.losses(results.rounds, *cell) for cell in sentences.compared(results)),
         strict=True,
     )
+    fetches = "slower fetches" if all(map(float.__lt__, measured, left)) else "fetch times"
     return (
-        f"Ideal {max(sizes):.0f}x; idle workers cut it to {_range(left)}, slower fetches to "
+        f"Ideal {max(sizes):.0f}x; idle workers cut it to {_range(left)}, {fetches} to "
         f"{_range(measured)}"
     )
 
 
 def _range(values: Sequence[float]) -> str:
-    ends = dict.fromkeys(f"{digits(end)}x" for end in (min(values), max(values)))
-    return " to ".join(ends)
+    ends = dict.fromkeys(map(digits, (min(values), max(values))))
+    return f"{'–'.join(ends)}x"  # noqa: RUF001
 
 
 def swim_lanes(
@@ -471,11 +472,12 @@ def _total_ratios(results: RunResults, _judged: Judged = ()) -> list[tuple[str, 
 
 def _against_title(_results: RunResults, judged: Judged) -> str:
     words = {"holds": "the same within 10 %", "does not hold": "not the same"}
-    parts = [
-        f"{cell.client} {words.get(cell.ruling.verdict, cell.ruling.verdict)}"
-        for cell in cells_of(judged, "no-difference")
-        if cell.estimate
-    ]
+    clients: dict[str, list[str]] = {}
+    for cell in cells_of(judged, "no-difference"):
+        if cell.estimate and cell.client:
+            verdict = words.get(cell.ruling.verdict, cell.ruling.verdict)
+            clients.setdefault(verdict, []).append(cell.client)
+    parts = (f"{verdict} ({', '.join(names)})" for verdict, names in clients.items())
     return f"Threads and processes: {', '.join(parts)}"
 
 
@@ -490,7 +492,8 @@ def _interval(ax: Axes, place: float, estimate: Estimate, colour: str, over: flo
 
 def browser_phases(results: RunResults, client: str, *, ax: Axes) -> Axes:
     """Draw where a browser's fetch spends its time, in each mode."""
-    rounds, modes, starts = results.rounds, _modes(results, client), {}
+    rounds, modes = results.rounds, _modes(results, client)
+    starts: dict[str, str] = {}
     narrow = 0.1 * rounds.loc[rounds["client"] == client, "fetch_mean_s"].max()
     for place, mode in enumerate(modes):
         left, aside = 0.0, []
@@ -523,7 +526,7 @@ def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes
     ax.plot(workers, [ceilings[n] for n in workers], color="black", lw=1, ls=":", marker=".")
     last = workers[-1]
     _note(ax, "ideal", (last, last), (-4, 2), ha="right", fontsize=9)
-    _note(ax, "limit of the schedule", (last, ceilings[last]), (8, -34), ha="right", fontsize=9)
+    _note(ax, "schedule limit", (last, ceilings[last]), (8, -34), ha="right", fontsize=9)
     for mode in POOLS:
         _sweep_line(ax, [item for item in sizes if item.mode == mode], mode)
     answers = [item for item in sweeps.enough(results, measured) if item.at.client == client]

@@ -112,11 +112,10 @@ def losses(results: RunResults) -> str:
 def _losses(results: RunResults, client: str, mode: str) -> str:
     size, left, measured = summary.losses(results.rounds, client, mode)
     busy = summary.mean(summary.of_cell(results.rounds, client, mode, "utilisation"))
-    fetches = "slower fetches" if measured < left else "faster fetches"
-    change = "cut" if measured < left else "raise"
     return (
         f"- {client}, {mode}: ideal {size:.0f}x; idle workers cut it to {digits(left)}x "
-        f"(utilisation {percent(busy.value)}), {fetches} {change} it to {digits(measured)}x."
+        f"(utilisation {percent(busy.value)}), a slow-down of {digits(left / measured)} brings it "
+        f"to {digits(measured)}x."
     )
 
 
