@@ -199,8 +199,8 @@ def test_rounds_that_lack_trials_are_counted_apart(tmp_path: Path) -> None:
 def test_fetches_that_are_faster_in_a_pool_are_not_called_slower(tmp_path: Path) -> None:
     study = Study(clients=("requests", "phantomjs"), rounds=5)
     text = told(tmp_path / "run", study, World(even(study, threads=0.8, processes=0.8)))
-    assert len(re.findall(r"a slow-down of 0\.(?:79|80)\d* brings it to 1", text)) == 4
-    assert "fetch-slower       does not hold" in text
+    assert len(re.findall(r"a slow-down of 0\.[78]\d* brings it to 1", text)) == 4
+    assert re.search("fetch-slower +does not hold", text)
     assert "The share of the start is not judged" in text
 
 

@@ -53,20 +53,18 @@ Judged = Sequence[JudgedClaim]
 class Layout:
     """How a figure is laid out; `alt` says what it shows, for readers who cannot see it.
 
-    `panels` returns the arguments of its function, panel by panel. A panel is `height` inches
-    high, and `row_height` more for each of its `rows`; a figure without panels or without its
-    rows is not drawn.
+    `panels` returns the arguments of the figure's function, panel by panel. A panel is `height`
+    inches high, and `row_height` more for each of its `rows`.
     """
 
     draw: Callable[..., Axes]
-    name: str
     alt: str
     panels: Callable[[RunResults, Judged], Sequence[tuple[Any, ...]]]
     columns: int = 2
     height: float = 3.6
     row_height: float = 0
-    rows: Callable[[RunResults, Judged], Sequence[Any]] | None = None
-    title: Callable[[RunResults, Judged], str] | None = None
+    rows: Callable[[RunResults, Judged], Sequence[Any]] = lambda _results, _judged: ()
+    title: Callable[[RunResults, Judged], str] = lambda _results, _judged: ""
 
 
 def show(draw: Callable[..., Axes], results: RunResults, judged: Judged = ()) -> "Image | None":
@@ -75,33 +73,37 @@ def show(draw: Callable[..., Axes], results: RunResults, judged: Judged = ()) ->
     Returns the picture for a notebook; None where the run has nothing to draw. Raises
     `UserError` where the folder cannot be written.
     """
+    from IPython.display import Image
+
+    number, layout = _layout(draw)
     figure = drawn(draw, results, judged)
     if figure is None:
         return None
-    number, layout = _layout(draw)
-    folder = PROJECT / "figures" / results.name
-    return save(figure, folder, f"{number}-{layout.name}", f"Figure {number}: {layout.alt}")
+    folder, name = PROJECT / "figures" / results.name, draw.__name__.replace("_", "-")
+    drawing = _encoded(figure, format="svg", metadata={"Date": None})
+    picture = _encoded(figure, format="png")
+    with writing("figures", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        records.replace_bytes(folder / f"{number}-{name}.svg", drawing)
+        records.replace_bytes(folder / f"{number}-{name}.png", picture)
+    width, alt = int(figure.get_figwidth() * 100), f"Figure {number}: {layout.alt}"
+    return Image(data=picture, width=width, alt=alt)  # type: ignore[no-untyped-call]
 
 
 def drawn(draw: Callable[..., Axes], results: RunResults, judged: Judged = ()) -> Figure | None:
     """Return a figure of `REPORT` or `SWEEP`; None where the run has nothing to draw."""
     _, layout = _layout(draw)
     choices = layout.panels(results, judged)
-    rows = layout.rows(results, judged) if layout.rows else ()
-    if not choices or (layout.rows and not rows):
+    if not choices:
         return None
-    height = layout.height + layout.row_height * len(rows)
-    title = layout.title(results, judged) if layout.title else ""
-    return panels(draw, choices, min(layout.columns, len(choices)), height, title)
+    height = layout.height + layout.row_height * len(layout.rows(results, judged))
+    columns = min(layout.columns, len(choices))
+    return panels(draw, choices, columns, height, layout.title(results, judged))
 
 
 def _layout(draw: Callable[..., Axes]) -> tuple[int, Layout]:
-    return next(
-        (number, layout)
-        for listed in (REPORT, SWEEP)
-        for number, layout in enumerate(listed, 1)
-        if layout.draw is draw
-    )
+    numbered = itertools.chain(enumerate(REPORT, 1), enumerate(SWEEP, 1))
+    return next((number, layout) for number, layout in numbered if layout.draw is draw)
 
 
 def panels(
@@ -136,23 +138,6 @@ def _encoded(figure: Figure, **how: Any) -> bytes:
     with style.context(STYLE, after_reset=True):
         figure.savefig(target, **how)
     return target.getvalue()
-
-
-def save(figure: Figure, folder: Path, name: str, alt: str) -> "Image":
-    """Write a figure as PNG and SVG; return the picture for a notebook, with the text `alt`.
-
-    Raises `UserError` where the folder cannot be written.
-    """
-    from IPython.display import Image
-
-    drawing = _encoded(figure, format="svg", metadata={"Date": None})
-    picture = _encoded(figure, format="png")
-    with writing("figures", folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        records.replace_bytes(folder / f"{name}.svg", drawing)
-        records.replace_bytes(folder / f"{name}.png", picture)
-    width = int(figure.get_figwidth() * 100)
-    return Image(data=picture, width=width, alt=alt)  # type: ignore[no-untyped-call]
 
 
 def claims(results: RunResults, judged: Judged, *, ax: Axes) -> Axes:
@@ -455,7 +440,7 @@ def threads_against_processes(results: RunResults, *, ax: Axes) -> Axes:
     return ax
 
 
-def _total_ratios(results: RunResults, _judged: Judged = ()) -> list[tuple[str, Estimate, bool]]:
+def _total_ratios(results: RunResults) -> list[tuple[str, Estimate, bool]]:
     """Return a label, a ratio and whether it is the A/A control, for each line."""
     ratios: list[tuple[str, Estimate, bool]] = []
     for client in results.study.clients:
@@ -590,73 +575,42 @@ def _swept(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
 REPORT = (
     Layout(
         claims,
-        "claims",
         "measured / claimed for every claim, with the zones in which the claims hold",
-        lambda results, judged: [(results, judged)],
+        lambda results, judged: [(results, judged)] if _claims_drawn(results, judged) else [],
         height=1.3,
         row_height=0.3,
         rows=_claims_drawn,
         title=lambda _, judged: headline.tally(judged),
     ),
-    Layout(
-        fetch_times,
-        "fetch-times",
-        "mean time of one fetch by client and mode, with the article's figures",
-        _clients,
-    ),
-    Layout(
-        distribution,
-        "distribution",
-        "share of the fetches that were done within a time, by client and mode",
-        _clients,
-    ),
-    Layout(
-        total_times,
-        "total-times",
-        "total time by client and mode, with lower bounds and the article's figures",
-        _clients,
-    ),
+    Layout(fetch_times, "mean time of one fetch by client and mode, beside 2018", _clients),
+    Layout(distribution, "share of the fetches done within a time, by client and mode", _clients),
+    Layout(total_times, "total time by client and mode, with lower bounds and 2018", _clients),
     Layout(
         where_it_goes,
-        "where-it-goes",
         "from the pool size to the measured speed-up, by idle workers and slower fetches",
-        lambda results, _: [(results,)],
+        lambda results, _: [(results,)] if sentences.compared(results) else [],
         height=1.5,
         row_height=0.45,
         rows=lambda results, _: sentences.compared(results),
         title=_losses_title,
     ),
-    Layout(
-        swim_lanes,
-        "swim-lanes",
-        "what each worker did when, by client and mode",
-        _lanes,
-    ),
+    Layout(swim_lanes, "what each worker did when, by client and mode", _lanes),
     Layout(
         threads_against_processes,
-        "threads-against-processes",
         "total of threads / total of processes, with the A/A control where there is one",
-        lambda results, _: [(results,)],
+        lambda results, _: [(results,)] if _total_ratios(results) else [],
         height=1.5,
         row_height=0.45,
-        rows=_total_ratios,
+        rows=lambda results, _: _total_ratios(results),
         title=_against_title,
     ),
-    Layout(
-        browser_phases,
-        "browser-phases",
-        "phases of a browser's fetch by mode",
-        _timed_browsers,
-        columns=1,
-        height=2.5,
-    ),
+    Layout(browser_phases, "phases of a browser's fetch by mode", _timed_browsers, 1, 2.5),
 )
 """The figures of the report, in its order."""
 
 SWEEP = (
     Layout(
         speed_up_by_pool_size,
-        "speed-up-by-pool-size",
         "speed-up against pool size, by client and mode, with the ideal and the ceiling",
         _swept,
         height=5.2,
