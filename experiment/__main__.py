@@ -1,4 +1,4 @@
-"""The command line: `run`, `report` and `sweep` measure, the others read what was measured."""
+"""Provide the command line: `run`, `report` and `sweep` measure, the others read runs."""
 # ruff: noqa: E402
 
 from experiment import shadowing
@@ -26,7 +26,7 @@ ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line."""
+    """A parser that reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and end."""
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _with_parameters(command: argparse.ArgumentParser, kind: Study, names: Sequence[str]) -> None:
-    """An option for each parameter, those of `names` explained; the study checks the values."""
+    """Add an option for each parameter, with help for those in `names`; the study checks values."""
     for name, field in Study.model_fields.items():
         words = f"{field.description} (default: {as_words(kind.default(name))})"
         command.add_argument(
@@ -150,7 +150,7 @@ def _shown(path: Any) -> str:
 
 
 def _stop(number: int, _frame: object) -> NoReturn:
-    """End in order; to be told once more, as when a session ends, must not break that off."""
+    """Exit in order; ignore further signals meanwhile, as when a session ends."""
     for ending in ENDINGS:
         signal.signal(ending, signal.SIG_IGN)
     raise SystemExit(128 + number)

@@ -1,4 +1,4 @@
-"""The one kind of error that a user can mend."""
+"""Define the errors that a user can fix."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from experiment.redaction import redacted_text
 
 
 class UserError(Exception):
-    """A mistake that its user can mend: one line says what is wrong and what would be right.
+    """An error that the user can fix: one line says what is wrong and what would be right.
 
     URLs in it are redacted, since it is printed and may be kept in a notebook or a log.
     """
@@ -19,7 +19,7 @@ class UserError(Exception):
 
 @contextmanager
 def writing(what: str, place: Path) -> Iterator[None]:
-    """Let a disk that is full or a folder that is locked be a `UserError` that names the place."""
+    """Turn an error of writing, such as a full disk, into a `UserError` that names the place."""
     try:
         yield
     except OSError as error:

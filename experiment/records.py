@@ -40,7 +40,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class Page:
-    """One URL to fetch; `planned_ms` is its delay where the source is the embedded origin."""
+    """One URL to fetch; `planned_ms` is its delay if the source is the embedded origin."""
 
     number: int
     url: str
@@ -73,7 +73,7 @@ class Fetch:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialKey:
-    """Which trial a row belongs to; those of arms `cpu` and `startup` have no client."""
+    """The trial that a row belongs to; trials of arms `cpu` and `startup` have no client."""
 
     arm: Arm
     client: ClientName | None
@@ -85,7 +85,7 @@ class TrialKey:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What a trial as a whole showed; a failed one says why in `reason` and has no fetches."""
+    """The measurements of a trial as a whole; a failed one has a `reason` and no fetches."""
 
     position: Annotated[int, Field(ge=1)]
     started_at: datetime
@@ -121,7 +121,7 @@ trial_key = attrgetter(*(field.name for field in fields(TrialKey)))
 
 
 class Machine(BaseModel):
-    """What measured: a run is resumed only where all of this is the same.
+    """The machine and software that measure: a run is resumed only where all of it is the same.
 
     What is not known of the article's machine is None.
     """
@@ -146,14 +146,14 @@ class Machine(BaseModel):
 
 @dataclass(frozen=True)
 class Extent:
-    """How much of a file counts: its header and the rows of finished rounds."""
+    """The part of a file that counts: its header and the rows of finished rounds."""
 
     lines: Count = 0
     bytes: Count = 0
 
 
 class Run(BaseModel):
-    """`run.json`: what was measured, on what, from which code, and when."""
+    """The contents of `run.json`: study, machine, code and times."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -217,7 +217,7 @@ def read_run(folder: Path) -> Run:
 
 
 def add_round(folder: Path, fetches: Sequence[FetchRow], trials: Sequence[TrialRow]) -> None:
-    """Append a finished round to the run, whole or not at all, whatever happens meanwhile.
+    """Append a finished round to the run, whole or not at all.
 
     Raises `OSError` where the folder cannot be written; the run is then as it was.
     """
@@ -401,7 +401,7 @@ def _cells(path: Path, lines: Sequence[bytes]) -> list[list[str]]:
 
 @contextmanager
 def _values_of_any_size() -> Iterator[None]:
-    """Let the csv module, whose limit is one for the whole interpreter, read any value."""
+    """Lift the csv module's limit on the size of a value, which is global, for the block."""
     limit = csv.field_size_limit(sys.maxsize)
     try:
         yield

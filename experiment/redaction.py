@@ -42,12 +42,12 @@ def redacted(url: str, keep_query: bool = False) -> str:
 
 
 def is_redacted(url: str) -> bool:
-    """Whether a URL has a digest in the place of a value: it is not one to ask for."""
+    """Return whether a URL has a digest in place of a value, so that it cannot be requested."""
     return re.search(rf"[?&;=#]{DIGEST.pattern}(?:[&;#]|$)", url) is not None
 
 
 def count_users(urls: Iterable[str]) -> int:
-    """How many URLs name a user."""
+    """Return how many URLs name a user."""
     return sum(_parts(url)["user"] is not None for url in urls)
 
 
@@ -68,7 +68,7 @@ def _parts(url: str) -> re.Match[str]:
 
 
 def _parameter(text: str) -> str:
-    """A parameter of a query, or what stands between two; what has no value has no name either."""
+    """Redact a parameter of a query; a text without a value is redacted as a value."""
     if text in ("&", ";"):
         return text
     name, _, value = text.partition("=")
@@ -82,7 +82,7 @@ def _digest(value: str) -> str:
 
 
 def _user_words(url: str) -> list[str]:
-    """User name and password, as the URL has them and as they are sent, the longest first."""
+    """Return user name and password, quoted and unquoted, the longest first."""
     user = (_parts(url)["user"] or "").removesuffix("@")
     words = {user, *user.split(":", 1)}
     words |= {unquote(word) for word in words}

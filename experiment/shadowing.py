@@ -1,4 +1,4 @@
-"""Files that Python would import in place of its own modules and of the installed packages.
+"""Find files that Python would import instead of its own modules and of installed packages.
 
 As a program, `python -I -m experiment.shadowing` says so in one line. Nothing is imported here
 that such a file could have replaced.
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def _found() -> Iterator[str]:
-    """What is wrong, a line each."""
+    """Yield a line for each such file."""
     if not os.environ.get("PYTHONSAFEPATH"):
         for file, name in _replacing(os.getcwd()):  # noqa: PTH109
             yield f"{file} stands in for {name}; rename it, or run this in another folder"
@@ -39,7 +39,7 @@ def _found() -> Iterator[str]:
 
 
 def _replacing(folder: str) -> list[tuple[str, str]]:
-    """The files of a folder that replace something, each with what that is."""
+    """Return the files of a folder that replace a module, each with the module."""
     if folder in site.getsitepackages():
         return []
     packages = {_name(file) for place in site.getsitepackages() for file in _files(place)} - OURS

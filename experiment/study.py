@@ -1,4 +1,4 @@
-"""Study: every parameter of the experiment, defined and checked once.
+"""Define and check every parameter of the experiment, once.
 
 The command line, make, the notebooks and `run.json` all take their parameters from here.
 """
@@ -49,7 +49,7 @@ LONGEST_NAME = 120
 
 @dataclass(frozen=True)
 class Expected:
-    """What a right value of a parameter is, in words that complete "is not ..."."""
+    """The description of a valid value, in words that complete "is not ..."."""
 
     words: str
 
@@ -157,7 +157,7 @@ RunName = Annotated[
 
 
 class Study(BaseModel):
-    """The whole plan of an experiment; a value that is not right raises `UserError`."""
+    """The parameters of an experiment; an invalid value raises `UserError`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

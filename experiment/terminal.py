@@ -1,4 +1,4 @@
-"""The terminal that a study was started in, which may be closed before the study has ended."""
+"""End a study when the terminal that started it is closed."""
 
 import os
 import select
@@ -8,7 +8,7 @@ from contextlib import suppress
 
 
 def end_when_closed() -> None:
-    """Have SIGHUP sent to this process when its terminal is closed, if no other does that.
+    """Send SIGHUP to this process when its terminal is closed, if nothing else does.
 
     The system tells the leader of the session alone. A shell with job control tells its jobs, each
     a process group of its own; a leader in the group of this process, such as make in `xterm -e

@@ -1,4 +1,4 @@
-"""The article's own measurements of 2018, a run like any other: `data/article-2018`."""
+"""Read the article's own measurements of 2018 from their run, `data/article-2018`."""
 
 from functools import cache
 from typing import Literal

@@ -1,4 +1,4 @@
-"""What the user's environment says of the web: proxies, credentials, certificates.
+"""Apply the user's environment: proxies, credentials, certificates.
 
 requests and the browsers read it themselves; here it is made to mean the same to all of them.
 """

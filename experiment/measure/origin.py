@@ -1,4 +1,4 @@
-"""The embedded origin: a small web server on 127.0.0.1 that answers as Wikipedia did in 2018.
+"""Serve the embedded origin: a web server on 127.0.0.1 that responds as Wikipedia did in 2018.
 
 A page's delay and length are drawn per (seed, round, page) from distributions fitted to the
 article's own measurements, so every mode meets the same pages with the same planned delays.
@@ -47,14 +47,14 @@ WORDS = (
 
 @dataclass(frozen=True)
 class OriginSettings:
-    """How the origin answers."""
+    """The settings of the origin."""
 
     seed: int
     latency: float
     tls: bool
 
     def planned_s(self, round_number: int, page: int) -> float:
-        """The delay of a page, in seconds."""
+        """Return the delay of a page (s)."""
         chance = _chance(self.seed, round_number, page, "delay")
         _, median, sigma = chance.choices(
             DELAY_MIXTURE, weights=[weight for weight, _, _ in DELAY_MIXTURE]
@@ -63,7 +63,7 @@ class OriginSettings:
         return max(0.0, self.latency * (draw - TLS_SHARE_S * self.tls))
 
     def html(self, round_number: int, page: int) -> bytes:
-        """A page: honest HTML of its drawn length, with a style sheet, a script and images."""
+        """Return a page: valid HTML of its drawn length, with style sheet, script and images."""
         chance = _chance(self.seed, round_number, page, "length")
         length = LENGTH_LEAST + int(chance.lognormvariate(LENGTH_MU, LENGTH_SIGMA))
         title = f"Page {page} of round {round_number}"
@@ -85,14 +85,14 @@ def _chance(seed: int, round_number: int, page: int, what: str) -> random.Random
 
 @cache
 def _prose(seed: int) -> str:
-    """Text as long as any page drawn; a slice of it is a page's, which costs no time."""
+    """Return text as long as the longest page; each page is a slice, which costs no time."""
     chance = random.Random(seed)
     return " ".join(chance.choices(WORDS, k=400_000))
 
 
 @cache
 def _image(number: int) -> bytes:
-    """A PNG of 64 x 64 random pixels, 12 kB."""
+    """Return a PNG of 64 x 64 random pixels (12 kB)."""
     pixels = random.Random(number)
     rows = b"".join(b"\0" + pixels.randbytes(3 * 64) for _ in range(64))
     header = struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)
@@ -104,10 +104,10 @@ def _image(number: int) -> bytes:
 
 
 def application(settings: OriginSettings) -> web.Application:
-    """The origin's pages and what they need."""
+    """Return the application: pages, style sheet, script and images."""
 
     async def page(request: web.Request) -> web.Response:
-        """A page, after its delay."""
+        """Respond with a page after its delay."""
         arrived = time.perf_counter()
         place = int(request.match_info["round"]), int(request.match_info["page"])
         body = settings.html(*place)
@@ -117,7 +117,7 @@ def application(settings: OriginSettings) -> web.Application:
         return web.Response(body=body, content_type="text/html", charset="utf-8", headers=timing)
 
     async def asset(request: web.Request) -> web.Response:
-        """What a page needs, after its own short delay."""
+        """Respond with a style sheet, script or image after a short delay."""
         await asyncio.sleep(ASSET_DELAY_S * settings.latency)
         match request.path.rsplit(".", 1):
             case [name, "png"]:
@@ -134,7 +134,7 @@ def application(settings: OriginSettings) -> web.Application:
 
 
 def _certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """A certificate made for this run, and a bundle that trusts it beside the usual ones."""
+    """Make a certificate for this run, and a bundle of the usual authorities and its own."""
     authority = trustme.CA()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1", common_name="127.0.0.1").configure_cert(context)
@@ -163,7 +163,7 @@ async def serve(settings: OriginSettings, folder: Path) -> None:
 
 
 def main() -> None:
-    """`python -m experiment.measure.origin FOLDER BEHAVIOUR NETWORK`, the settings as JSON."""
+    """Run as a program (FOLDER SETTINGS NETWORK), with the settings as JSON."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     network.enter(sys.argv[3])
     folder = Path(sys.argv[1])

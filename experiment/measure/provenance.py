@@ -1,4 +1,4 @@
-"""What measures a run: the code, the packages, the machine; a run goes on with the same only."""
+"""Record the code, packages and machine of a run; it is resumed only with the same."""
 
 import hashlib
 import os
@@ -34,7 +34,7 @@ def code() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """The commit of the checkout, marked where files differ from it; None without git."""
+    """Return the commit of the checkout, marked if files differ; None without git."""
     git = shutil.which("git")
     if git is None:
         return None
@@ -83,7 +83,7 @@ def check_code(folder: Path, own: Run) -> None:
 
 
 def _by_name(described: Machine) -> dict[str, Any]:
-    """What a machine is, each of its packages and browsers under a name of its own."""
+    """Return the fields of a machine, with a field for each package and browser."""
     named: dict[str, Any] = {}
     for name, value in described.model_dump().items():
         if isinstance(value, dict):
@@ -94,5 +94,5 @@ def _by_name(described: Machine) -> dict[str, Any]:
 
 
 def _changed(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The names of what is not the same in both."""
+    """Return the names whose values differ."""
     return [name for name in {**was, **now} if was.get(name) != now.get(name)]

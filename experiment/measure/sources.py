@@ -1,4 +1,4 @@
-"""Where the pages of a round come from."""
+"""Provide the pages of a round."""
 
 import json
 import shutil
@@ -27,17 +27,17 @@ ORIGIN_END_S = 2.0
 
 
 class Source(Protocol):
-    """Where pages come from."""
+    """A provider of pages."""
 
     @property
     def settings(self) -> ClientSettings:
-        """What a client has to know of it."""
+        """Return the settings of clients for this source."""
 
     def pages(self, round_number: int, count: int) -> list[Page]:
-        """The pages of a round."""
+        """Return the pages of a round."""
 
     def check(self) -> bool:
-        """Whether it was stopped since last asked; raises an error if it is no longer there."""
+        """Return whether it was stopped since the last call; raises an error if it has ended."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Embedded:
     process: "subprocess.Popen[str]"
 
     def pages(self, round_number: int, count: int) -> list[Page]:
-        """Pages of the round's own, with their planned delays."""
+        """Return pages of this round only, with their planned delays."""
         return [
             Page(
                 number,
@@ -61,7 +61,7 @@ class Embedded:
         ]
 
     def check(self) -> bool:
-        """The origin must be alive; whether a signal stopped it since last asked."""
+        """Return whether a signal stopped the origin since the last call; raises if it ended."""
         if self.process.poll() is not None:
             raise UserError(
                 f"source: the embedded origin ended (status {self.process.returncode}); "
@@ -72,26 +72,26 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Listed:
-    """Any server: a list of URLs, gone through again and again; a single one is asked always."""
+    """Any server: a list of URLs, repeated from its start as often as needed."""
 
     urls: Sequence[str]
     settings: ClientSettings
 
     def pages(self, round_number: int, count: int) -> list[Page]:
-        """The next slice of the list."""
+        """Return the next slice of the list."""
         first = (round_number - 1) * count
         return [
             Page(index + 1, self.urls[(first + index) % len(self.urls)]) for index in range(count)
         ]
 
     def check(self) -> bool:
-        """Nothing here to look after."""
+        """Return False: this source has no process."""
         return False
 
 
 @contextmanager
 def open_source(study: Study, urls: Sequence[str], network: int | None = None) -> Iterator[Source]:
-    """The source of a study; `urls` are those of any other than the embedded origin.
+    """Open the source of a study; `urls` belong to any source but the embedded origin.
 
     That one runs in the network that the process `network` holds, or in the system's.
     """
@@ -105,7 +105,7 @@ def open_source(study: Study, urls: Sequence[str], network: int | None = None) -
 
 
 def urls_of(study: Study, kept: Path) -> list[str]:
-    """The URLs of a source that is not embedded; raises `UserError` for one that cannot be used.
+    """Return the URLs of a source; raises `UserError` for one that cannot be used.
 
     `kept` is the run's own copy of a file of URLs, without their secrets: the file must still
     hold the same, but may be gone.
@@ -125,7 +125,7 @@ def urls_of(study: Study, kept: Path) -> list[str]:
 
 
 def as_written(study: Study, urls: Sequence[str]) -> list[str]:
-    """The URLs as they are written down: without their secrets."""
+    """Return the URLs as they are written: without secrets."""
     return [redacted(url, study.keep_query) for url in urls]
 
 
@@ -147,7 +147,7 @@ def check_unchanged(study: Study, kept: Path) -> None:
 
 
 def _of_file(study: Study, kept: Path) -> list[str]:
-    """The URLs of a file, which are still those that the run began with."""
+    """Return the URLs of a file; raises `UserError` if they changed since the run began."""
     file = Path(study.source)
     if kept.exists() and not file.exists():
         return read_urls(kept)
@@ -160,7 +160,7 @@ def _of_file(study: Study, kept: Path) -> list[str]:
 
 
 def resolve_redirects(url: str, count: str) -> Iterator[str]:
-    """Where a URL leads, asked so many times; raises `UserError` for what its user can mend."""
+    """Request a URL `count` times and yield the final URLs; raises `UserError` if one fails."""
     import requests
 
     if not count.isdecimal() or not 1 <= int(count) <= 100_000:
@@ -215,7 +215,7 @@ def _refuse_ruled(urls: Sequence[str]) -> None:
 
 
 def read_urls(path: Path) -> list[str]:
-    """The URLs of a text file, one a line; blank lines and lines that start with # do not count.
+    """Return the URLs of a text file, one per line; blank lines and # comments are skipped.
 
     It is UTF-8, with a byte order mark or without; only \\n and \\r\\n end a line.
     """
@@ -267,7 +267,7 @@ def _embedded(origin_settings: OriginSettings, network: int | None) -> Iterator[
 def _start(
     origin_settings: OriginSettings, folder: Path, network: int | None
 ) -> "subprocess.Popen[str]":
-    """Start the origin in a session of its own.
+    """Start the origin in its own session.
 
     Linux shares CPU by session, and browsers would starve the origin.
     """
@@ -286,7 +286,7 @@ def _start(
 
 
 def _where(process: "subprocess.Popen[str]", folder: Path) -> dict[str, Any]:
-    """Where the origin listens; raises an error if it did not start."""
+    """Return the address of the origin; raises an error if it did not start."""
     assert process.stdout is not None
     where: dict[str, Any] = json.loads(process.stdout.readline() or "{}")
     if "url" in where:

@@ -1,4 +1,4 @@
-"""Live Wikipedia, with its rules for robots built in.
+"""Fetch from live Wikipedia by its rules for robots.
 
 Its robot policy, User-Agent policy and robots.txt (as found in 2026) ask for fewer than ten
 requests at once and fewer than twenty a second, five for a browser that runs scripts; for a
@@ -39,17 +39,17 @@ REFUSALS = (429, 503)
 
 
 def starts_a_second(client: ClientName) -> float:
-    """How many fetches a client may start in a second."""
+    """Return how many fetches a client may start per second."""
     return STARTS_A_SECOND if client == "requests" else BROWSER_STARTS_A_SECOND
 
 
 def user_agent(study: Study) -> str:
-    """Who asks; the client adds its library."""
+    """Return the User-Agent header, to which the client adds its library."""
     return f"threads-or-processes/{VERSION} ({study.contact})"
 
 
 def has_robot_rules(url: str) -> bool:
-    """Whether a URL is of a site that has these rules."""
+    """Return whether a URL belongs to a site with these rules."""
     try:
         host = (AnyUrl(url).host or "").rstrip(".").rsplit(".", 2)
     except ValidationError:  # nobody can be there
@@ -58,7 +58,7 @@ def has_robot_rules(url: str) -> bool:
 
 
 def wait_s(told: str | None) -> float:
-    """Seconds to wait after a refusal, by its `Retry-After` (seconds or a date) if it has one."""
+    """Return the seconds to wait after a refusal, by its `Retry-After` (seconds or a date)."""
     seconds = 0.0
     with suppress(ValueError, TypeError, OverflowError):
         if re.fullmatch(r"\s*\d{1,9}\s*", told or ""):
@@ -69,7 +69,7 @@ def wait_s(told: str | None) -> float:
 
 
 def draw(study: Study) -> list[str]:
-    """URLs of random articles, one for each page of each round, drawn through the API."""
+    """Draw URLs of random articles through the API, one for each page of each round."""
     count = study.rounds * study.pages
     titles: list[str] = []
     while len(titles) < count:
@@ -88,7 +88,7 @@ def check_kept(study: Study, urls: Sequence[str], kept: Path) -> None:
 
 
 def _titles(study: Study, count: int) -> list[str]:
-    """Titles of one request; waits where it is told to."""
+    """Return the titles of one request; waits as the server asks."""
     import requests
 
     query = {"action": "query", "list": "random", "rnnamespace": "0", "rnlimit": str(count)}
@@ -125,7 +125,7 @@ def pause(wiki: str, seconds: float) -> None:
 
 
 def refused(study: Study, seconds: float) -> UserError:
-    """The error that ends a study which was refused too often."""
+    """Return the error that ends a study after too many refusals."""
     return UserError(
         f"source: {study.wiki} refused {MOST_REFUSALS} times; finished rounds are kept, the same "
         f"command goes on, not before {seconds:.0f} s have passed"
