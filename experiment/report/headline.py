@@ -13,7 +13,7 @@ from experiment.analysis.rules import Verdict
 from experiment.analysis.summary import digits, percent
 from experiment.report import markup
 from experiment.study import Study, as_words
-from experiment.vocabulary import POOLS
+from experiment.vocabulary import BROWSERS, POOLS
 
 OTHERS_CPU, DISTURBED_TRIALS = 0.10, 0.10
 """CPU share of other programs that disturbs a trial; share of such trials that is too many."""
@@ -67,9 +67,10 @@ def _of_client(results: RunResults, judged: Sequence[JudgedClaim], client: str) 
 
 
 def _pool(study: Study, mode: str) -> str:
-    if study.pool_size > 1:
-        return f"{study.pool_size} {mode} were"
-    return f"1 worker ({mode}) was"
+    one = {"threads": "thread", "processes": "process"}
+    if mode not in one:
+        return f"{mode} of {study.pool_size} were"
+    return f"{study.pool_size} {mode} were" if study.pool_size > 1 else f"1 {one[mode]} was"
 
 
 def _threads_or_processes(judged: Sequence[JudgedClaim], client: str) -> str:
@@ -182,7 +183,7 @@ def _unlike_2018(study: Study) -> str:
         if getattr(study, name) != getattr(theirs, name)
     ]
     unlike += ["pages of another source"] if study.source != "embedded" else []
-    others = [client for client in study.clients if client not in theirs.clients]
+    others = [name for name in study.clients if name in BROWSERS and name not in theirs.clients]
     unlike += [f"{' and '.join(others)}, not phantomjs"] if others else []
     if not unlike:
         return ""

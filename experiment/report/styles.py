@@ -7,7 +7,7 @@ lines and hatches tell the modes apart in grey print too.
 from dataclasses import dataclass
 from typing import Literal
 
-from experiment.vocabulary import MODES, Mode
+from experiment.vocabulary import MODES
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class ModeStyle:
     line: str
     hatch: str
     name_at: tuple[float, int, Literal["left", "right"]]
-    """Where its name stands in figure 3: height, points aside from the curve, alignment."""
+    """Where its name stands in the distribution: height, points aside from the curve, alignment."""
     shift: float = 1.0
-    """What multiplies its pool sizes in figure 9, so that intervals do not overlap."""
+    """What multiplies its pool sizes in a sweep, so that intervals do not overlap."""
     name_offset: tuple[int, int] = (-6, 10)
-    """Points between its last mark in figure 9 and its name."""
+    """Points between its last mark in a sweep and its name."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ NO_MODE = "black"
 CONTROL = KNOWN["serial"].colour
 
 
-def of_mode(mode: Mode | str) -> ModeStyle:
+def of_mode(mode: str) -> ModeStyle:
     """Return the style of a mode; one that is new to `KNOWN` gets colours of its own."""
     if mode in KNOWN:
         return KNOWN[mode]
-    new = [name for name in MODES if name not in KNOWN]
+    new: list[str] = [name for name in MODES if name not in KNOWN]
     return OTHERS[new.index(mode) % len(OTHERS)]
