@@ -22,7 +22,7 @@ class ModeStyle:
     """Where its name stands in the distribution: height, points aside from the curve, alignment."""
     shift: float = 1.0
     """What multiplies its pool sizes in a sweep, so that intervals do not overlap."""
-    name_offset: tuple[int, int] = (-6, 10)
+    name_offset: tuple[int, int] = (-14, 10)
     """Points between its last mark in a sweep and its name."""
 
 
