@@ -127,7 +127,7 @@ def _verdicts(folder: Path, json: bool) -> None:
 
     results = experiment.load(folder)
     judged = claims.judge(results)
-    caveats = headline.caveats(results, results.fetches, results.trials).replace("**", "")
+    caveats = headline.caveats(results).replace("**", "")
     print(dumps(claims.rows(judged), indent=2) if json else headline.text(judged))
     if caveats:
         print(f"\n{caveats}", file=sys.stderr if json else sys.stdout)

@@ -77,7 +77,8 @@ def phantomjs_is_built_here() -> bool:
 def default_clients() -> tuple[ClientName, ...]:
     """Return the article's two clients, or Chrome where PhantomJS has no build.
 
-    They are for the embedded origin; for any other source it is `measure.clients.usual`, which depends on what is installed.
+    They are for the embedded origin; for any other source see `measure.clients.usual`, which
+    depends on what is installed.
     """
     return ("requests", "phantomjs" if phantomjs_is_built_here() else "chrome")
 

@@ -75,7 +75,7 @@ def test_a_report_is_drawn_alike_in_any_surroundings(
 @pytest.mark.usefixtures("drawn")
 def test_two_reports_of_a_run_at_once_are_both_whole(copy: Copy) -> None:
     (copy.path / "figures" / "drawn").mkdir()
-    left = copy.path / "figures" / "drawn" / f"1-fetch-times.png.{2**22 + 1}.partial"
+    left = copy.path / "figures" / "drawn" / f"2-fetch-times.png.{2**22 + 1}.partial"
     left.write_text("of a drawing that was killed")
     both = [copy.start(*REPORT) for _ in range(2)]
     for process in both:

@@ -52,6 +52,17 @@ def test_a_chosen_page_is_told_in_every_mode(shown: Explorer) -> None:
     assert "browser_start_s" in shown.fetch.value
 
 
+def test_what_is_drawn_are_the_runs_own_rounds(shown: Explorer) -> None:
+    shown.client.value, shown.modes.value = "chrome", ("serial", "processes")
+    rounds = shown.choice.run.rounds
+    chosen = (rounds["client"] == "chrome") & rounds["mode"].isin(["serial", "processes"])
+    assert shown.choice.results.rounds["span_s"].tolist() == rounds.loc[chosen, "span_s"].tolist()
+    shown.round.value = "2"
+    drawn = shown.choice.results
+    assert drawn.rounds[["mode", "round"]].to_numpy().tolist() == [["processes", 2], ["serial", 2]]
+    assert len(drawn.fetches) == 100 * (1 + 3)  # each pool ran three times
+
+
 def test_what_cannot_be_drawn_says_so(shown: Explorer) -> None:
     shown.figure.value = "browser phases"
     assert "nothing to draw" in shown.picture.value

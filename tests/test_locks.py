@@ -9,11 +9,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from experiment import records
+from experiment import load, records
 from experiment.errors import UserError
 from experiment.measure import locks
 from experiment.report import headline
@@ -259,7 +260,7 @@ sys.exit(main(sys.argv[1:]))
     assert "lock cannot be used (No such file or directory)" in ended.stderr
     run = records.read_run(copy.path / "data" / "unlocked")
     assert not run.locked
-    fetches, trials = records.load(copy.path / "data" / "unlocked")
-    assert "**Nothing kept other studies away**" in headline.disturbed(run, fetches, trials)
-    locked = run.model_copy(update={"locked": True})
-    assert "Nothing kept" not in headline.disturbed(locked, fetches, trials)
+    results = load(copy.path / "data" / "unlocked")
+    assert "**No lock**" in headline.disturbed(results)
+    locked = replace(results, run=run.model_copy(update={"locked": True}))
+    assert "No lock" not in headline.disturbed(locked)

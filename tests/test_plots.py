@@ -1,18 +1,19 @@
 """Figures are drawn from the data, and saved as PNG and SVG with a text that says the same."""
 
+import re
 from pathlib import Path
 from typing import get_args
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 
-from experiment import records
 from experiment.analysis import summary
+from experiment.analysis.results import RunResults
 from experiment.analysis.rules import Verdict
-from experiment.report import figures, sentences
-from experiment.study import Study
+from experiment.report import figures
+from experiment.study import PROJECT, Study
 from tests import made_up
 from tests.made_up import World, even
 
@@ -20,18 +21,23 @@ STUDY = Study(clients=("requests", "phantomjs"), rounds=3, pages=30)
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Fetches and rounds of a made-up run."""
-    made_up.write(tmp_path / "run", STUDY, World(even(STUDY)))
-    fetches, trials = records.load(tmp_path / "run")
-    return fetches, summary.per_round(summary.per_trial(fetches, trials))
+def results(tmp_path: Path) -> RunResults:
+    """The results of a made-up run."""
+    return made_up.judged(made_up.write(tmp_path / "run", STUDY, World(even(STUDY))))[0]
 
 
-def test_bars_stand_on_zero_at_the_means(data: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    rounds = data[1]
-    ax = figures.total_times(rounds, "requests", 2, ax=plt.figure().add_subplot())
+@pytest.fixture
+def ax() -> Axes:
+    """Axes to draw on."""
+    return plt.figure().add_subplot()
+
+
+def test_bars_stand_on_zero_at_the_means(results: RunResults, ax: Axes) -> None:
+    figures.total_times(results, "requests", ax=ax)
     heights = [bar.get_height() for bar in ax.patches]  # type: ignore[attr-defined]
-    means = [summary.of_cell(rounds, "requests", mode, "span_s").mean() for mode in STUDY.modes]
+    means = [
+        summary.of_cell(results.rounds, "requests", mode, "span_s").mean() for mode in STUDY.modes
+    ]
     assert heights == pytest.approx(means)
     assert ax.get_ylim()[0] == 0
     words = {text.get_text() for text in ax.texts}
@@ -39,21 +45,16 @@ def test_bars_stand_on_zero_at_the_means(data: tuple[pd.DataFrame, pd.DataFrame]
     assert "2018" in words
 
 
-def test_lanes_hold_every_fetch_of_their_trial(data: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    fetches, rounds = data
-    lane = sentences.swim_lanes(rounds, STUDY)[0]
-    ax = figures.swim_lanes(fetches, *lane, ax=plt.figure().add_subplot())
-    blocks = sum(len(item.get_paths()) for item in ax.collections)
-    assert blocks == STUDY.pages
+def test_lanes_hold_every_fetch_of_their_trial(results: RunResults, ax: Axes) -> None:
+    figures.swim_lanes(results, "requests", "threads", ax=ax)
+    assert sum(len(item.get_paths()) for item in ax.collections) == STUDY.pages
 
 
-def test_a_distribution_rises_to_all_fetches(data: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    fetches = data[0]
-    counting = fetches[fetches["arm"] == "main"]
-    ax = figures.distribution(counting, "requests", ax=plt.figure().add_subplot())
+def test_a_distribution_rises_to_all_fetches(results: RunResults, ax: Axes) -> None:
+    figures.distribution(results, "requests", ax=ax)
+    fetches = results.fetches
     main = fetches[(fetches["arm"] == "main") & (fetches["client"] == "requests")]
     assert len(ax.lines) == 3
-    main = main[main["error"].isna()]
     for line, mode in zip(ax.lines, STUDY.modes, strict=True):
         seconds, shares = np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
         own = main.loc[main["mode"] == mode, "fetch_s"]
@@ -63,35 +64,28 @@ def test_a_distribution_rises_to_all_fetches(data: tuple[pd.DataFrame, pd.DataFr
     assert ax.get_xscale() == "log"
 
 
-def test_the_losses_lead_from_the_pool_size_to_the_speed_up(tmp_path: Path) -> None:
-    made_up.write(tmp_path / "run", STUDY, World(even(STUDY, threads=1.3)))
-    rounds = made_up.judged(tmp_path / "run")[0].rounds
-    ax = figures.where_it_goes(rounds, [("requests", "threads")], ax=plt.figure().add_subplot())
+@pytest.mark.parametrize("times", [1.3, 0.8])
+def test_the_losses_lead_from_the_pool_size_to_the_speed_up(
+    tmp_path: Path, ax: Axes, times: float
+) -> None:
+    study = Study.of({"clients": "requests", "modes": "serial threads", "rounds": 3, "pages": 30})
+    world = World(even(study, threads=times))
+    results, _ = made_up.judged(made_up.write(tmp_path / "run", study, world))
+    figures.where_it_goes(results, ax=ax)
     idle, slower, measured = ax.lines
-    assert "slower fetches" in {text.get_text() for text in ax.texts}
     assert idle.get_xdata()[0] == STUDY.pool_size  # type: ignore[index]
     assert idle.get_xdata()[1] == slower.get_xdata()[0]  # type: ignore[index]
-    speed_up = summary.speed_up(rounds, "requests", "threads").value
+    speed_up = summary.speed_up(results.rounds, "requests", "threads").value
     assert slower.get_xdata()[1] == measured.get_xdata()[0] == pytest.approx(speed_up)  # type: ignore[index]
 
 
-def test_quicker_fetches_lead_back(tmp_path: Path) -> None:
-    results, _ = made_up.judged(
-        made_up.write(tmp_path / "run", STUDY, World(even(STUDY, threads=0.8)))
-    )
-    cells = [("requests", "threads")]
-    ax = figures.where_it_goes(results.rounds, cells, ax=plt.figure().add_subplot())
-    words = {text.get_text() for text in ax.texts}
-    assert "quicker fetches" in words
-    assert "slower fetches" not in words
-
-
-def test_the_claims_stand_where_they_were_measured(tmp_path: Path) -> None:
-    made_up.write(tmp_path / "run", STUDY, World(even(STUDY, threads=1.3)))
-    judged = list(made_up.judged(tmp_path / "run")[1].values())
-    cells = [cell for claim in judged for cell in claim.cells if figures.is_drawn(cell)]
+def test_the_claims_stand_where_they_were_measured(tmp_path: Path, ax: Axes) -> None:
+    world = World(even(STUDY, threads=1.3))
+    results, by_name = made_up.judged(made_up.write(tmp_path / "run", STUDY, world))
+    judged = list(by_name.values())
+    cells = [cell for claim in judged for cell in claim.cells if cell.zone and cell.estimate]
     assert len(cells) == 18
-    ax = figures.claims(judged, ax=plt.figure().add_subplot())
+    figures.claims(results, judged, ax=ax)
     dots = [line.get_xdata()[0] for line in ax.lines if line.get_markersize() == 7]  # type: ignore[index]
     expected = [
         cell.estimate.value / cell.zone.claimed for cell in cells if cell.estimate and cell.zone
@@ -107,23 +101,46 @@ def test_the_claims_stand_where_they_were_measured(tmp_path: Path) -> None:
     assert len([words for words in marks if "2018" in words]) == 3
 
 
-def test_the_band_and_the_control_are_drawn(tmp_path: Path) -> None:
+def test_the_band_and_the_control_are_drawn(tmp_path: Path, ax: Axes) -> None:
     study = STUDY.model_copy(update={"repeats": 3})
     results, _ = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
-    lines = sentences.against_each_other(results)
-    assert [is_control for _, _, is_control in lines] == [False, False, True] * 2
-    ax = figures.against_each_other(lines, ax=plt.figure().add_subplot())
-    assert len(ax.get_yticklabels()) == 6
-    controls = [found for _, found, is_control in lines if is_control]
+    figures.threads_against_processes(results, ax=ax)
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert len(labels) == 6
+    assert [label for label in labels if "threads / threads" in label] == labels[2::3]
+    controls = [summary.aa_control(results.main_trials, client)[0] for client in study.clients]
     dotted = [tuple(line.get_xdata()) for line in ax.lines if line.get_linestyle() == ":"]  # type: ignore[arg-type]
-    assert dotted == [found.ci99 for found in controls]
+    assert dotted == [control.ci99 for control in controls]
 
 
-def test_a_figure_is_saved_twice_with_its_text(
-    data: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path
+def test_a_figure_is_saved_twice_with_its_number_and_its_text(
+    results: RunResults, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    figure = figures.panels(figures.phases, [(data[1], "phantomjs")], 1, 2.5)
-    picture = figures.save(figure, tmp_path / "figures", "6-phases", "what is seen")
-    assert (tmp_path / "figures" / "6-phases.png").read_bytes().startswith(b"\x89PNG")
-    assert "<svg" in (tmp_path / "figures" / "6-phases.svg").read_text()
-    assert picture.alt == "what is seen"
+    monkeypatch.setattr(figures, "PROJECT", tmp_path)
+    picture = figures.show(figures.browser_phases, results)
+    folder = tmp_path / "figures" / "run"
+    assert (folder / "8-browser-phases.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (folder / "8-browser-phases.svg").read_text()
+    assert picture is not None
+    assert picture.alt.startswith("Figure 8: phases")
+
+
+def test_nothing_is_saved_where_there_is_nothing_to_draw(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(figures, "PROJECT", tmp_path)
+    study = Study.of({"clients": "requests", "modes": "serial", "rounds": 1, "pages": 3})
+    results, judged = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
+    for layout in figures.REPORT:
+        figures.show(layout.draw, results, list(judged.values()))
+    drawn = sorted(path.name for path in (tmp_path / "figures" / "run").glob("*.png"))
+    assert drawn == ["2-fetch-times.png", "3-distribution.png", "4-total-times.png"]
+
+
+@pytest.mark.parametrize("name", ["report", "sweep"])
+def test_figures_are_numbered_in_the_order_of_the_notebook(name: str) -> None:
+    text = (PROJECT / "notebooks" / f"{name}.ipynb").read_text()
+    layouts = {"report": figures.REPORT, "sweep": figures.SWEEP}[name]
+    assert re.findall(r"figures\.show\(figures\.(\w+)", text) == [
+        layout.draw.__name__ for layout in layouts
+    ]

@@ -85,7 +85,7 @@ def test_alike_runs_are_pooled_into_narrower_intervals(data: Path) -> None:
     assert together.ci95 is not None
     assert together.ci95[1] - together.ci95[0] < alone.ci95[1] - alone.ci95[0]
     assert both.study.rounds == 12
-    assert "- two: alike." in sentences.alike("one", found["one"], found)
+    assert "- two: alike." in sentences.differences(found["one"], found)
     assert list(runs.combined_by_name("one two")) == ["one + two"]
     assert runs.combined_by_name("none") == {}
     with pytest.raises(UserError, match="combine: one one names a run twice"):

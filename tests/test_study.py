@@ -168,7 +168,7 @@ def test_a_notebook_hands_over_its_parameters_and_refuses_unknown_ones() -> None
 
 
 KINDS = {"report": Study(), "sweep": Study.of(SWEEP)}
-OF_THE_NOTEBOOK = {"report": [], "sweep": ["beside", "pooled"]}
+OF_THE_NOTEBOOK = {"report": [], "sweep": ["beside", "combine"]}
 """Parameters that only say what a notebook shows."""
 
 

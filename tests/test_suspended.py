@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from experiment import records
+from experiment.analysis.results import RunResults
 from experiment.measure.suspension import was_stopped
 from experiment.report import sentences
 from tests import made_up, test_faults
@@ -74,7 +75,7 @@ def test_a_round_with_a_stop_is_measured_anew(
     assert run.measured_anew == {1: 1}
     assert list(trials["state"]) == ["ok", "ok"]
     assert (fetches["fetch_s"] * 1000 < fetches["origin_ms"] + 400).all()
-    said = sentences.exclusions(fetches, trials, run)
+    said = sentences.exclusions(RunResults(run, fetches, trials))
     assert "Measured again, since the machine or a process was suspended: round 1 once" in said
     copy.assert_nothing_left()
 

@@ -140,7 +140,7 @@ def test_a_sweep_without_a_complete_round_has_no_answer(tmp_path: Path) -> None:
     results = seen_of(tmp_path, World(even(study), failing="requests", controls=False), pages=4)
     assert sweeps.sizes(results) == []
     assert "requests, threads: 2 workers have no complete round" in sweeps.answer(results, [])
-    assert sweeps.panels(results, []) == []
+    assert figures.drawn(figures.speed_up_by_pool_size, results) is None
 
 
 @pytest.mark.parametrize(
@@ -171,10 +171,10 @@ def test_the_limit_is_what_the_numbers_say(
     assert threads.limit == limit
 
 
-def test_figure_9_draws_every_size_and_says_which_is_enough(tmp_path: Path) -> None:
+def test_the_figure_has_every_size_and_says_which_is_enough(tmp_path: Path) -> None:
     results = seen_of(tmp_path, clients=("requests", "phantomjs"))
-    found = sweeps.sizes(results)
-    figure = figures.panels(figures.sweep, sweeps.panels(results, found))
+    figure = figures.drawn(figures.speed_up_by_pool_size, results)
+    assert figure is not None
     first, second = figure.axes
     assert first.get_xscale() == first.get_yscale() == "log"
     assert [label.get_text() for label in first.get_xticklabels()] == ["2", "5", "10", "20", "50"]
@@ -202,7 +202,7 @@ def test_make_sweep_measures_and_answers(copy: Copy) -> None:
     assert "pool sizes <strong>2 3</strong>" in page
     assert "requests, threads: " in page
     assert "In brackets" not in page
-    assert (copy.path / "figures" / "small" / "9-sweep.svg").exists()
+    assert (copy.path / "figures" / "small" / "1-speed-up-by-pool-size.svg").exists()
     notebook = json.loads((copy.path / "reports" / "small.ipynb").read_text())
     assert str(copy.path) not in json.dumps(notebook["metadata"])
     _check_beside(copy)
@@ -233,7 +233,7 @@ def _check_beside(copy: Copy) -> None:
     assert "reference: pool_size 10, 10; " not in text
     assert "- reference: pool_sizes 2 3, none; pages 6, 100" in text
     refused = copy.run(
-        "env", f"PYTHONPATH={copy.path}", *command, "-p", "pooled", '["reference", "small"]'
+        "env", f"PYTHONPATH={copy.path}", *command, "-p", "combine", '["reference", "small"]'
     )
     assert refused.returncode == 1
     [*_, last] = refused.stderr.rstrip().splitlines()

@@ -30,7 +30,6 @@ from experiment.errors import UserError
 from experiment.study import Study
 from experiment.vocabulary import ARTICLE_PAIR, ClientName, Mode
 
-PARALLEL = ARTICLE_PAIR
 WORKERS_2018 = 10
 
 

@@ -24,6 +24,12 @@ class RunResults:
     run: Run
     fetches: pd.DataFrame
     trials: pd.DataFrame
+    folder: Path | None = None  # where they were read, if they are those of one folder
+
+    @property
+    def name(self) -> str:
+        """Return the name of the run's folder, or the one that its study would give it."""
+        return self.folder.name if self.folder else self.study.run_name()
 
     @property
     def study(self) -> Study:
@@ -76,4 +82,4 @@ class RunResults:
 
 def load(folder: Path) -> RunResults:
     """Read and check a run; raise `UserError` where there is none or it is damaged."""
-    return RunResults(records.read_run(folder), *records.load(folder))
+    return RunResults(records.read_run(folder), *records.load(folder), folder)

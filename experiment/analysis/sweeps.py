@@ -190,18 +190,3 @@ def _row(item: Size, cores: int | None) -> dict[str, str]:
         "machine busy": percent(item.machine_cpu),
         "limit": item.limit,
     }
-
-
-def panels(
-    results: RunResults, found: Sequence[Size]
-) -> list[tuple[str, list[Size], list[Enough]]]:
-    """What figure 9 draws for each client: its name, its sizes, what is enough."""
-    best = enough(results, found)
-    return [
-        (
-            client,
-            [item for item in found if item.client == client],
-            [item for item in best if item.at.client == client],
-        )
-        for client in dict.fromkeys(item.client for item in found)
-    ]

@@ -1,13 +1,17 @@
-"""One function a figure: each takes data (and `ax`), draws, and returns the `ax`.
+"""Draw the figures of the reports, one function for each.
 
-Colours, lines and hatches are in `styles`. Axes of seconds start at zero.
+A figure function takes the results of a run, then what one panel shows, and draws it on `ax`.
+`REPORT` and `SWEEP` list the figures in the order in which the notebooks show them; a figure's
+number is its place there. Colours, lines and hatches are in `styles`. Axes of seconds start at
+zero.
 """
 
-import functools
 import io
+import itertools
 import math
 import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,23 +19,91 @@ import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from experiment import records
-from experiment.analysis import article, summary
-from experiment.analysis.claims import PARALLEL, Comparison, JudgedClaim
+from experiment.analysis import article, summary, sweeps
+from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
+from experiment.analysis.results import RunResults
 from experiment.analysis.rules import ALIKE
-from experiment.analysis.summary import Estimate
-from experiment.analysis.sweeps import GAIN, Enough, Size
+from experiment.analysis.summary import Estimate, digits
+from experiment.analysis.sweeps import Size
 from experiment.errors import writing
-from experiment.report import styles
-from experiment.vocabulary import MODES, POOLS
+from experiment.report import headline, sentences, styles
+from experiment.study import PROJECT, Study
+from experiment.vocabulary import ARTICLE_PAIR, MODES, POOLS
 
 if TYPE_CHECKING:
     from IPython.display import Image
 
 STYLE: list[str | Path | dict[str, Any]] = ["default", Path(__file__).with_name("figures.mplstyle")]
 """The library's own defaults and ours on top: a user's matplotlibrc changes nothing."""
+
+SHORTEST_S = 1e-6
+"""The resolution of times in the files of a run."""
+
+CLAIMS_SHOWN = 0.5, 5.0
+"""The range of the axis of claims; an estimate beyond it is written at the edge."""
+
+Judged = Sequence[JudgedClaim]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a figure is laid out; `alt` says what it shows, for readers who cannot see it.
+
+    `panels` returns the arguments of the figure's function, panel by panel. A panel is `height`
+    inches high, and `row_height` more for each of its `rows`.
+    """
+
+    draw: Callable[..., Axes]
+    alt: str
+    panels: Callable[[RunResults, Judged], Sequence[tuple[Any, ...]]]
+    columns: int = 2
+    height: float = 3.6
+    row_height: float = 0
+    rows: Callable[[RunResults, Judged], Sequence[Any]] = lambda _results, _judged: ()
+    title: Callable[[RunResults, Judged], str] = lambda _results, _judged: ""
+
+
+def show(draw: Callable[..., Axes], results: RunResults, judged: Judged = ()) -> "Image | None":
+    """Draw a figure of `REPORT` or `SWEEP`, and save it as PNG and SVG in figures/<run>/.
+
+    Returns the picture for a notebook; None where the run has nothing to draw. Raises
+    `UserError` where the folder cannot be written.
+    """
+    from IPython.display import Image
+
+    number, layout = _layout(draw)
+    figure = drawn(draw, results, judged)
+    if figure is None:
+        return None
+    folder, name = PROJECT / "figures" / results.name, draw.__name__.replace("_", "-")
+    drawing = _encoded(figure, format="svg", metadata={"Date": None})
+    picture = _encoded(figure, format="png")
+    with writing("figures", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        records.replace_bytes(folder / f"{number}-{name}.svg", drawing)
+        records.replace_bytes(folder / f"{number}-{name}.png", picture)
+    width, alt = int(figure.get_figwidth() * 100), f"Figure {number}: {layout.alt}"
+    return Image(data=picture, width=width, alt=alt)  # type: ignore[no-untyped-call]
+
+
+def drawn(draw: Callable[..., Axes], results: RunResults, judged: Judged = ()) -> Figure | None:
+    """Return a figure of `REPORT` or `SWEEP`; None where the run has nothing to draw."""
+    _, layout = _layout(draw)
+    choices = layout.panels(results, judged)
+    if not choices:
+        return None
+    height = layout.height + layout.row_height * len(layout.rows(results, judged))
+    columns = min(layout.columns, len(choices))
+    return panels(draw, choices, columns, height, layout.title(results, judged))
+
+
+def _layout(draw: Callable[..., Axes]) -> tuple[int, Layout]:
+    numbered = itertools.chain(enumerate(REPORT, 1), enumerate(SWEEP, 1))
+    return next((number, layout) for number, layout in numbered if layout.draw is draw)
 
 
 def panels(
@@ -41,7 +113,7 @@ def panels(
     height: float = 3.6,
     title: str = "",
 ) -> Figure:
-    """A figure with a panel for each choice, drawn by `draw(*choice, ax=ax)`; its title above."""
+    """Return a figure with a panel for each choice, drawn by `draw(*choice, ax=ax)`."""
     with style.context(STYLE, after_reset=True):
         rows = max(1, math.ceil(len(choices) / columns))
         figure = Figure(figsize=(10, height * rows), layout="constrained")
@@ -57,281 +129,20 @@ def panels(
 
 
 def png(figure: Figure, dpi: int) -> bytes:
-    """The figure as a PNG."""
-    return _drawn(figure, format="png", dpi=dpi)
+    """Return a figure as a PNG."""
+    return _encoded(figure, format="png", dpi=dpi)
 
 
-def _drawn(figure: Figure, **how: Any) -> bytes:
+def _encoded(figure: Figure, **how: Any) -> bytes:
     target = io.BytesIO()
     with style.context(STYLE, after_reset=True):
         figure.savefig(target, **how)
     return target.getvalue()
 
 
-def save(figure: Figure, folder: Path, name: str, alt: str) -> "Image":
-    """Write the figure as PNG and SVG; returns the picture for a notebook, `alt` its text.
-
-    Raises `UserError` where the folder cannot be written.
-    """
-    from IPython.display import Image
-
-    drawing = _drawn(figure, format="svg", metadata={"Date": None})
-    picture = _drawn(figure, format="png")
-    with writing("figures", folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        records.replace_bytes(folder / f"{name}.svg", drawing)
-        records.replace_bytes(folder / f"{name}.png", picture)
-    width = int(figure.get_figwidth() * 100)
-    return Image(data=picture, width=width, alt=alt)  # type: ignore[no-untyped-call]
-
-
-def fetch_times(rounds: pd.DataFrame, client: str, *, ax: Axes) -> Axes:
-    """Figure 1, the article's first chart: the mean time of one fetch in each mode."""
-    ax = _bars(rounds, client, "fetch_mean_s", ax)
-    ax.set_ylabel("mean time of a fetch (s)")
-    longer = _by_mode(functools.partial(summary.slow_down, rounds, client))
-    ax.set_title(_titled(client, "a fetch takes", longer, "times as long in"))
-    return ax
-
-
-def total_times(rounds: pd.DataFrame, client: str, cores: int | None, *, ax: Axes) -> Axes:
-    """Figure 2, the article's second chart: the time until all pages are fetched."""
-    ax = _bars(rounds, client, "span_s", ax)
-    ax.set_ylabel("total time (s)")
-    sooner = _by_mode(functools.partial(summary.speed_up, rounds, client))
-    ax.set_title(_titled(client, "all pages come", sooner, "times as fast in"))
-    limits = summary.bounds(rounds[rounds["client"] == client], cores)
-    means = limits.groupby("mode")[["waiting_s", "cpu_s"]].mean().astype(float)
-    for column, colour, words in (
-        ("waiting_s", styles.WAITING, "the waiting alone"),
-        ("cpu_s", styles.CPU, "the CPU work alone"),
-    ):
-        for place, mode in enumerate(_modes(rounds, client)):
-            height = means[column][mode]
-            if not math.isnan(height):
-                ends = place - 0.36, place + 0.36
-                ax.hlines(height, *ends, color=colour, lw=2, zorder=4, label=words)
-                words = "_"  # one entry in the legend
-    if limits[["waiting_s", "cpu_s"]].notna().any(axis=None):
-        ax.legend(loc="upper right", fontsize=9, title="least time for", title_fontsize=9)
-    return ax
-
-
-def _by_mode(of: Callable[[str], Estimate]) -> dict[str, str]:
-    """A ratio to serial of each parallel mode that has one, in digits."""
-    estimate = {mode: of(mode) for mode in PARALLEL}
-    return {mode: item.shown for mode, item in estimate.items() if item.rounds}
-
-
-def _titled(client: str, before: str, values: dict[str, str], between: str) -> str:
-    """A title that says what was found: "requests: a fetch takes 1.07 times as long in threads"."""
-    parts = [f"{value} in {mode}" for mode, value in values.items()]
-    if not parts:
-        return client
-    parts[0] = parts[0].replace(" in ", f" {between} ")
-    return f"{client}: {before}\n{textwrap.fill(', '.join(parts), 58)}"
-
-
-def _bars(
-    rounds: pd.DataFrame, client: str, column: Literal["fetch_mean_s", "span_s"], ax: Axes
-) -> Axes:
-    """Bars from zero with the rounds, their mean and its 95 % interval, and 2018."""
-    modes = _modes(rounds, client)
-    for place, mode in enumerate(modes):
-        values = summary.of_cell(rounds, client, mode, column)
-        estimate = summary.mean(values)
-        look = styles.of_mode(mode)
-        colour = look.colour
-        ax.bar(place, estimate.value, 0.72, color=look.light, hatch=look.hatch, edgecolor=colour)
-        ax.plot([place - 0.2] * len(values), values, "o", ms=3, color=colour, alpha=0.7)
-        if estimate.ci95:
-            ax.vlines(place, *estimate.ci95, color=colour, lw=2, zorder=5)
-        ax.plot(place, estimate.value, "o", ms=7, color=colour, mec="white", zorder=5)
-        _in_2018(ax, place + 0.28, article.measured(client, mode, column))
-        top = max(estimate.value, (estimate.ci95 or (0, 0))[1], values.max())
-        words = f"{estimate.shown} s"
-        _note(ax, words, (place - 0.1, top), (0, 5), weight="bold", color=colour)
-    ax.set_xticks(range(len(modes)), modes)
-    ax.set_ylim(0, ax.get_ylim()[1] * 1.06)
-    ax.grid(axis="y", color="#E5E5E5")
-    return ax
-
-
-def _in_2018(ax: Axes, place: float, then: float | None) -> None:
-    """Draw the diamond of what the article measured, if it did."""
-    if then is not None:
-        ax.plot(place, then, "D", ms=6, mfc="white", mec="black", zorder=6)
-        _note(ax, "2018", (place, then), (0, 7), fontsize=8)
-
-
-def _note(
-    ax: Axes, words: str, at: tuple[float, float], offset: tuple[int, int], **look: Any
-) -> None:
-    """Words beside a point, so many typographic points away."""
-    ax.annotate(words, at, offset, textcoords="offset points", **{"ha": "center", **look})
-
-
-def distribution(fetches: pd.DataFrame, client: str, *, ax: Axes) -> Axes:
-    """Figure 3: the share of the fetches that count that were done within a time."""
-    own = fetches[fetches["client"] == client]
-    for mode in _modes(own, client):
-        seconds, drawn = own.loc[own["mode"] == mode, "fetch_s"], styles.of_mode(mode)
-        ax.ecdf(seconds, color=drawn.colour, ls=drawn.line, lw=1.6)
-        height, offset, side = drawn.name_at
-        look = {"ha": side, "color": drawn.colour, "weight": "bold", "fontsize": 9}
-        _note(ax, mode, (float(seconds.quantile(height)), height), (offset, 0), **look)
-    ax.set_xscale("log")
-    _plain_ticks(ax)
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
-    halves = {
-        mode: own.loc[own["mode"] == mode, "fetch_s"].median() for mode in _modes(own, client)
-    }
-    shown = {mode: summary.digits(seconds) for mode, seconds in halves.items()}
-    ax.set_title(_titled(client, "half of the fetches are done within", shown, "s in"))
-    ax.set(xlabel="seconds of a fetch (log scale)", ylabel="fetches done within")
-    ax.grid(color="#E5E5E5")
-    return ax
-
-
-def _plain_ticks(ax: Axes, which: Literal["x", "y"] = "x") -> None:
-    """Ticks of a log axis as plain numbers, as many as there is room for."""
-    axis = {"x": ax.xaxis, "y": ax.yaxis}[which]
-    low, high = axis.get_view_interval()
-    if high < 3 * low:
-        ticks = list(MaxNLocator(7, steps=[1, 2, 5, 10]).tick_values(low, high))
-    else:
-        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        steps = (1, 1.5, 2, 3, 5, 7) if high < 20 * low else (1, 2, 5)
-        ticks = [step * 10.0**power for power in powers for step in steps]
-    ticks = [tick for tick in ticks if low <= tick <= high]
-    axis.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
-    axis.set_minor_locator(NullLocator())
-
-
-def swim_lanes(
-    fetches: pd.DataFrame,
-    client: str,
-    mode: str,
-    round_number: int,
-    repeat: int,
-    chunk: int,
-    chosen: int | None = None,
-    *,
-    ax: Axes,
-) -> Axes:
-    """Figure 4: what each worker did when; shades change with each chunk, idle tails hatched.
-
-    The chosen page, if any, is outlined.
-    """
-    place = {
-        "arm": "main", "client": client, "mode": mode, "round": round_number, "repeat": repeat
-    }  # fmt: skip
-    rows = fetches[(fetches[list(place)] == pd.Series(place)).all(axis=1)]
-    end, workers = max(rows["end_s"].max(), SHORTEST_S), rows["pool_size"].max()
-    bound = rows["fetch_s"].sum() / workers
-    for worker in range(1, workers + 1):
-        lane = rows[rows["worker"] == worker].sort_values("start_s")
-        _lane(ax, lane, worker, mode, chunk, end)
-    for fetch in rows[rows["page"] == chosen].to_dict("records"):
-        bar, lane_at = (fetch["start_s"], fetch["fetch_s"]), (fetch["worker"] - 0.4, 0.8)
-        ax.broken_barh([bar], lane_at, facecolor=styles.CHOSEN, edgecolor="black", lw=1.5)
-    ax.axvline(bound, color="black", ls=":", lw=1)
-    busy = summary.percent(bound / end)
-    ax.set_title(f"{client}, {mode}: {summary.digits(end)} s, workers {busy} busy")
-    words = f"all busy to the end: {summary.digits(bound)} s"
-    _note(ax, words, (bound, workers + 0.55), (-4, 2), ha="right", fontsize=8)
-    ax.set(xlabel="seconds since the pool was ready", ylabel="worker", xlim=(0, end * 1.01))
-    ax.set_ylim(0.4, workers + 1.2)
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-    return ax
-
-
-SHORTEST_S = 1e-6
-"""What the files of a run can tell from nothing."""
-
-
-def _lane(ax: Axes, lane: pd.DataFrame, worker: int, mode: str, chunk: int, end: float) -> None:
-    """The fetches of one worker, and its idle tail."""
-    shade = ((lane["page"] - 1) // chunk).diff().ne(0).cumsum() % 2
-    drawn = styles.of_mode(mode)
-    colours = [drawn.colour if odd else drawn.light for odd in shade]
-    bars = list(zip(lane["start_s"], lane["fetch_s"], strict=True))
-    ax.broken_barh(bars, (worker - 0.4, 0.8), facecolors=colours, edgecolor="white", lw=0.5)
-    idle = lane["end_s"].max() if len(lane) else 0.0
-    tail: dict[str, Any] = {"color": "none", "hatch": "//////", "edgecolor": "#999999", "lw": 0}
-    ax.barh(worker, end - idle, 0.8, left=idle, **tail)
-
-
-def where_it_goes(rounds: pd.DataFrame, cells: Sequence[tuple[str, str]], *, ax: Axes) -> Axes:
-    """Figure 5: from the pool size to the measured speed-up, by idle workers and slower fetches."""
-    for place, (client, mode) in enumerate(cells):
-        size, left, measured = summary.losses(rounds, client, mode)
-        step = (
-            (size, left, styles.IDLE, "idle"),
-            (left, measured, styles.SLOWER, "slower fetches"),
-        )
-        for track, (start, end, colour, words) in zip((-0.12, 0.12), step, strict=True):
-            ax.plot([start, end], [place + track] * 2, color=colour, lw=6, solid_capstyle="butt")
-            if place == 0:
-                words = "quicker fetches" if words != "idle" and end > start else words
-                _note(ax, words, ((start * end) ** 0.5, place - 0.12), (0, 7), fontsize=9)
-        ax.plot(
-            measured,
-            place + 0.12,
-            "o",
-            ms=9,
-            color=styles.of_mode(mode).colour,
-            mec="white",
-            zorder=5,
-        )
-        words = f"{summary.digits(measured)} times"
-        _note(ax, words, (min(measured, left), place), (-9, 0), ha="right", va="center")
-    ax.set_xscale("log")
-    low, high = ax.get_xlim()
-    ax.set_xlim(low / 1.25, high)
-    _plain_ticks(ax)
-    ax.set_yticks(range(len(cells)), [f"{client}, {mode}" for client, mode in cells])
-    ax.set_ylim(len(cells) - 0.5, -0.8)
-    ax.set(xlabel="times as fast as serial (log scale)")
-    return ax
-
-
-def against_each_other(lines: Sequence[tuple[str, Estimate, bool]], *, ax: Axes) -> Axes:
-    """Figure 7: ratios of totals on the band of 10 %; each has a label, the A/A control is grey.
-
-    Thick: 90 % interval, thin: 95 %; the control has its 99 % interval, too.
-    """
-    ax.axvspan(1 / ALIKE, ALIKE, color=styles.ZONE, lw=0)
-    ax.axvline(1, color="black", lw=1)
-    for place, (_, estimate, is_control) in enumerate(lines):
-        colour = COLOURS["serial"] if is_control else "black"
-        if is_control and estimate.ci99:
-            ax.plot(estimate.ci99, [place] * 2, color=colour, lw=1, ls=":", marker="|")
-        _interval(ax, place, estimate, colour)
-        over = {"bbox": {"fc": ZONE, "ec": "none", "pad": 0.5}, "color": colour}
-        _note(ax, estimate.shown, (estimate.value, place), (0, 8), **over)
-    ax.set_xscale("log")
-    low, high = ax.get_xlim()
-    ax.set_xlim(min(low, 0.85), max(high, 1.18))
-    _plain_ticks(ax)
-    ax.set_yticks(range(len(lines)), [label for label, _, _ in lines])
-    ax.set_ylim(len(lines) - 0.5, -0.8)
-    ax.set(xlabel="ratio of totals (log scale); shaded: less than 10 % apart")
-    return ax
-
-
-def _interval(ax: Axes, place: float, estimate: Estimate, colour: str, over: float = 1) -> None:
-    """An estimate with its 90 % (thick) and 95 % (thin) interval, divided by `over`."""
-    for interval, width in ((estimate.ci95, 1.5), (estimate.ci90, 4)):
-        if interval:
-            ends = [end / over for end in interval]
-            ax.plot(ends, [place] * 2, color=colour, lw=width, solid_capstyle="butt")
-    ax.plot(estimate.value / over, place, "o", ms=7, color=colour, mec="white", zorder=5)
-
-
-def claims(judged: Sequence[JudgedClaim], *, ax: Axes) -> Axes:
-    """Figure 8: what was measured / what is claimed, on the zone in which the claim holds."""
-    cells = [cell for claim in judged for cell in claim.cells if is_drawn(cell)]
+def claims(results: RunResults, judged: Judged, *, ax: Axes) -> Axes:
+    """Draw what was measured / what is claimed, on the zone in which each claim holds."""
+    cells = _claims_drawn(results, judged)
     for place, cell in enumerate(cells):
         _claim(ax, place, cell)
     ax.axvline(1, color="black", lw=1)
@@ -345,12 +156,8 @@ def claims(judged: Sequence[JudgedClaim], *, ax: Axes) -> Axes:
     return ax
 
 
-CLAIMS_SHOWN = 0.5, 5.0
-
-
-def is_drawn(cell: Comparison) -> bool:
-    """Whether figure 8 has a place for a cell: it was measured, as a ratio or share."""
-    return bool(cell.zone and cell.estimate)
+def _claims_drawn(_results: RunResults, judged: Judged) -> list[Comparison]:
+    return [cell for claim in judged for cell in claim.cells if cell.zone and cell.estimate]
 
 
 def _claim(ax: Axes, place: int, cell: Comparison) -> None:
@@ -362,7 +169,7 @@ def _claim(ax: Axes, place: int, cell: Comparison) -> None:
     colour = styles.of_mode(cell.mode).colour if cell.mode else styles.NO_MODE
     _interval(ax, place, cell.estimate, colour, over)
     measured = cell.estimate.value / over
-    number = summary.digits(measured)
+    number = digits(measured)
     if measured > high:
         _note(ax, f"{number} ▶", (high, place), (0, 5), ha="right", va="center", size=9)
     elif measured < low:
@@ -370,83 +177,443 @@ def _claim(ax: Axes, place: int, cell: Comparison) -> None:
     if cell.article_2018 is not None:
         then = cell.article_2018 / over
         if then > high:
-            _note(ax, f"2018: {summary.digits(then)} ▶", (high, place), (0, -7), ha="right", size=8)
+            _note(ax, f"2018: {digits(then)} ▶", (high, place), (0, -7), ha="right", size=8)
         ax.plot(then, place - 0.25, "D", ms=5, mfc="white", mec="black", zorder=6)
     at = (1.01, place)
     ax.annotate(cell.ruling.verdict, at, xycoords=("axes fraction", "data"), va="center")
 
 
-def phases(rounds: pd.DataFrame, client: str, *, ax: Axes) -> Axes:
-    """Figure 6: where a browser's fetch spends its time, in each mode."""
-    modes = _modes(rounds, client)
+def fetch_times(results: RunResults, client: str, *, ax: Axes) -> Axes:
+    """Draw the article's first chart: the mean time of one fetch in each mode."""
+    _bars(results, client, "fetch_mean_s", ax)
+    ax.set_ylabel("mean time of a fetch (s)")
+    longer = _to_serial(summary.slow_down, results, client)
+    ax.set_title(_titled(client, "a fetch takes", longer, "times as long in"))
+    return ax
+
+
+def distribution(results: RunResults, client: str, *, ax: Axes) -> Axes:
+    """Draw the share of fetches that were done within a time, for each mode."""
+    fetches, medians = results.complete_fetches, {}
+    for mode in _modes(results, client):
+        seconds = fetches.loc[(fetches["client"] == client) & (fetches["mode"] == mode), "fetch_s"]
+        medians[mode] = digits(seconds.median())
+        look = styles.of_mode(mode)
+        ax.ecdf(seconds, color=look.colour, ls=look.line, lw=1.6)
+        height, offset, side = look.name_at
+        font = {"ha": side, "color": look.colour, "weight": "bold", "fontsize": 9}
+        _note(ax, mode, (float(seconds.quantile(height)), height), (offset, 0), **font)
+    ax.set_xscale("log")
+    _plain_ticks(ax)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.set_title(_titled(client, "half of the fetches are done within", medians, "s in"))
+    ax.set(xlabel="seconds of a fetch (log scale)", ylabel="fetches done within")
+    ax.grid(color="#E5E5E5")
+    return ax
+
+
+def total_times(results: RunResults, client: str, *, ax: Axes) -> Axes:
+    """Draw the article's second chart, the time until all pages are fetched, with lower bounds."""
+    _bars(results, client, "span_s", ax)
+    ax.set_ylabel("total time (s)")
+    sooner = _to_serial(summary.speed_up, results, client)
+    ax.set_title(_titled(client, "all pages come", sooner, "times as fast in"))
+    rounds = results.rounds
+    limits = summary.bounds(rounds[rounds["client"] == client], results.cores)
+    means = limits.groupby("mode")[["waiting_s", "cpu_s"]].mean().astype(float)
+    for column, colour, words in (
+        ("waiting_s", styles.WAITING, "waiting"),
+        ("cpu_s", styles.CPU, "CPU work"),
+    ):
+        heights = means.loc[_modes(results, client), column].dropna()
+        places = [_modes(results, client).index(mode) for mode in heights.index]
+        starts, ends = ([place + half for place in places] for half in (-0.36, 0.36))
+        if places:
+            ax.hlines(heights, starts, ends, color=colour, lw=2, zorder=4, label=words)
+    if limits[["waiting_s", "cpu_s"]].notna().any(axis=None):
+        ax.legend(loc="upper right", fontsize=9, title="lower bounds", title_fontsize=9)
+    return ax
+
+
+def _to_serial(
+    quantity: Callable[[pd.DataFrame, str, str], Estimate], results: RunResults, client: str
+) -> dict[str, str]:
+    """Return a ratio to serial of each pool that has one, in digits."""
+    estimates = {mode: quantity(results.rounds, client, mode) for mode in POOLS}
+    return {mode: estimate.shown for mode, estimate in estimates.items() if estimate.rounds}
+
+
+def _titled(client: str, before: str, values: dict[str, str], between: str) -> str:
+    """Return a title such as "requests: a fetch takes 1.07 times as long in threads"."""
+    parts = [f"{value} in {mode}" for mode, value in values.items()]
+    if not parts:
+        return client
+    parts[0] = parts[0].replace(" in ", f" {between} ")
+    return f"{client}: {before}\n{', '.join(parts)}"
+
+
+def _bars(
+    results: RunResults, client: str, column: Literal["fetch_mean_s", "span_s"], ax: Axes
+) -> None:
+    """Draw bars from zero with the rounds, their mean and its 95 % interval, and 2018."""
+    modes = _modes(results, client)
+    for place, mode in enumerate(modes):
+        values = summary.of_cell(results.rounds, client, mode, column)
+        estimate, look = summary.mean(values), styles.of_mode(mode)
+        colour, height = look.colour, estimate.value
+        ax.bar(place, height, 0.72, color=look.light, hatch=look.hatch, edgecolor=colour)
+        ax.plot([place - 0.2] * len(values), values, "o", ms=3, color=colour, alpha=0.7)
+        if estimate.ci95:
+            ax.vlines(place, *estimate.ci95, color=colour, lw=2, zorder=5)
+        ax.plot(place, height, "o", ms=7, color=colour, mec="white", zorder=5)
+        _in_2018(ax, place + 0.28, article.measured(client, mode, column))
+        top = max(height, (estimate.ci95 or (0, 0))[1], values.max())
+        _note(ax, f"{estimate.shown} s", (place - 0.1, top), (0, 5), weight="bold", color=colour)
+    ax.set_xticks(range(len(modes)), modes)
+    ax.set_ylim(0, ax.get_ylim()[1] * 1.06)
+    ax.grid(axis="y", color="#E5E5E5")
+
+
+def _in_2018(ax: Axes, place: float, then: float | None) -> None:
+    """Draw the diamond of what the article measured, if it did."""
+    if then is not None:
+        ax.plot(place, then, "D", ms=6, mfc="white", mec="black", zorder=6)
+        _note(ax, "2018", (place, then), (0, 7), fontsize=8)
+
+
+def _note(
+    ax: Axes, words: str, at: tuple[float, float], offset: tuple[int, int], **look: Any
+) -> None:
+    """Write beside a point, `offset` typographic points away."""
+    ax.annotate(words, at, offset, textcoords="offset points", **{"ha": "center", **look})
+
+
+def _plain_ticks(ax: Axes, which: Literal["x", "y"] = "x") -> None:
+    """Label a log axis with plain numbers, as many as there is room for."""
+    axis = {"x": ax.xaxis, "y": ax.yaxis}[which]
+    low, high = axis.get_view_interval()
+    if high < 3 * low:
+        ticks = list(MaxNLocator(7, steps=[1, 2, 5, 10]).tick_values(low, high))
+    else:
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        steps = (1, 1.5, 2, 3, 5, 7) if high < 20 * low else (1, 2, 5)
+        ticks = [step * 10.0**power for power in powers for step in steps]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    axis.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    axis.set_minor_locator(NullLocator())
+
+
+def where_it_goes(results: RunResults, *, ax: Axes) -> Axes:
+    """Draw how idle workers and slower fetches reduce the pool size to the measured speed-up."""
+    cells = sentences.compared(results)
+    for place, (client, mode) in enumerate(cells):
+        size, left, measured = summary.losses(results.rounds, client, mode)
+        for track, start, end, colour in (
+            (-0.12, size, left, styles.IDLE),
+            (0.12, left, measured, styles.SLOWER),
+        ):
+            ax.plot([start, end], [place + track] * 2, color=colour, lw=6, solid_capstyle="butt")
+        colour = styles.of_mode(mode).colour
+        ax.plot(measured, place + 0.12, "o", ms=9, color=colour, mec="white", zorder=5)
+        at = (min(measured, left), place)
+        _note(ax, f"{digits(measured)}x", at, (-9, 0), ha="right", va="center")
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    ax.set_xlim(low / 1.25, high)
+    _plain_ticks(ax)
+    ax.set_yticks(range(len(cells)), [f"{client}, {mode}" for client, mode in cells])
+    ax.set_ylim(len(cells) - 0.5, -0.5)
+    ax.set(xlabel="speed-up (log scale)")
+    shares = {"idle workers": styles.IDLE, "slower or faster fetches": styles.SLOWER}
+    keys = [Line2D([], [], color=colour, lw=6, label=words) for words, colour in shares.items()]
+    ax.legend(handles=keys, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9)
+    return ax
+
+
+def _losses_title(results: RunResults, _judged: Judged) -> str:
+    sizes, left, measured = zip(
+        *(summary.losses(results.rounds, *cell) for cell in sentences.compared(results)),
+        strict=True,
+    )
+    fetches = "slower fetches" if all(map(float.__lt__, measured, left)) else "fetch times"
+    return (
+        f"Ideal {max(sizes):.0f}x; idle workers cut it to {_range(left)}, {fetches} to "
+        f"{_range(measured)}"
+    )
+
+
+def _range(values: Sequence[float]) -> str:
+    ends = dict.fromkeys(map(digits, (min(values), max(values))))
+    return f"{'–'.join(ends)}x"  # noqa: RUF001
+
+
+def swim_lanes(
+    results: RunResults,
+    client: str,
+    mode: str,
+    number: int | None = None,
+    page: int | None = None,
+    *,
+    ax: Axes,
+) -> Axes:
+    """Draw what each worker did when, in round `number` (None: the one nearest the median).
+
+    The fetch of `page`, if given, is outlined.
+    """
+    number = number or summary.typical_round(results.rounds, client, mode)
+    assert number is not None
+    fetches = fetches_of_trial(results, client, mode, number)
+    return lanes_of_trial(results.study, fetches, page, ax=ax)
+
+
+def fetches_of_trial(results: RunResults, client: str, mode: str, number: int) -> pd.DataFrame:
+    """Return the fetches of the trial that stands for a round: that with the median total."""
+    repeat = summary.of_cell(results.rounds, client, mode, "repeat")[number]
+    place = {"client": client, "mode": mode, "round": number, "repeat": repeat}
+    fetches = results.complete_fetches
+    return fetches[(fetches[list(place)] == pd.Series(place)).all(axis=1)]
+
+
+def lanes_of_trial(
+    study: Study, fetches: pd.DataFrame, page: int | None = None, *, ax: Axes
+) -> Axes:
+    """Draw what each worker did in one trial: shades change with each chunk, idle tails hatched.
+
+    The fetch of `page`, if given, is outlined.
+    """
+    [client], [mode], [workers] = (
+        fetches[name].unique() for name in ("client", "mode", "pool_size")
+    )
+    end = max(fetches["end_s"].max(), SHORTEST_S)
+    bound = fetches["fetch_s"].sum() / workers
+    for worker in range(1, workers + 1):
+        lane = fetches[fetches["worker"] == worker].sort_values("start_s")
+        _lane(ax, lane, worker, mode, study.pages_in_a_chunk(), end)
+    for fetch in fetches[fetches["page"] == page].to_dict("records"):
+        bar, lane_at = (fetch["start_s"], fetch["fetch_s"]), (fetch["worker"] - 0.4, 0.8)
+        ax.broken_barh([bar], lane_at, facecolor=styles.CHOSEN, edgecolor="black", lw=1.5)
+    ax.axvline(bound, color="black", ls=":", lw=1)
+    busy = summary.percent(bound / end)
+    ax.set_title(f"{client}, {mode}: {digits(end)} s, workers {busy} busy")
+    words = f"no idle workers: {digits(bound)} s"
+    _note(ax, words, (bound, workers + 0.55), (-4, 2), ha="right", fontsize=8)
+    ax.set(xlabel="seconds since the pool was ready", ylabel="worker", xlim=(0, end * 1.01))
+    ax.set_ylim(0.4, workers + 1.2)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    return ax
+
+
+def _lane(ax: Axes, lane: pd.DataFrame, worker: int, mode: str, chunk: int, end: float) -> None:
+    """Draw the fetches of one worker, and its idle tail."""
+    shade = ((lane["page"] - 1) // chunk).diff().ne(0).cumsum() % 2
+    look = styles.of_mode(mode)
+    colours = [look.colour if odd else look.light for odd in shade]
+    bars = list(zip(lane["start_s"], lane["fetch_s"], strict=True))
+    ax.broken_barh(bars, (worker - 0.4, 0.8), facecolors=colours, edgecolor="white", lw=0.5)
+    idle = lane["end_s"].max() if len(lane) else 0.0
+    tail: dict[str, Any] = {"color": "none", "hatch": "//////", "edgecolor": "#999999", "lw": 0}
+    ax.barh(worker, end - idle, 0.8, left=idle, **tail)
+
+
+def threads_against_processes(results: RunResults, *, ax: Axes) -> Axes:
+    """Draw ratios of totals on the band of 10 %, the A/A control in grey.
+
+    Thick: 90 % interval, thin: 95 %; the control has its 99 % interval, too.
+    """
+    ax.axvspan(1 / ALIKE, ALIKE, color=styles.ZONE, lw=0)
+    ax.axvline(1, color="black", lw=1)
+    ratios = _total_ratios(results)
+    for place, (_, estimate, is_control) in enumerate(ratios):
+        colour = styles.CONTROL if is_control else styles.NO_MODE
+        if is_control and estimate.ci99:
+            ax.plot(estimate.ci99, [place] * 2, color=colour, lw=1, ls=":", marker="|")
+        _interval(ax, place, estimate, colour)
+        over = {"bbox": {"fc": styles.ZONE, "ec": "none", "pad": 0.5}, "color": colour}
+        _note(ax, estimate.shown, (estimate.value, place), (0, 8), **over)
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    ax.set_xlim(min(low, 0.85), max(high, 1.18))
+    _plain_ticks(ax)
+    ax.set_yticks(range(len(ratios)), [label for label, _, _ in ratios])
+    ax.set_ylim(len(ratios) - 0.5, -0.8)
+    ax.set(xlabel="ratio of totals (log scale); shaded: less than 10 % apart")
+    return ax
+
+
+def _total_ratios(results: RunResults) -> list[tuple[str, Estimate, bool]]:
+    """Return a label, a ratio and whether it is the A/A control, for each line."""
+    ratios: list[tuple[str, Estimate, bool]] = []
+    for client in results.study.clients:
+        totals = (summary.of_cell(results.rounds, client, mode, "span_s") for mode in ARTICLE_PAIR)
+        alike, first = summary.aa_control(results.main_trials, client)
+        middle = ", median repeats" if alike.rounds else ""
+        ratios += [
+            (f"{client}: threads / processes{middle}", summary.ratio(*totals), False),
+            (f"{client}: threads / processes, repeat 1", first, False),
+            (f"{client}: threads / threads, repeats 1 / 2", alike, True),
+        ]
+    return [line for line in ratios if line[1].rounds]
+
+
+def _against_title(_results: RunResults, judged: Judged) -> str:
+    words = {"holds": "the same within 10 %", "does not hold": "not the same"}
+    clients: dict[str, list[str]] = {}
+    for cell in cells_of(judged, "no-difference"):
+        if cell.estimate and cell.client:
+            verdict = words.get(cell.ruling.verdict, cell.ruling.verdict)
+            clients.setdefault(verdict, []).append(cell.client)
+    parts = (f"{verdict} ({', '.join(names)})" for verdict, names in clients.items())
+    return f"Threads and processes: {', '.join(parts)}"
+
+
+def _interval(ax: Axes, place: float, estimate: Estimate, colour: str, over: float = 1) -> None:
+    """Draw an estimate with its 90 % (thick) and 95 % (thin) interval, divided by `over`."""
+    for interval, width in ((estimate.ci95, 1.5), (estimate.ci90, 4)):
+        if interval:
+            ends = [end / over for end in interval]
+            ax.plot(ends, [place] * 2, color=colour, lw=width, solid_capstyle="butt")
+    ax.plot(estimate.value / over, place, "o", ms=7, color=colour, mec="white", zorder=5)
+
+
+def browser_phases(results: RunResults, client: str, *, ax: Axes) -> Axes:
+    """Draw where a browser's fetch spends its time, in each mode."""
+    rounds, modes = results.rounds, _modes(results, client)
+    starts: dict[str, str] = {}
     narrow = 0.1 * rounds.loc[rounds["client"] == client, "fetch_mean_s"].max()
     for place, mode in enumerate(modes):
         left, aside = 0.0, []
         for phase, look in styles.PHASES.items():
             width = summary.mean(summary.of_cell(rounds, client, mode, f"{phase}_mean_s")).value
-            words = f"{look.words} {summary.digits(width)} s"
+            words = f"{look.words} {digits(width)} s"
             ax.barh(place, width, 0.6, left=left, color=look.colour, edgecolor="white", lw=0.5)
             if width > narrow:
                 ax.text(left + width / 2, place, words, ha="center", va="center", fontsize=9)
             else:
                 aside.append(words)
             left += width
+            starts[mode] = digits(width) if phase == "browser_start" else starts[mode]
         _note(ax, ", ".join(aside), (left, place), (5, 0), ha="left", va="center", fontsize=9)
     ax.set_yticks(range(len(modes)), modes)
     ax.invert_yaxis()
-    starts = {
-        mode: summary.digits(
-            summary.mean(summary.of_cell(rounds, client, mode, "browser_start_mean_s")).value
-        )
-        for mode in modes
-    }
     ax.set_title(_titled(client, "the start of the browser takes", starts, "s in"))
     ax.set(xlabel="seconds of a fetch, by phase (mean of the rounds)")
     ax.set_xlim(0, ax.get_xlim()[1] * 1.2)
     return ax
 
 
-def sweep(client: str, sizes: Sequence[Size], enough: Sequence[Enough], *, ax: Axes) -> Axes:
-    """Figure 9: speed-up against pool size, with the ideal, the schedule's ceiling, and enough."""
-    workers = sorted({item.size for item in sizes})
-    most = {item.size: item.ceiling.value for item in sizes}
-    ceilings = [most[size] for size in workers]
+def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes:
+    """Draw speed-up against pool size, with the ideal, the schedule's ceiling, and the answer."""
+    measured = sweeps.sizes(results)
+    sizes = [item for item in measured if item.client == client]
+    ceilings = {item.size: item.ceiling.value for item in sizes}
+    workers = sorted(ceilings)
     ax.plot(workers, workers, color="#999999", lw=1, marker=".")
-    ax.plot(workers, ceilings, color="black", lw=1, ls=":", marker=".")
-    _note(ax, "ideal", (workers[-1], workers[-1]), (-4, 2), ha="right", fontsize=9)
-    _note(ax, "these pages allow", (workers[-1], ceilings[-1]), (8, -34), ha="right", fontsize=9)
+    ax.plot(workers, [ceilings[n] for n in workers], color="black", lw=1, ls=":", marker=".")
+    last = workers[-1]
+    _note(ax, "ideal", (last, last), (-4, 2), ha="right", fontsize=9)
+    _note(ax, "schedule limit", (last, ceilings[last]), (8, -34), ha="right", fontsize=9)
     for mode in POOLS:
-        own = [item for item in sizes if item.mode == mode]
-        _sweep_line(ax, own, mode)
-    for item in (found.at for found in enough):
-        at, colour = (item.size, item.speed_up.value), styles.of_mode(item.mode).colour
+        _sweep_line(ax, [item for item in sizes if item.mode == mode], mode)
+    answers = [item for item in sweeps.enough(results, measured) if item.at.client == client]
+    for item in answers:
+        at, colour = (item.at.size, item.at.speed_up.value), styles.of_mode(item.at.mode).colour
         ax.plot(*at, "o", ms=15, mfc="none", mec=colour, mew=1.5)
     ax.set(xscale="log", yscale="log", xlabel="workers (log scale)")
     ax.set_ylabel("times as fast as serial (log scale)")
     _plain_ticks(ax, "y")
     ax.set_xticks(workers, [str(size) for size in workers])
     ax.xaxis.set_minor_locator(NullLocator())
-    shown = {item.at.mode: item.words for item in enough}
-    words = f"workers that no larger pool beats by more than {summary.percent(GAIN - 1)}:"
-    ax.set_title(_titled(client, words, shown, "in"))
+    words = f"workers that no larger pool beats by more than {summary.percent(sweeps.GAIN - 1)}:"
+    ax.set_title(_titled(client, words, {item.at.mode: item.words for item in answers}, "in"))
     ax.grid(color="#E5E5E5")
     return ax
 
 
 def _sweep_line(ax: Axes, own: Sequence[Size], mode: str) -> None:
-    """The speed-ups of one mode with their 95 % intervals; set aside a little from the other's."""
-    drawn = styles.of_mode(mode)
-    places = [item.size * drawn.shift for item in own]
+    """Draw the speed-ups of one mode with their 95 % intervals."""
+    look = styles.of_mode(mode)
+    places = [item.size * look.shift for item in own]
     values = [item.speed_up.value for item in own]
-    ax.plot(places, values, color=drawn.colour, ls=drawn.line, marker="o", ms=5, mec="white")
+    ax.plot(places, values, color=look.colour, ls=look.line, marker="o", ms=5, mec="white")
     for place, item in zip(places, own, strict=True):
         if item.speed_up.ci95:
-            ax.plot([place] * 2, item.speed_up.ci95, color=drawn.colour, lw=1.5)
+            ax.plot([place] * 2, item.speed_up.ci95, color=look.colour, lw=1.5)
     if own:
-        look = {"ha": "right", "color": drawn.colour, "weight": "bold", "fontsize": 9}
-        _note(ax, mode, (places[-1], values[-1]), drawn.name_offset, **look)
+        font = {"ha": "right", "color": look.colour, "weight": "bold", "fontsize": 9}
+        _note(ax, mode, (places[-1], values[-1]), look.name_offset, **font)
 
 
-def _modes(rounds: pd.DataFrame, client: str) -> list[str]:
-    there = set(rounds.loc[rounds["client"] == client, "mode"])
-    return [mode for mode in MODES if mode in there]
+def _modes(results: RunResults, client: str) -> list[str]:
+    rounds = results.rounds
+    measured = set(rounds.loc[rounds["client"] == client, "mode"])
+    return [mode for mode in MODES if mode in measured]
+
+
+def _clients(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
+    complete = set(results.rounds["client"])
+    return [(results, client) for client in results.study.clients if client in complete]
+
+
+def _timed_browsers(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
+    clients = results.study.clients
+    return [(results, client) for client in clients if summary.has_phases(results.rounds, client)]
+
+
+def _lanes(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
+    return [
+        (results, client, mode)
+        for client, mode in itertools.product(results.study.clients, POOLS)
+        if summary.typical_round(results.rounds, client, mode) is not None
+    ]
+
+
+def _swept(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
+    clients = dict.fromkeys(item.client for item in sweeps.sizes(results))
+    return [(results, client) for client in clients]
+
+
+REPORT = (
+    Layout(
+        claims,
+        "measured / claimed for every claim, with the zones in which the claims hold",
+        lambda results, judged: [(results, judged)] if _claims_drawn(results, judged) else [],
+        height=1.3,
+        row_height=0.3,
+        rows=_claims_drawn,
+        title=lambda _, judged: headline.tally(judged),
+    ),
+    Layout(fetch_times, "mean time of one fetch by client and mode, beside 2018", _clients),
+    Layout(distribution, "share of the fetches done within a time, by client and mode", _clients),
+    Layout(total_times, "total time by client and mode, with lower bounds and 2018", _clients),
+    Layout(
+        where_it_goes,
+        "from the pool size to the measured speed-up, by idle workers and slower fetches",
+        lambda results, _: [(results,)] if sentences.compared(results) else [],
+        height=1.5,
+        row_height=0.45,
+        rows=lambda results, _: sentences.compared(results),
+        title=_losses_title,
+    ),
+    Layout(swim_lanes, "what each worker did when, by client and mode", _lanes),
+    Layout(
+        threads_against_processes,
+        "total of threads / total of processes, with the A/A control where there is one",
+        lambda results, _: [(results,)] if _total_ratios(results) else [],
+        height=1.5,
+        row_height=0.45,
+        rows=lambda results, _: _total_ratios(results),
+        title=_against_title,
+    ),
+    Layout(browser_phases, "phases of a browser's fetch by mode", _timed_browsers, 1, 2.5),
+)
+"""The figures of the report, in its order."""
+
+SWEEP = (
+    Layout(
+        speed_up_by_pool_size,
+        "speed-up against pool size, by client and mode, with the ideal and the ceiling",
+        _swept,
+        height=5.2,
+    ),
+)
+"""The figures of the report on a sweep, in its order."""

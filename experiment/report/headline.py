@@ -1,4 +1,4 @@
-"""The first screen: what a run answers, in sentences and a table built from its verdicts."""
+"""Write the first screen of a report: the answer, caveats, and the table of claims."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,17 +7,16 @@ from unicodedata import category
 import pandas as pd
 
 from experiment.analysis import article, summary
-from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
+from experiment.analysis.claims import NOT_JUDGED, Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import Verdict
 from experiment.analysis.summary import digits, percent
-from experiment.records import Run
 from experiment.report import markup
 from experiment.study import Study, as_words
-from experiment.vocabulary import POOLS
+from experiment.vocabulary import BROWSERS, POOLS
 
-BUSY, BUSY_TRIALS = 0.10, 0.10
-"""Use of the CPU by others, and the share of trials that met it, above which a run is doubtful."""
+OTHERS_CPU, DISTURBED_TRIALS = 0.10, 0.10
+"""CPU share of other programs that disturbs a trial; share of such trials that is too many."""
 
 TALLY: dict[Verdict, tuple[str, str]] = {
     "holds": ("holds", "hold"),
@@ -33,13 +32,13 @@ TALLY: dict[Verdict, tuple[str, str]] = {
 
 
 def headline(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
-    """The answer in a few sentences: the claims counted, then a paragraph for each client."""
+    """Return the answer as Markdown: how many claims hold, then a sentence for each client."""
     lines = [f"- {_of_client(results, judged, client)}" for client in results.study.clients]
     return "\n".join([f"{tally(judged)} {_rounds_said(results)}", "", *lines])
 
 
 def tally(judged: Sequence[JudgedClaim]) -> str:
-    """How many claims came to which verdict."""
+    """Return a sentence that counts the claims by verdict."""
     counts = Counter(claim.ruling.verdict for claim in judged)
     parts = [f"{counts[name]} {words[counts[name] > 1]}" for name, words in TALLY.items()]
     known = [part for part in parts if not part.startswith("0 ")]
@@ -51,34 +50,30 @@ def _and(parts: Sequence[str]) -> str:
 
 
 def _of_client(results: RunResults, judged: Sequence[JudgedClaim], client: str) -> str:
-    totals = {mode: summary.mean(_totals(results, client, mode)) for mode in results.study.modes}
-    totals = {mode: total for mode, total in totals.items() if total.rounds}
-    if not totals:
-        return f"**{client}**: no round was complete, so nothing can be said of it."
-    parts = [
-        f"{_pool(results.study, mode)} {'was' if results.study.pool_size == 1 else 'were'} "
-        f"**{ratio.shown} times** as fast as serial{ratio.beside}"
+    study, rounds = results.study, results.rounds
+    totals = {
+        mode: summary.mean(summary.of_cell(rounds, client, mode, "span_s")) for mode in study.modes
+    }
+    took = [f"{mode} took {total.shown} s" for mode, total in totals.items() if total.rounds]
+    if not took:
+        return f"**{client}**: no round was complete, so there is no result."
+    faster = [
+        f"{_pool(study, mode)} **{ratio.shown} times** as fast as serial{ratio.beside}"
         for mode in POOLS
-        if (ratio := summary.speed_up(results.rounds, client, mode)).rounds
+        if (ratio := summary.speed_up(rounds, client, mode)).rounds
     ]
-    took = (f"{mode} took {total.shown} s" for mode, total in totals.items())
-    sooner = "; ".join(parts) or ", ".join(took)
-    return f"**{client}**: {sooner}. {threads_or_processes(judged, client)}".strip()
-
-
-def _totals(results: RunResults, client: str, mode: str) -> "pd.Series[float]":
-    return summary.of_cell(results.rounds, client, mode, "span_s")
+    said = "; ".join(faster) or ", ".join(took)
+    return f"**{client}**: {said}. {_threads_or_processes(judged, client)}".strip()
 
 
 def _pool(study: Study, mode: str) -> str:
     one = {"threads": "thread", "processes": "process"}
     if mode not in one:
-        return f"{mode} of {study.pool_size}"
-    return f"{study.pool_size} {mode}" if study.pool_size > 1 else f"1 {one[mode]}"
+        return f"{mode} of {study.pool_size} were"
+    return f"{study.pool_size} {mode} were" if study.pool_size > 1 else f"1 {one[mode]} was"
 
 
-def threads_or_processes(judged: Sequence[JudgedClaim], client: str) -> str:
-    """What a client's totals say of threads against processes."""
+def _threads_or_processes(judged: Sequence[JudgedClaim], client: str) -> str:
     cell = next(cell for cell in cells_of(judged, "no-difference") if cell.client == client)
     ratio = cell.estimate
     if ratio is None:
@@ -94,80 +89,74 @@ def threads_or_processes(judged: Sequence[JudgedClaim], client: str) -> str:
         case "does not hold":
             return f"The two differ, {faster} were faster: {took}."
         case "inconclusive" if differ:
-            return f"Here {faster} were faster, by how much is open: {took}."
+            return f"Here {faster} were faster, but it is open by how much: {took}."
         case "inconclusive":
-            return f"Whether the two perform the same is open: {took}."
+            return f"It is open whether the two perform the same: {took}."
     return f"{took.capitalize()}."
 
 
 def _rounds_said(results: RunResults) -> str:
-    """Over how many rounds the intervals are."""
-    cells = results.rounds.groupby(["client", "mode"]).size()
+    study, cells = results.study, results.rounds.groupby(["client", "mode"]).size()
     least, most = (int(cells.min()), int(cells.max())) if len(cells) else (0, 0)
     count = f"{most} complete round{'s' if most != 1 else ''}"
     if most >= summary.ENOUGH_ROUNDS:
         few = f"{least} to {count}, fewer where trials do not count" if least < most else count
         return f"In brackets: 95 % intervals over {few}."
-    planned_few = results.study.rounds < summary.ENOUGH_ROUNDS and not article.is_article(
-        results.study
-    )
-    more = " (`ROUNDS=5`)" if planned_few else ""
-    return f"Only {count}: too few to judge by; it takes {summary.ENOUGH_ROUNDS}{more}."
+    planned = study.rounds >= summary.ENOUGH_ROUNDS or article.is_article(study)
+    more = "" if planned else " (`ROUNDS=5`)"
+    return f"Only {count}: too few to judge; it takes {summary.ENOUGH_ROUNDS}{more}."
 
 
-def caveats(results: RunResults, fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
-    """What makes the figures doubtful, or is unlike the article: a paragraph each."""
-    controls = [_control_said(results, client) for client in results.study.clients]
-    said = [*controls, disturbed(results.run, fetches, trials), _unlike_2018(results.study)]
+def caveats(results: RunResults) -> str:
+    """Return what makes the results doubtful or unlike the article's, a paragraph each."""
+    controls = [_failed_control(results, client) for client in results.study.clients]
+    said = [*controls, disturbed(results), _unlike_2018(results.study)]
     return "\n\n".join(filter(None, said))
 
 
-def disturbed(run: Run, fetches: pd.DataFrame, trials: pd.DataFrame) -> str:
-    """What makes the figures of any run doubtful: a busy machine, modes with other pages."""
-    said = [_unlocked_said(run), _busy_said(trials), _refused_said(fetches)]
+def disturbed(results: RunResults) -> str:
+    """Return what makes any run doubtful: no lock, a busy machine, modes with other pages."""
+    said = [_unlocked(results), _busy(results), _refused_rounds(results)]
     return "\n\n".join(filter(None, said))
 
 
-def _unlocked_said(run: Run) -> str:
-    """Whether another study may have been measured at the same time."""
-    if run.locked or article.is_article(run.study):
+def _unlocked(results: RunResults) -> str:
+    if results.run.locked or article.is_article(results.study):
         return ""
     return (
-        "**Nothing kept other studies away**: the lock of this machine could not be used, so "
-        "another study may have been measured at the same time."
+        "**No lock**: the lock of this machine could not be used, so another study may have been "
+        "measured at the same time."
     )
 
 
-def _busy_said(trials: pd.DataFrame) -> str:
-    """Whether something else used the machine, so that the figures are of little worth."""
-    busy = int((trials["other_cpu"] > BUSY).sum())
-    if busy <= len(trials) * BUSY_TRIALS:
+def _busy(results: RunResults) -> str:
+    trials = results.trials
+    busy = int((trials["other_cpu"] > OTHERS_CPU).sum())
+    if busy <= len(trials) * DISTURBED_TRIALS:
         return ""
     return (
         f"**The machine was busy**: before {busy} of {len(trials)} trials other programs used more "
-        f"than {percent(BUSY)} of its CPU. Measure again when nothing else runs."
+        f"than {percent(OTHERS_CPU)} of its CPU. Measure again when nothing else runs."
     )
 
 
-def _control_said(results: RunResults, client: str) -> str:
-    """Whether threads differ from threads, which only a disturbance can make them."""
+def _failed_control(results: RunResults, client: str) -> str:
     alike, _ = summary.aa_control(results.main_trials, client)
     if not alike.enough or alike.ci99 is None or alike.ci99[0] <= 1 <= alike.ci99[1]:
         return ""
     return (
         f"**The A/A control fails**: {client} in threads took {alike.shown} times as long "
         f"as {client} in threads ({summary.brackets(alike.ci99)}, 99 %). Something disturbed the "
-        "measurement, or chance did, as once in a hundred runs: differences of that size mean "
-        "little here."
+        "measurement, or it is the one run in a hundred where chance does this. Do not trust "
+        "differences of that size."
     )
 
 
-def _refused_said(fetches: pd.DataFrame) -> str:
-    """Which rounds are not compared, since the modes did not do the same work."""
+def _refused_rounds(results: RunResults) -> str:
     parts = [
         f"{client}{'' if arm == 'main' else ' (control)'}, round {number}: "
         f"page{'s' if len(pages) > 1 else ''} {_few(pages['page'])}"
-        for (arm, client, number), pages in summary.different_pages(fetches).groupby(
+        for (arm, client, number), pages in summary.different_pages(results.fetches).groupby(
             ["arm", "client", "round"]
         )
     ]
@@ -175,7 +164,7 @@ def _refused_said(fetches: pd.DataFrame) -> str:
         return ""
     return (
         f"**The modes did not fetch the same pages** ({'; '.join(parts)}). These rounds are "
-        "refused: they are not compared, and count nowhere."
+        "excluded."
     )
 
 
@@ -185,7 +174,6 @@ def _few(pages: "pd.Series[int]") -> str:
 
 
 def _unlike_2018(study: Study) -> str:
-    """Say what differs from the article's experiment, whose figures stand beside this run's."""
     if article.is_article(study):
         return article.OWN_FIGURES
     theirs = Study(clients=("requests", "phantomjs"))
@@ -195,15 +183,15 @@ def _unlike_2018(study: Study) -> str:
         if getattr(study, name) != getattr(theirs, name)
     ]
     unlike += ["pages of another source"] if study.source != "embedded" else []
-    others = [client for client in study.clients if client not in theirs.clients]
+    others = [name for name in study.clients if name in BROWSERS and name not in theirs.clients]
     unlike += [f"{' and '.join(others)}, not phantomjs"] if others else []
     if not unlike:
         return ""
-    return f"The figures of 2018 are of another experiment than this one ({'; '.join(unlike)})."
+    return f"The 2018 figures come from a different experiment ({'; '.join(unlike)})."
 
 
 def table(judged: Sequence[JudgedClaim]) -> pd.DataFrame:
-    """A row for each cell that a claim was judged by; the claim itself stands in its first row."""
+    """Return a row for each comparison; the first row of a claim has its words and verdict."""
     return pd.DataFrame([row for claim in judged for row in _rows(claim)])
 
 
@@ -236,13 +224,13 @@ def _then(claim: JudgedClaim, cell: Comparison) -> str:
 
 
 def _detail(cell: Comparison, verdict: Verdict) -> str:
-    """The cell's own verdict where it is not the claim's, and why."""
+    """Return the cell's own verdict where it is not the claim's, and the reason."""
     own = "" if cell.ruling.verdict == verdict else cell.ruling.verdict
     return ": ".join(filter(None, [own, cell.ruling.reason]))
 
 
 def text(judged: Sequence[JudgedClaim]) -> str:
-    """The same for a terminal: a line a cell, columns aligned, the claim by its name."""
+    """Return the table of claims for a terminal, with their ids instead of their words."""
     rows = table(judged)
     names = [claim.id for claim in judged for _ in claim.cells]
     shown = rows.assign(**{"the article says": names}).rename(columns={"the article says": "claim"})
@@ -250,14 +238,14 @@ def text(judged: Sequence[JudgedClaim]) -> str:
 
 
 def aligned(table: pd.DataFrame) -> str:
-    """A table of words for a terminal: a line a row, columns aligned."""
+    """Return a table of words for a terminal: a line for each row, columns aligned."""
     lines = [list(table.columns), *([_printable(cell) for cell in row] for row in table.to_numpy())]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
 def _printable(text: str) -> str:
-    """A text without what would steer a terminal."""
+    """Return a text with its control characters escaped."""
     return "".join(repr(c)[1:-1] if category(c) in _STEERING else c for c in text)
 
 
@@ -266,35 +254,46 @@ _STEERING = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def beside_2018(results: RunResults) -> str:
-    """What belongs beside the figures of 2018, with what this run says of it."""
-    study, lines = results.study, ["Beside the figures of 2018 belongs:", ""]
-    own = study.pages_in_a_chunk()
+    """Return the caveats about the 2018 figures that this run can quantify, as Markdown."""
+    lines = list(filter(None, [_chunks_2018(results), _sleep_2018(results)]))
+    if not lines:
+        return ""
+    count = "A caveat" if len(lines) == 1 else "Two caveats"
+    return "\n".join([f"{count} about the 2018 figures:", "", *lines])
+
+
+def _chunks_2018(results: RunResults) -> str:
+    study = results.study
     ceilings = {
         chunk: summary.ceiling(results.complete_fetches, "requests", study.pool_size, chunk)
-        for chunk in (own, 1)
+        for chunk in (study.pages_in_a_chunk(), 1)
     }
-    if ceilings[1].rounds:
-        parts = [f"{most.shown} (chunks of {chunk})" for chunk, most in ceilings.items()]
-        lines.append(
-            "- A pool hands out pages in chunks, and some workers end before the last one. If the "
-            "`requests` fetches of this run took just as long in a pool as in serial, pools would "
-            f"be {' and '.join(parts)} times as fast."
-        )
+    if not ceilings[1].rounds:
+        return ""
+    parts = [f"{most.shown} times (chunks of {chunk})" for chunk, most in ceilings.items()]
+    return (
+        "- A pool hands out pages in chunks, so some workers finish before the last one. Even if "
+        "`requests` fetches took no longer in a pool than in serial, a pool could be at most "
+        f"{' or '.join(parts)} as fast."
+    )
+
+
+def _sleep_2018(results: RunResults) -> str:
     parts = [
         f"{without} for {client}"
         for client in results.browsers
         if summary.has_phases(results.rounds, client)
         and (without := summary.speed_up_without_start(results.rounds, client, "threads")).rounds
     ]
-    if parts:
-        lines.append(
-            "- In 2018 Selenium slept a whole second while its driver started, which a pool shares "
-            "out at no cost. Without the start of the browser the speed-up in threads would be "
-            f"{' and '.join(parts)}."
-        )
-    return "\n".join(lines) if len(lines) > 2 else ""
+    if not parts:
+        return ""
+    return (
+        "- Selenium of 2018 slept for a second while its driver started. Sleeping costs no CPU, so "
+        "a pool gains more from it. Without the start of the browser the speed-up in threads would "
+        f"be {' and '.join(parts)}."
+    )
 
 
-def not_judged(statements: dict[str, str]) -> str:
-    """What the article says and nothing here can judge."""
-    return "\n".join(f"- “{markup.escape(said)}”: {why}." for said, why in statements.items())
+def not_judged() -> str:
+    """Return the article's statements that no study can test, with the reasons, as Markdown."""
+    return "\n".join(f"- “{markup.escape(said)}”: {why}." for said, why in NOT_JUDGED.items())

@@ -1,7 +1,7 @@
-"""Text that comes from data, made safe for a page: one function for Markdown and HTML."""
+"""Make text from data safe for a page, in Markdown and in HTML."""
 
 DOLLAR = '<span class="tex2jax_ignore mathjax_ignore">&#36;</span>'
-"""A dollar that begins no formula, for which JupyterLab searches the page once it is there."""
+"""A dollar sign that starts no formula in JupyterLab."""
 
 
 def escape(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The report of a run: a notebook executed by papermill, and made a page by nbconvert."""
+"""Write the report of a run: papermill executes a notebook, nbconvert makes it a page."""
 
 import errno
 import io
@@ -27,14 +27,14 @@ KERNEL = {
     "display_name": "Python 3",
     "language": "python",
 }
-"""The kernel of this very interpreter, as Jupyter wants it described."""
+"""The kernel specification of this interpreter, for Jupyter."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says of a disk, a quota or a file that is full."""
+"""Error numbers of a full disk, an exhausted quota and a file that is too large."""
 
 
 def check_writable(run: str) -> None:
-    """Raise `UserError` where the figures or the report of a run could not be written."""
+    """Raise `UserError` where the figures or the report of a run cannot be written."""
     own = FIGURES / run
     for what, folder in (("figures", own if own.exists() else FIGURES), ("reports", REPORTS)):
         with writing(what, folder):
@@ -43,9 +43,9 @@ def check_writable(run: str) -> None:
 
 
 def write(notebook: str, run: str) -> Path:
-    """Execute a notebook on a run; returns the HTML, beside which the executed notebook lies.
+    """Execute a notebook on a run; return the HTML page, with the executed notebook beside it.
 
-    Raises `UserError` for what the notebook refuses, and where a folder cannot be written.
+    Raises `UserError` where the notebook does, and where a folder cannot be written.
     """
     check_writable(run)
     try:
@@ -61,8 +61,8 @@ def write(notebook: str, run: str) -> Path:
 
 
 def _execute(notebook: str, run: str) -> str:
-    """Have papermill execute a notebook in this interpreter's kernel; returns the executed one."""
-    source = str((NOTEBOOKS / f"{notebook}.ipynb").relative_to(PROJECT))  # which is kept in it
+    """Have papermill execute a notebook in this interpreter's kernel; return the result."""
+    source = str((NOTEBOOKS / f"{notebook}.ipynb").relative_to(PROJECT))  # papermill records it
     command = ["papermill", source, "-", "-p", "run", run, "-k", "python3", "--no-progress-bar"]
     with writing("report", Path(tempfile.gettempdir())):
         temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
@@ -88,10 +88,10 @@ def _execute(notebook: str, run: str) -> str:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """The environment of papermill and its kernel, in which the user's settings do not count.
+    """Return an environment for papermill and its kernel without the user's settings.
 
-    Jupyter looks into JUPYTER_PATH first for its kernels: there ours is. What Jupyter, IPython
-    and matplotlib keep goes into a temporary folder, so that HOME need not be writable.
+    Jupyter looks for kernels in JUPYTER_PATH first, so it finds ours. What Jupyter, IPython and
+    matplotlib store goes into a temporary folder, so HOME need not be writable.
     """
     kernel = folder / "kernels" / "python3" / "kernel.json"
     kernel.parent.mkdir(parents=True)
@@ -103,7 +103,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def _fonts_are_kept() -> bool:
-    """Whether matplotlib can keep its list of fonts where it wants; else it says so in the page."""
+    """Return whether matplotlib can store its font list; if not, it warns, also in the page."""
     try:
         own = os.environ.get("MPLCONFIGDIR")
         for name, folder in (("XDG_CACHE_HOME", ".cache"), ("XDG_CONFIG_HOME", ".config")):
@@ -117,7 +117,7 @@ def _fonts_are_kept() -> bool:
 
 
 def _failure(errors: str) -> Exception:
-    """What ended papermill: a mistake of the user, or an error that is ours, with all it says."""
+    """Return what ended papermill: a mistake of the user, or an error of ours with its output."""
     last = (errors.rstrip().splitlines() or [""])[-1]
     if last.startswith("UserError: "):
         return UserError(last.removeprefix("UserError: "))
@@ -128,7 +128,7 @@ def _failure(errors: str) -> Exception:
 
 
 def _page(notebook: str) -> str:
-    """The executed notebook as one HTML page, without its code."""
+    """Return the executed notebook as one HTML page, without its code."""
     from nbconvert import HTMLExporter
     from nbconvert.preprocessors import TagRemovePreprocessor
 

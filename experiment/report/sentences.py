@@ -1,6 +1,6 @@
-"""What the figures and the controls show, and how it was measured: sentences and tables.
+"""Write the report's sentences and tables: what the figures show, and how it was measured.
 
-They are built from the numbers and the verdicts, so that they cannot contradict them.
+They are made from the numbers and the verdicts, so they cannot contradict them.
 """
 
 import itertools
@@ -8,54 +8,53 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from experiment import records
 from experiment.analysis import article, runs, summary
 from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
-from experiment.analysis.rules import Ruling
 from experiment.analysis.summary import Estimate, digits, percent
-from experiment.records import Run
 from experiment.report import headline, markup
-from experiment.study import Study, as_words
-from experiment.vocabulary import ARTICLE_PAIR, BROWSERS, MODES, POOLS
+from experiment.study import as_words
+from experiment.vocabulary import ARTICLE_PAIR, MODES, POOLS
 
 NOTHING_TO_COMPARE = "There are no complete rounds of a pool and of serial to compare."
 
 
-def about(run: Run, rounds_done: int) -> str:
-    """What the run is about, in a sentence: pools, pages, rounds, machine."""
-    study, machine = run.study, run.machine
+def about(results: RunResults) -> str:
+    """Return a sentence about the run: pools, pages, rounds, clients, date, machine."""
+    run, study = results.run, results.study
     sizes = " ".join(map(str, study.sizes))
     pools = f"{study.size_parameter.replace('_', ' ')} **{sizes}**"
+    done = results.trials["round"].nunique()
     return (
-        f"This run: {pools}, {study.pages} pages a trial, {rounds_done} of {study.rounds} rounds, "
+        f"This run: {pools}, {study.pages} pages a trial, {done} of {study.rounds} rounds, "
         f"{' and '.join(study.clients)}; measured on {run.started_at:%Y-%m-%d}, "
-        f"{markup.escape(machine.hardware)}, "
-        f"Python {markup.escape(machine.python)}."
+        f"{markup.escape(run.machine.hardware)}, Python {markup.escape(run.machine.python)}."
     )
 
 
-def answers(rounds: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """The answer as a table: a row for each client and mode, beside the article's figures."""
-    rows = [_answer(rounds, client, mode) for client in study.clients for mode in study.modes]
-    return pd.DataFrame(rows).set_index(["client", "mode"]).rename_axis([None, None])
+def means(results: RunResults) -> pd.DataFrame:
+    """Return the means of the rounds, a row for each client and mode, beside those of 2018."""
+    cells = itertools.product(results.study.clients, results.study.modes)
+    rows = {cell: _means(results, *cell) for cell in cells}
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _answer(rounds: pd.DataFrame, client: str, mode: str) -> dict[str, str]:
-    total = summary.mean(summary.of_cell(rounds, client, mode, "span_s"))
-    fetch = summary.mean(summary.of_cell(rounds, client, mode, "fetch_mean_s"))
-    faster, slower = (
-        function(rounds, client, mode) for function in (summary.speed_up, summary.slow_down)
+def _means(results: RunResults, client: str, mode: str) -> dict[str, str]:
+    rounds = results.rounds
+    total, fetch = (
+        summary.mean(summary.of_cell(rounds, client, mode, column))
+        for column in ("span_s", "fetch_mean_s")
     )
-    serial = mode == "serial"
+    faster, slower = summary.speed_up(rounds, client, mode), summary.slow_down(rounds, client, mode)
+    is_serial = mode == "serial"
     return {
-        "client": client,
-        "mode": mode,
         "total (s)": total.shown,
-        "speed-up [95 %]": "1" if serial else str(faster),
-        "speed-up in 2018": "1" if serial else _in_2018(client, mode, "speed_up"),
+        "speed-up [95 %]": "1" if is_serial else str(faster),
+        "speed-up in 2018": "1" if is_serial else _in_2018(client, mode, "speed_up"),
         "one fetch (s)": fetch.shown,
-        "slow-down [95 %]": "1" if serial else str(slower),
-        "slow-down in 2018": "1" if serial else _in_2018(client, mode, "slow_down"),
+        "slow-down [95 %]": "1" if is_serial else str(slower),
+        "slow-down in 2018": "1" if is_serial else _in_2018(client, mode, "slow_down"),
     }
 
 
@@ -64,232 +63,132 @@ def _in_2018(client: str, mode: str, quantity: article.Quantity) -> str:
     return "-" if value is None else digits(value)
 
 
-def fetch_times_read(judged: Sequence[JudgedClaim]) -> str:
-    """What figure 1 shows."""
-    lines = [
-        f"- {cell.client}: one fetch in {cell.mode} took {cell.estimate.shown} times as "
-        f"long as in serial{cell.estimate.beside}{_slower(cell.ruling)}."
-        for cell in cells_of(judged, "fetch-slower")
-        if cell.estimate
-    ]
-    return "\n".join(lines) or NOTHING_TO_COMPARE
-
-
-def _slower(ruling: Ruling) -> str:
-    words = {
-        "holds": ": slower",
-        "weaker": f": slower, but {ruling.reason}",
-        "does not hold": ": not slower",
-        "inconclusive": ": whether that is slower is open",
+def fetch_times(results: RunResults) -> str:
+    """Return the median and the 95th percentile of the fetch times, a line for each client."""
+    seconds = {
+        cell: rows["fetch_s"] for cell, rows in results.complete_fetches.groupby(["client", "mode"])
     }
-    return words.get(ruling.verdict, "")
-
-
-def distribution_read(fetches: pd.DataFrame, study: Study) -> str:
-    """What figure 3 shows: the median and the slowest twentieth of the fetches."""
-    seconds = {cell: rows["fetch_s"] for cell, rows in fetches.groupby(["client", "mode"])}
     lines = []
-    for client in study.clients:
+    for client in results.study.clients:
         parts = [
             f"{digits(own.median())} and {digits(float(own.quantile(0.95)))} s in {mode}"
-            for mode in study.modes
+            for mode in results.study.modes
             if (own := seconds.get((client, mode))) is not None
         ]
         lines += [f"- {client}: {', '.join(parts)}."] if parts else []
     if not lines:
         return "No trial was complete."
-    return "Half of the fetches, and 95 % of them, were done within\n\n" + "\n".join(lines)
+    return "Median and 95th percentile of the fetch times:\n\n" + "\n".join(lines)
 
 
-def totals_read(rounds: pd.DataFrame, study: Study, cores: int | None) -> str:
-    """What figure 2 shows: how near each parallel total comes to its lower bounds."""
-    limits = summary.bounds(rounds, cores)
+def lower_bounds(results: RunResults) -> str:
+    """Return each pool's total beside its lower bounds, a line for each client and mode."""
+    limits = summary.bounds(results.rounds, results.cores)
     lines = []
-    for client in study.clients:
-        for mode in POOLS:
-            total = summary.mean(summary.of_cell(rounds, client, mode, "span_s"))
-            if not total.rounds:
-                continue
-            cell = limits[(limits["client"] == client) & (limits["mode"] == mode)]
-            waiting, cpu = cell["waiting_s"].mean(), cell["cpu_s"].mean()
-            least = {"waiting": waiting, f"CPU work on {cores} cores": cpu}
-            known = [
-                f"{digits(seconds)} s is the least for the {what}"
-                for what, seconds in least.items()
-                if pd.notna(seconds)
-            ]
-            lines.append(f"- {client}, {mode}: {total.shown} s{_after(known)}.")
+    for client, mode in itertools.product(results.study.clients, POOLS):
+        total = summary.mean(summary.of_cell(results.rounds, client, mode, "span_s"))
+        cell = limits[(limits["client"] == client) & (limits["mode"] == mode)]
+        bounds = {
+            "waiting": cell["waiting_s"].mean(),
+            f"CPU on {results.cores} cores": cell["cpu_s"].mean(),
+        }
+        known = [f"{digits(value)} s {what}" for what, value in bounds.items() if pd.notna(value)]
+        beside = f"; lower bounds: {', '.join(known)}" if known else ""
+        lines += [f"- {client}, {mode}: {total.shown} s{beside}."] if total.rounds else []
     return "\n".join(lines) or "No parallel mode was measured."
 
 
-def _after(parts: Sequence[str]) -> str:
-    """Return parts of a sentence that follow its first."""
-    return f"; {', '.join(parts)}" if parts else ""
+def compared(results: RunResults) -> list[tuple[str, str]]:
+    """Return the clients and pools that have a speed-up."""
+    cells = itertools.product(results.study.clients, POOLS)
+    return [cell for cell in cells if summary.speed_up(results.rounds, *cell).rounds]
 
 
-def swim_lanes(rounds: pd.DataFrame, study: Study) -> list[tuple[str, str, int, int, int]]:
-    """The lanes to draw: client, mode, round nearest the median, its repeat, pages in a chunk."""
-    lanes: list[tuple[str, str, int, int, int]] = []
-    for client in study.clients:
-        for mode in POOLS:
-            number = summary.typical_round(rounds, client, mode)
-            if number is not None:
-                repeat = int(summary.of_cell(rounds, client, mode, "repeat")[number])
-                lanes.append((client, mode, number, repeat, study.pages_in_a_chunk()))
-    return lanes
+def losses(results: RunResults) -> str:
+    """Return what reduces the ideal speed-up, a line for each client and pool."""
+    return "\n".join(_losses(results, *cell) for cell in compared(results)) or NOTHING_TO_COMPARE
 
 
-def swim_lanes_read(rounds: pd.DataFrame, study: Study) -> str:
-    """What figure 4 shows: how much of the pool's time was idle."""
-    lines = [
-        f"- {client}, {mode}: workers were busy {percent(busy.value)} of the time."
-        for client, mode in itertools.product(study.clients, POOLS)
-        if (busy := summary.mean(summary.of_cell(rounds, client, mode, "utilisation"))).rounds
-    ]
-    return "\n".join(lines) or "No parallel trial was complete."
-
-
-def compared(rounds: pd.DataFrame, study: Study) -> list[tuple[str, str]]:
-    """The clients and modes of figure 5: those that have a speed-up."""
-    return [
-        cell
-        for cell in itertools.product(study.clients, POOLS)
-        if summary.speed_up(rounds, *cell).rounds
-    ]
-
-
-def losses_title(rounds: pd.DataFrame, cells: Sequence[tuple[str, str]]) -> str:
-    """What figure 5 shows, in a line."""
-    lost = [summary.losses(rounds, *cell) for cell in cells]
-    left, measured = ([step[place] for step in lost] for place in (1, 2))
-    size = max(step[0] for step in lost)
+def _losses(results: RunResults, client: str, mode: str) -> str:
+    size, left, measured = summary.losses(results.rounds, client, mode)
+    busy = summary.mean(summary.of_cell(results.rounds, client, mode, "utilisation"))
     return (
-        f"Of {size:.0f} times, idle workers leave {_range(left)}, slower fetches {_range(measured)}"
+        f"- {client}, {mode}: ideal {size:.0f}x; idle workers cut it to {digits(left)}x "
+        f"(utilisation {percent(busy.value)}), a slow-down of {digits(left / measured)} brings it "
+        f"to {digits(measured)}x."
     )
 
 
-def _range(values: Sequence[float]) -> str:
-    ends = dict.fromkeys(map(digits, (min(values), max(values))))
-    return " to ".join(ends)
-
-
-def losses_read(rounds: pd.DataFrame, study: Study) -> str:
-    """What figure 5 shows: the factors by which the ideal shrinks."""
-    lines = []
-    for client, mode in compared(rounds, study):
-        size, left, measured = summary.losses(rounds, client, mode)
-        slower = left / measured
-        lines.append(
-            f"- {client}, {mode}: of {size:.0f} times, idle workers leave {digits(left)}; "
-            f"fetches that take {digits(slower)} times as long leave {digits(measured)}."
-        )
-    return "\n".join(lines) or NOTHING_TO_COMPARE
-
-
-def against_each_other(results: RunResults) -> list[tuple[str, Estimate, bool]]:
-    """The lines of figure 7: label, ratio, and whether it is the A/A control."""
-    lines: list[tuple[str, Estimate, bool]] = []
-    for client in results.study.clients:
-        totals = (summary.of_cell(results.rounds, client, mode, "span_s") for mode in ARTICLE_PAIR)
-        alike, first = summary.aa_control(results.main_trials, client)
-        middle = ", median repeats" if alike.rounds else ""
-        lines += [
-            (f"{client}: threads / processes{middle}", summary.ratio(*totals), False),
-            (f"{client}: threads / processes, repeat 1", first, False),
-            (f"{client}: threads / threads, repeats 1 / 2", alike, True),
-        ]
-    return [line for line in lines if line[1].rounds]
-
-
-def against_each_other_read(
-    lines: Sequence[tuple[str, Estimate, bool]], judged: Sequence[JudgedClaim], study: Study
-) -> str:
-    """What figure 7 shows, and whether its control is what it should be."""
-    said = [
-        f"- {client}: {words}"
-        for client in study.clients
-        if (words := headline.threads_or_processes(judged, client))
+def aa_controls(results: RunResults) -> str:
+    """Return the A/A controls, and whether they cover 1, a line for each client."""
+    alike = {
+        client: summary.aa_control(results.main_trials, client)[0]
+        for client in results.study.clients
+    }
+    lines = [
+        f"- A/A control, {client}: {control.shown} {summary.brackets(control.ci99)} (99 %)"
+        f"{_covers_one(control)}."
+        for client, control in alike.items()
+        if control.rounds
     ]
-    controls = [(label, estimate) for label, estimate, is_control in lines if is_control]
-    for label, estimate in controls:
-        said.append(
-            f"- {label}: {estimate.shown} {summary.brackets(estimate.ci99)} (99 %)"
-            f"{_as_it_should(estimate)}."
-        )
-    if said and not controls and not article.is_article(study):
-        said.append("- No A/A control: a pool ran once a round; `REPEATS=3` repeats it.")
-    return "\n".join(said) or "There are no complete rounds of both pools to compare."
+    both = set(ARTICLE_PAIR) <= set(results.rounds["mode"])
+    if not lines and both and not article.is_article(results.study):
+        return "There is no A/A control: each pool ran once a round. `REPEATS=3` repeats it."
+    return "\n".join(lines) or ("" if both else "There are no complete rounds of both pools.")
 
 
-def against_each_other_title(judged: Sequence[JudgedClaim]) -> str:
-    """What figure 7 shows, in a line."""
-    words = {"holds": "the same within 10 %", "does not hold": "not the same"}
-    parts = [
-        f"{cell.client} {words.get(cell.ruling.verdict, cell.ruling.verdict)}"
-        for cell in cells_of(judged, "no-difference")
-        if cell.estimate
-    ]
-    return f"Threads and processes: {', '.join(parts)}"
-
-
-def _as_it_should(control: Estimate) -> str:
+def _covers_one(control: Estimate) -> str:
     if not control.enough or control.ci99 is None:
         return ", too few rounds"
     if control.ci99[0] <= 1 <= control.ci99[1]:
-        return ", which holds 1, as it should"
-    return ", which should hold 1 and does not: something disturbed the measurement"
+        return ", which covers 1, as expected"
+    return ", which does not cover 1: something disturbed the measurement"
 
 
-def phases_read(rounds: pd.DataFrame, judged: Sequence[JudgedClaim], study: Study) -> str:
-    """What figure 6 shows: how much of a fetch's extra time falls in the start of the browser."""
-    if not set(study.clients) & set(BROWSERS):
+def browser_starts(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
+    """Return how much of a fetch's extra time is the start of the browser, a line a browser."""
+    if not results.browsers:
         return "This study has no browser."
     lines = [
-        _phases_read(rounds, cell)
+        _browser_start(results, cell)
         for cell in cells_of(judged, "contention")
-        if cell.client and summary.slow_down(rounds, cell.client, "threads").rounds
+        if cell.client and summary.slow_down(results.rounds, cell.client, "threads").rounds
     ]
     return "\n".join(lines) or NOTHING_TO_COMPARE
 
 
-def _phases_read(rounds: pd.DataFrame, cell: Comparison) -> str:
+def _browser_start(results: RunResults, cell: Comparison) -> str:
     assert cell.client is not None
-    longer = summary.mean(
-        summary.of_cell(rounds, cell.client, "threads", "fetch_mean_s")
-        - summary.of_cell(rounds, cell.client, "serial", "fetch_mean_s")
-    ).value
-    said = f"- {cell.client}: in threads a fetch took {_signed(longer)} than in serial"
+    parallel, serial = (
+        summary.of_cell(results.rounds, cell.client, mode, "fetch_mean_s")
+        for mode in ("threads", "serial")
+    )
+    longer = summary.mean(parallel - serial).value
+    signed = f"{digits(abs(longer))} s {'longer' if longer > 0 else 'less'}"
+    said = f"- {cell.client}: a fetch took {signed} in threads than in serial"
     ends = {
         "holds": ": most of the extra time, as the article guessed",
         "does not hold": ": less than half of the extra time, unlike the article's guess",
-        "inconclusive": ": whether that is most of the extra time is open",
-        "not applicable": "",
+        "inconclusive": ". It is open whether that is most of the extra time",
     }
+    if cell.ruling.verdict == "not applicable":
+        return f"{said}. The share of the start is not judged: {cell.ruling.reason}."
     if cell.ruling.verdict not in ends or cell.estimate is None:
         return f"{said} ({cell.ruling.verdict})."
-    if cell.ruling.verdict == "not applicable":
-        return f"{said}. How much of it is the start is not judged: {cell.ruling.reason}."
-    share = f"{percent(cell.estimate.value)}{_percents(cell.estimate.ci95)}"
+    low_high = ", ".join(map(percent, cell.estimate.ci95 or ()))
+    share = f"{percent(cell.estimate.value)}{f' [{low_high}]' if low_high else ''}"
     return f"{said}, {share} of it in the start of the browser{ends[cell.ruling.verdict]}."
 
 
-def _percents(interval: summary.Interval | None) -> str:
-    return f" [{percent(interval[0])}, {percent(interval[1])}]" if interval else ""
-
-
-def _signed(seconds: float) -> str:
-    return f"{digits(abs(seconds))} s {'longer' if seconds > 0 else 'less'}"
-
-
 def controls(results: RunResults) -> pd.DataFrame:
-    """What the controls measured, means of the rounds, by mode."""
+    """Return what the controls measured, means of the rounds, by mode."""
     cores = results.cores or "all"
     pool = "-" if results.startup.empty else results.startup["pool_size"].max()
     rows = {
         f"CPU-bound work on {cores} cores (s)": (results.cpu, "", "span_s", 1),
         "all pages, without latency (s)": (results.no_latency, "requests", "span_s", 1),
-        f"pool of {pool} ready after (ms)": (results.startup, "", "startup_s", 1000),
-        f"memory of the ready pool of {pool} (MB)": (results.startup, "", "python_pss_mb", 1),
+        f"start-up of a pool of {pool} (ms)": (results.startup, "", "startup_s", 1000),
+        f"memory of a ready pool of {pool} (MB)": (results.startup, "", "python_pss_mb", 1),
     }
     cells = {
         name: [
@@ -301,86 +200,68 @@ def controls(results: RunResults) -> pd.DataFrame:
     return pd.DataFrame.from_dict(cells, orient="index", columns=list(MODES))
 
 
-def controls_read(judged: Sequence[JudgedClaim]) -> str:
-    """What the controls say: the verdicts of the claims that need them."""
-    return "\n".join(
-        f"- *{claim.words}*: {_control_read(cell)}."
-        for claim in judged
-        if claim.id in CONTROLLED
-        for cell in claim.cells
-    )
-
-
-def _control_read(cell: Comparison) -> str:
-    reason = f" ({markup.escape(cell.ruling.reason)})" if cell.ruling.reason else ""
-    return (
-        f"{markup.escape(cell.words)} {cell.estimate or ''}".rstrip()
-        + f": {cell.ruling.verdict}{reason}"
-    )
-
-
-CONTROLLED = ("latency", "cpu-bound", "memory", "start-up", "pickling", "same-interface")
-"""The claims that the controls are for."""
-
-
-def exclusions(fetches: pd.DataFrame, trials: pd.DataFrame, run: Run) -> str:
-    """What went wrong and does not count."""
-    failed = fetches["error"].dropna().value_counts()
-    died = trials.loc[trials["state"] == "failed", "reason"].value_counts()
+def exclusions(results: RunResults) -> str:
+    """Return what went wrong and is excluded, and which rounds were measured again."""
+    fetches, trials = results.fetches, results.trials
+    is_failed = trials["state"] == "failed"
     refused = len(summary.different_pages(fetches).drop_duplicates(["arm", "client", "round"]))
-    also = f" Rounds refused, since their pages differ by mode: {refused}." if refused else ""
-    also += _anew_said(run)
-    if failed.empty and died.empty:
+    also = f" Rounds excluded because their pages differ by mode: {refused}." if refused else ""
+    also += _measured_again(results)
+    if not is_failed.any() and fetches["error"].isna().all():
         return f"All {len(trials)} trials were complete: no fetch of {len(fetches):,} failed.{also}"
-    touched = trials[(trials["state"] == "failed") | (trials["failed"] > 0)]
-    causes = [f"{markup.escape(str(name))} {count}" for name, count in failed.items()]
-    ends = [f"{markup.escape(str(name))} {count}" for name, count in died.items()]
+    incomplete = int((is_failed | (trials["failed"] > 0)).sum())
     return (
-        f"{len(touched)} of {len(trials)} trials were not complete and do not count. "
-        f"Failed fetches: {', '.join(causes) or 'none'}. Ended trials: {', '.join(ends) or 'none'}."
-        f"{also}"
+        f"{incomplete} of {len(trials)} trials were not complete and do not count. "
+        f"Failed fetches: {_counted(fetches['error'])}. "
+        f"Ended trials: {_counted(trials.loc[is_failed, 'reason'])}.{also}"
     )
 
 
-def _anew_said(run: Run) -> str:
-    """Which rounds were measured again, as a sentence that follows others."""
+def _counted(reasons: "pd.Series[str]") -> str:
+    counts = reasons.dropna().value_counts()
+    parts = [f"{markup.escape(str(reason))} {count}" for reason, count in counts.items()]
+    return ", ".join(parts) or "none"
+
+
+def _measured_again(results: RunResults) -> str:
     times = {1: "once", 2: "twice"}
     rounds = [
         f"round {number} {times.get(count, f'{count} times')}"
-        for number, count in sorted(run.measured_anew.items())
+        for number, count in sorted(results.run.measured_anew.items())
     ]
     if not rounds:
         return ""
     return (
         f" Measured again, since the machine or a process was suspended: {', '.join(rounds)}; "
-        "what was seen before does not count."
+        "the earlier attempts do not count."
     )
 
 
-def pages_said(fetches: pd.DataFrame, study: Study, listed: int | None) -> str:
-    """What pages were fetched, and what follows; `listed` is the number of URLs of a list."""
-    said = _origin_said(fetches, study, listed)
-    if article.is_article(study):
-        return said
-    if study.source != "embedded" and "phantomjs" in study.clients:
+def pages(results: RunResults) -> str:
+    """Return where the pages came from, and what that means for the intervals."""
+    study, said = results.study, _origin(results)
+    risky = study.source != "embedded" and "phantomjs" in study.clients
+    if risky and not article.is_article(study):
         said += (
-            " PhantomJS, a browser of 2016 with known security holes that nobody mends, fetched "
-            "them, too: this study asks for it by name."
+            " PhantomJS fetched them, too, because this study asks for it by name: a browser of "
+            "2016 with known security holes that are not fixed any more."
         )
     return said
 
 
-def _origin_said(fetches: pd.DataFrame, study: Study, listed: int | None) -> str:
+def _origin(results: RunResults) -> str:
+    study = results.study
     if study.source == "embedded":
         return (
             f"Pages came from the embedded origin ({'HTTPS' if study.tls else 'plain HTTP'}, "
             f"latency factor {study.latency:g}): {study.pages} pages a round, new ones each round, "
-            "the same for every mode. It waits as Wikipedia did for the article in 2018, but on "
-            "this machine: no packet is lost, no name is looked up, no link is shared, and it "
-            "takes a little of the CPU that the clients use."
+            "the same for every mode. It waits as long as Wikipedia did for the article in 2018, "
+            "but it runs on this machine: there is no packet loss, no DNS and no shared link, and "
+            "it uses a little of the CPU."
         )
+    listed = records.urls_listed(results.folder) if results.folder else None
     if listed is None:
-        return _asked_said(fetches, study)
+        return _one_url(results)
     said = f"Pages came from a list of {listed} URLs, the same for every mode."
     if study.source == "wikipedia":
         said = (
@@ -395,31 +276,32 @@ def _origin_said(fetches: pd.DataFrame, study: Study, listed: int | None) -> str
     return said
 
 
-def _asked_said(fetches: pd.DataFrame, study: Study) -> str:
-    address, different = markup.escape(study.source), fetches["final_url"].nunique()
-    said = f"Every fetch asked <code>{address}</code> and followed where it led"
+def _one_url(results: RunResults) -> str:
+    fetches = results.fetches
+    address, different = markup.escape(results.study.source), fetches["final_url"].nunique()
+    said = f"Every fetch requested <code>{address}</code> and followed its redirects"
     if different == 0 and fetches["error"].isna().any():
-        return f"{said}; where that was is not known."
+        return f"{said}; the final URLs are not known."
     if different == 0:
-        return f"{said}; none arrived."
+        return f"{said}; none succeeded."
     if different == 1:
-        return f"{said}: always the same page, so the intervals hold for this page only."
-    return f"{said}: {different} different pages, so the pages differ by mode and round."
+        return f"{said}: always to the same page, so the intervals hold for this page only."
+    return f"{said}: to {different} different pages, so the pages differ by mode and round."
 
 
-def clients_said(run: Run) -> str:
-    """Where Chrome stands in for the article's browser."""
-    if "chrome" in run.study.clients and "aarch64" in run.machine.system:
-        return "PhantomJS has no build for this machine; Chrome stands in for it."
+def clients(results: RunResults) -> str:
+    """Return a sentence where Chrome replaces the article's browser, else nothing."""
+    if "chrome" in results.study.clients and "aarch64" in results.run.machine.system:
+        return "PhantomJS has no build for this machine; Chrome replaces it."
     return ""
 
 
-def instrument(fetches: pd.DataFrame, trials: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """The instrument's own error, by client and mode."""
-    main = trials[trials["arm"] == "main"]
+def instrument(results: RunResults) -> pd.DataFrame:
+    """Return the errors of the instrument, by client and mode."""
+    main = results.trials[results.trials["arm"] == "main"]
     busy = main.groupby(["client", "mode"])["other_cpu"].max().map(percent)
-    table = pd.DataFrame({"other use of the CPU before a trial, at most": busy})
-    errors = summary.delay_error(fetches)
+    table = pd.DataFrame({"CPU use of other programs before a trial, at most": busy})
+    errors = summary.delay_error(results.complete_fetches)
     names = {
         "late_median_ms": "origin late (ms): median",
         "late_p99_ms": "origin late (ms): 99 %",
@@ -427,61 +309,59 @@ def instrument(fetches: pd.DataFrame, trials: pd.DataFrame, study: Study) -> pd.
         "above_p99_ms": "fetch less origin's delay (ms): 99 %",
     }
     shown = table.join(errors[list(names)].map(digits).rename(columns=names)).fillna("-")
-    order = [cell for cell in itertools.product(study.clients, MODES) if cell in shown.index]
+    cells = itertools.product(results.study.clients, MODES)
+    order = [cell for cell in cells if cell in shown.index]
     return shown.loc[order].rename_axis([None, None])
 
 
-def instrument_read(trials: pd.DataFrame, run: Run) -> str:
-    """How fine the clock is, and how quiet the machine was."""
-    busy = trials["other_cpu"]
-    above = int((busy > headline.BUSY).sum())
-    clock = f"The clock resolves {run.clock_resolution_s * 1e9:g} ns."
+def quiet(results: RunResults) -> str:
+    """Return the resolution of the clock, and how quiet the machine was."""
+    busy, limit = results.trials["other_cpu"], headline.OTHERS_CPU
+    clock = f"The clock resolves {results.run.clock_resolution_s * 1e9:g} ns."
     if busy.isna().all():
-        return f"{clock} What other programs used of the CPU was not measured."
+        return f"{clock} The CPU use of other programs was not measured."
     return (
-        f"{clock} In the half second before a "
-        f"trial other programs used {percent(busy.median())} of the CPU (median) and "
-        f"{percent(busy.max())} at most, more than {percent(headline.BUSY)} before {above} of "
-        f"{len(trials)} trials."
+        f"{clock} In the half second before a trial other programs used {percent(busy.median())} "
+        f"of the CPU (median), {percent(busy.max())} at most, and more than {percent(limit)} "
+        f"before {int((busy > limit).sum())} of {len(busy)} trials."
     )
 
 
-def environment(run: Run) -> pd.DataFrame:
-    """The machine and the versions, a row each."""
-    machine = run.machine
+def environment(results: RunResults) -> pd.DataFrame:
+    """Return the machine and the versions, a row each."""
+    run, machine = results.run, results.run.machine
+    memory = "" if machine.memory_gb is None else f", {machine.memory_gb} GB"
+    no_commit = "the article's" if article.is_article(run.study) else "not under git"
     rows = {
-        "processor": machine.hardware
-        + ("" if machine.memory_gb is None else f", {machine.memory_gb} GB"),
+        "processor": f"{machine.hardware}{memory}",
         "system": f"{machine.system}, kernel {run.kernel}",
         "Python": f"{machine.python}, GIL {'on' if machine.gil else 'off'}, "
-        f"processes start by {machine.start_method}",
+        f"start method {machine.start_method}",
         **{f"{name} (browser)": words for name, words in machine.browsers.items()},
         "packages": ", ".join(f"{name} {number}" for name, number in machine.packages.items()),
-        "code": run.commit
-        or ("the article's" if article.is_article(run.study) else "not under git"),
+        "code": run.commit or no_commit,
         "measured": f"{run.started_at:%Y-%m-%d %H:%M} UTC",
     }
     return pd.DataFrame({"": rows})
 
 
-def parameters(study: Study) -> pd.DataFrame:
-    """The parameters of the study, a row each."""
-    fields = type(study).model_fields
+def parameters(results: RunResults) -> pd.DataFrame:
+    """Return the parameters of the study with their values and meanings."""
+    study, fields = results.study, type(results.study).model_fields
     told = article.PARAMETERS if article.is_article(study) else study.parameters
     rows = {name: as_words(getattr(study, name)) for name in told if name != "run"}
     meanings = [fields[name].description for name in rows]
     return pd.DataFrame({"value": rows.values(), "meaning": meanings}, index=list(rows))
 
 
-def alike(name: str, results: RunResults, others: Mapping[str, RunResults]) -> str:
-    """Which of the others could be counted as one with a run, and what keeps the rest from it."""
+def differences(results: RunResults, others: Mapping[str, RunResults]) -> str:
+    """Return what keeps each other run from being combined with this one, a line each."""
     lines = [
         f"- {markup.escape(other)}: {markup.escape('; '.join(unlike)) or 'alike'}."
         for other, run in others.items()
-        if other != name and (unlike := runs.differences(results, run)) is not None
+        if other != results.name
+        for unlike in [runs.differences(results, run)]
     ]
-    return (
-        "\n".join([f"Compared with {markup.escape(name)}:", "", *lines])
-        if lines
-        else "There is no other run."
-    )
+    if not lines:
+        return "There is no other run."
+    return "\n".join([f"Compared with {markup.escape(results.name)}:", "", *lines])

@@ -19,11 +19,11 @@ class ModeStyle:
     line: str
     hatch: str
     name_at: tuple[float, int, Literal["left", "right"]]
-    """Where its name stands in figure 3: height, points aside from the curve, alignment."""
+    """Where its name stands in the distribution: height, points aside from the curve, alignment."""
     shift: float = 1.0
-    """What multiplies its pool sizes in figure 9, so that intervals do not overlap."""
-    name_offset: tuple[int, int] = (-6, 10)
-    """Points between its last mark in figure 9 and its name."""
+    """What multiplies its pool sizes in a sweep, so that intervals do not overlap."""
+    name_offset: tuple[int, int] = (-14, 10)
+    """Points between its last mark in a sweep and its name."""
 
 
 @dataclass(frozen=True)
