@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 
 from experiment import records
+from experiment.measure.launch import OUTCOME, read_outcome
 from experiment.measure.machine import cores
+from experiment.measure.trial import Outcome
 from experiment.redaction import redacted
 from experiment.vocabulary import ClientName
 from tests.conftest import Copy, need
@@ -211,15 +213,11 @@ def test_a_first_page_that_stops_its_browser_stops_nothing_else(
 
 
 def test_an_outcome_that_is_not_valid_is_a_failed_trial(tmp_path: Path) -> None:
-    from experiment.measure.runner import _outcome
-    from experiment.measure.trial import OUTCOME, Outcome
-
-    good = Outcome(span_s=1.5)
-    (tmp_path / "outcome.json").write_bytes(OUTCOME.dump_json(good))
-    assert _outcome(tmp_path).span_s == 1.5
-    text = (tmp_path / "outcome.json").read_text()
-    (tmp_path / "outcome.json").write_text(text.replace("1.5", '"<b>soon</b>"'))
-    bad = _outcome(tmp_path)
+    path = tmp_path / "outcome.json"
+    path.write_bytes(OUTCOME.dump_json(Outcome(span_s=1.5)))
+    assert read_outcome(path).span_s == 1.5
+    path.write_text(path.read_text().replace("1.5", '"<b>soon</b>"'))
+    bad = read_outcome(path)
     assert not bad.fetches
     assert bad.reason is not None
     assert re.match("its outcome is not valid: span_s: ", bad.reason)

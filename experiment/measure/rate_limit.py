@@ -1,10 +1,19 @@
 """Space out the starts of fetches, as a site with rules for robots asks."""
 
 import multiprocessing
+import re
 import time
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from typing import ClassVar
 
 from experiment.vocabulary import StartMethod
+
+REFUSALS = (429, 503)
+"""The statuses with which a site refuses."""
+
+WAIT_S = 5.0, 600.0
+"""The least and the most seconds to wait after a refusal."""
 
 
 class RateLimiter:
@@ -44,3 +53,14 @@ class RateLimiter:
     def wait_s(self) -> float:
         """How long the site has told to wait; 0 as long as it has not refused."""
         return float(self._wait_s.value)
+
+
+def wait_s(told: str | None) -> float:
+    """Return the seconds to wait after a refusal, by its `Retry-After` (seconds or a date)."""
+    seconds = 0.0
+    with suppress(ValueError, TypeError, OverflowError):
+        if re.fullmatch(r"\s*\d{1,9}\s*", told or ""):
+            seconds = float(told or "")
+        else:
+            seconds = parsedate_to_datetime(told or "").timestamp() - time.time()
+    return min(max(seconds, WAIT_S[0]), WAIT_S[1])

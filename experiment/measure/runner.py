@@ -1,43 +1,39 @@
 """All trials of a study: their order, their supervision, progress, resuming."""
 
 import itertools
-import json
-import math
 import os
-import random
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Never
 
-from pydantic import ValidationError
 from tqdm.auto import tqdm
 
 from experiment import records, shadowing
 from experiment.errors import UserError, writing
 from experiment.measure import (
     controls,
-    environment,
     locks,
     machine,
     network,
     preconditions,
     programs,
     provenance,
+    schedule,
+    shortages,
     sources,
-    trial,
     wikipedia,
 )
 from experiment.measure.clients.base import ClientSettings
+from experiment.measure.launch import launch
+from experiment.measure.trial import Plan
 from experiment.records import Fetch, FetchRow, Run, TrialKey, TrialRow
-from experiment.redaction import count_users, redacted, redacted_text
-from experiment.study import PROJECT, Study, library_chunk_size
+from experiment.redaction import count_users, redacted
+from experiment.study import PROJECT, Study
 from experiment.vocabulary import Arm
 
 if TYPE_CHECKING:
@@ -46,11 +42,6 @@ if TYPE_CHECKING:
 LISTEN_S = 0.5
 """How long the machine is listened to before each trial, to see what else it does."""
 
-TYPICAL_FETCH_S = {"requests": 0.23, "phantomjs": 0.5, "chrome": 1.2, "firefox": 4.0}
-TYPICAL_SPEED_UP = 6
-TYPICAL_OVERHEAD_S, TYPICAL_CONNECTION_S = 1.2, 0.02
-"""Rough figures for the first guess of the time left; nothing else depends on them."""
-
 Sources = dict[Arm, sources.Source]
 """Where each arm that fetches has its pages from."""
 
@@ -58,17 +49,6 @@ MOST_ANEW = 2
 """How often a round is measured anew since something was suspended; then its trial fails."""
 
 UNMEASURED = TrialKey(arm="main", client="requests", mode="serial", pool_size=1, round=1, repeat=1)
-
-
-@dataclass(frozen=True)
-class Supervised:
-    """What became of a trial: what it measured, and what its supervisor saw."""
-
-    outcome: trial.Outcome
-    cpu_s: float | None
-    browser_pss_mb: float | None
-    suspended: str | None
-    log: str
 
 
 @dataclass(frozen=True)
@@ -88,7 +68,7 @@ class Measured:
         return replace(self, fetches=(), row=row)
 
 
-@preconditions.shortage_said()
+@shortages.shortage_said()
 def run(study: Study) -> Path:
     """Measure what a study has not measured yet; returns the folder of its run.
 
@@ -127,12 +107,12 @@ def _joined(study: Study, folder: Path) -> tuple[Study, Run | None]:
     return joined, own
 
 
-@preconditions.shortage_said()
+@shortages.shortage_said()
 def live(study: Study) -> "pd.DataFrame":
     """One trial of a study, the first there is, measured for a look: its fetches; none is kept."""
     study = _with_clients(study)
     preconditions.check(study)
-    key = next(_main(study, 1))
+    key = next(schedule.main_trials(study, 1))
     urls = sources.urls_of(study, PROJECT / "data" / study.run_name() / "pages.txt")
     with (
         locks.of_machine(),
@@ -182,7 +162,7 @@ def _sources(study: Study, urls: Sequence[str]) -> Iterator[Sources]:
     with ExitStack() as stack:
         holder = stack.enter_context(_network(study))
         opened: Sources = {"main": stack.enter_context(sources.open_source(study, urls, holder))}
-        if _has_no_latency(study):
+        if schedule.has_no_latency(study):
             quick = study.model_copy(update={"latency": 0.0})
             opened["no_latency"] = stack.enter_context(sources.open_source(quick, urls, holder))
         yield opened
@@ -191,12 +171,6 @@ def _sources(study: Study, urls: Sequence[str]) -> Iterator[Sources]:
 def _network(study: Study) -> AbstractContextManager[int | None]:
     """A network in which nobody else can reach what the study listens on, if it needs no other."""
     return network.private() if study.source == "embedded" else nullcontext()
-
-
-def _has_no_latency(study: Study) -> bool:
-    """Whether there is a latency that a control can leave out."""
-    fitting = study.source == "embedded" and "requests" in study.clients
-    return fitting and study.latency > 0 and not study.is_sweep
 
 
 def _check_writable(folder: Path) -> None:
@@ -236,14 +210,14 @@ def _try_out(study: Study, opened: Sources) -> None:
     """One page by each client: what cannot work is said before anything is measured."""
     for client in study.clients:
         plan = _plan(study, opened, replace(UNMEASURED, client=client))
-        seen = _supervised(replace(plan, pages=plan.pages[:1]))
+        seen = launch(replace(plan, pages=plan.pages[:1]))
         if seen.outcome.wait_s:
             raise UserError(
                 f"source: {study.wiki} asks to wait {seen.outcome.wait_s:.0f} s; try again then"
             )
         sources.check_arrival(study, seen.outcome.fetches)
         error = seen.outcome.reason or seen.outcome.fetches[0].error or ""
-        if short := preconditions.shortage(RuntimeError(seen.outcome.reason)):
+        if short := shortages.shortage(RuntimeError(seen.outcome.reason)):
             raise UserError(short)
         words = " ".join(seen.log.split())[:300]
         started = seen.outcome.fetches and seen.outcome.fetches[0].load_s is not None
@@ -260,7 +234,10 @@ def _try_out(study: Study, opened: Sources) -> None:
 
 def _measure(own: Run, opened: Sources, folder: Path, missing: Sequence[int]) -> None:
     study = own.study
-    total = len(missing) * sum(_guess_s(study, key) for key in _keys(study, 1))
+    total = len(missing) * sum(
+        schedule.typical_s(study, key)
+        for key in schedule.trials_of_round(study, 1, machine.cores())
+    )
     rounds = f"{len(missing)} of {study.rounds} rounds"
     print(f"measuring {folder.name}: {rounds}, about {total / 60:.0f} minutes", file=sys.stderr)
     refusals = itertools.count(1)
@@ -297,13 +274,15 @@ def _trials(
     study: Study, opened: Sources, number: int, bar: "tqdm[Never]", refusals: Iterator[int]
 ) -> Iterator[Measured]:
     """Measure the trials of a round, one after another."""
-    for position, key in enumerate(_keys(study, number), start=1):
-        bar.set_description(f"round {number} of {study.rounds}: {_words(key)}")
+    for position, key in enumerate(
+        schedule.trials_of_round(study, number, machine.cores()), start=1
+    ):
+        bar.set_description(f"round {number} of {study.rounds}: {schedule.label(key)}")
         one = _trial(study, _plan(study, opened, key), key, position)
         if one.wait_s:
             _wait(study, one.wait_s, next(refusals))
         stopped = [source.check() for source in opened.values()]
-        bar.update(_guess_s(study, key))
+        bar.update(schedule.typical_s(study, key))
         if any(stopped) and one.row.state == "ok":
             one = replace(one, suspended="the embedded origin was stopped by a signal")
         yield one
@@ -327,63 +306,9 @@ def _wait(study: Study, seconds: float, refusals: int) -> None:
     wikipedia.pause(study.wiki, seconds)
 
 
-def _keys(study: Study, number: int) -> list[TrialKey]:
-    """The trials of a round in random order: every client in every mode, and the controls."""
-    keys = [*_main(study, number), *_controls(study, number)]
-    random.Random(f"{study.seed}/{number}").shuffle(keys)
-    return keys
-
-
-def _main(study: Study, number: int) -> Iterator[TrialKey]:
-    """Every client in every mode, the parallel ones repeated."""
-    for client, mode in itertools.product(study.clients, study.modes):
-        sizes, repeats = ((1,), 1) if mode == "serial" else (study.sizes, study.repeats)
-        for size, repeat in itertools.product(sizes, range(1, repeats + 1)):
-            yield TrialKey(
-                arm="main", client=client, mode=mode, pool_size=size, round=number, repeat=repeat
-            )
-
-
-def _controls(study: Study, number: int) -> Iterator[TrialKey]:
-    """Each control once in every mode of the study; start-up is of pools alone."""
-    if study.is_sweep:
-        return
-    sizes: dict[Arm, int] = {"startup": controls.STARTUP_WORKERS}
-    if machine.cores() > 1:
-        sizes["cpu"] = machine.cores()
-    if _has_no_latency(study):
-        sizes["no_latency"] = study.pool_size
-    for (arm, size), mode in itertools.product(sizes.items(), study.modes):
-        if (arm, mode) != ("startup", "serial"):
-            yield TrialKey(
-                arm=arm,
-                client="requests" if arm == "no_latency" else None,
-                mode=mode,
-                pool_size=1 if mode == "serial" else size,
-                round=number,
-                repeat=1,
-            )
-
-
-def _words(key: TrialKey) -> str:
-    arm = None if key.arm == "main" else key.arm.replace("_", " ")
-    size = f"{key.mode} ({key.pool_size})" if key.pool_size > 1 else key.mode
-    return ", ".join(filter(None, [arm, key.client, size]))
-
-
-def _guess_s(study: Study, key: TrialKey) -> float:
-    """Roughly how long a trial takes, for the progress bar."""
-    if key.client is None:
-        return 2 * TYPICAL_OVERHEAD_S
-    if key.arm == "no_latency":
-        return TYPICAL_OVERHEAD_S + study.pages * TYPICAL_CONNECTION_S
-    fetches_s = study.pages * TYPICAL_FETCH_S[key.client]
-    return TYPICAL_OVERHEAD_S + fetches_s / min(key.pool_size, TYPICAL_SPEED_UP)
-
-
-def _plan(study: Study, opened: Sources, key: TrialKey) -> trial.Plan:
+def _plan(study: Study, opened: Sources, key: TrialKey) -> Plan:
     source = opened.get(key.arm)
-    return trial.Plan(
+    return Plan(
         arm=key.arm,
         client=key.client,
         mode=key.mode,
@@ -394,6 +319,7 @@ def _plan(study: Study, opened: Sources, key: TrialKey) -> trial.Plan:
         settings=source.settings if source else ClientSettings(),
         starts_a_second=_pace(study, key),
         pages=source.pages(key.round, study.pages) if source else (),
+        cores=machine.cores(),
     )
 
 
@@ -404,11 +330,11 @@ def _pace(study: Study, key: TrialKey) -> float | None:
     return wikipedia.starts_a_second(key.client)
 
 
-def _trial(study: Study, plan: trial.Plan, key: TrialKey, position: int) -> Measured:
+def _trial(study: Study, plan: Plan, key: TrialKey, position: int) -> Measured:
     """Run one trial; a failed one is a row that says why, and has no fetches."""
     other_cpu = machine.busy_share(LISTEN_S)
     started_at = _now()
-    seen = _supervised(plan)
+    seen = launch(plan)
     outcome = seen.outcome
     row = TrialRow(
         **asdict(key),
@@ -444,79 +370,3 @@ def _numbered(fetches: Sequence[Fetch]) -> list[Fetch]:
     workers = dict.fromkeys(item.worker for item in sorted(fetches, key=lambda item: item.start_s))
     numbers = {worker: number for number, worker in enumerate(workers, start=1)}
     return [replace(item, worker=numbers[item.worker]) for item in fetches]
-
-
-def _supervised(plan: trial.Plan) -> Supervised:
-    """Run a trial under its supervisor, in a folder of its own that is gone afterwards."""
-    with (
-        preconditions.room_for_temporary_files(),
-        tempfile.TemporaryDirectory(prefix="trial-", ignore_cleanup_errors=True) as name,
-    ):
-        folder = Path(name)
-        (folder / "plan.json").write_bytes(trial.PLAN.dump_json(plan))
-        report = _report(_supervise(plan, folder), folder)
-        log = ""
-        with suppress(FileNotFoundError):  # gone where the supervisor was killed
-            log = redacted_text((folder / "log.txt").read_text(errors="replace"))
-        if report["reason"] is None:
-            outcome = _outcome(folder)
-        elif report["full"]:
-            raise preconditions.no_room()
-        elif report["reason"] == "it ended with status 1":
-            raise RuntimeError(f"a trial failed unexpectedly:\n{log}")
-        else:
-            outcome = trial.Outcome(reason=report["reason"])
-    stopped = "a worker was stopped by a signal" if outcome.stopped else None
-    return Supervised(
-        outcome,
-        report.get("cpu_s"),
-        report.get("browser_pss_mb"),
-        report.get("suspended") or stopped,
-        log,
-    )
-
-
-def _report(said: str, folder: Path) -> dict[str, Any]:
-    """What a supervisor reported; its own errors are ours, but for a disk that is full."""
-    if not said:
-        return {"reason": "its supervisor was killed", "full": False}
-    try:
-        return dict(json.loads(said))
-    except ValueError:
-        if preconditions.is_full(folder):
-            raise preconditions.no_room() from None
-        raise RuntimeError(f"a supervisor failed unexpectedly:\n{said}") from None
-
-
-def _outcome(folder: Path) -> trial.Outcome:
-    """What a trial measured; one whose values cannot be right has failed."""
-    try:
-        return trial.OUTCOME.validate_json((folder / "outcome.json").read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        return trial.Outcome(reason=f"its outcome is not valid: {place}: {first['msg']}")
-
-
-def _supervise(plan: trial.Plan, folder: Path) -> str:
-    """What the supervisor reports; it ends with the runner, since it listens to a pipe from it."""
-    chunk = plan.chunk_size or library_chunk_size(max(1, len(plan.pages)), plan.pool_size)
-    in_turn = math.ceil(len(plan.pages) / (plan.pool_size * chunk)) * chunk
-    limit_s = 120 + plan.timeout_s * 1.2 * in_turn
-    place = str(plan.settings.network or "")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "experiment.measure.supervisor", str(folder), str(limit_s), place],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment.of_a_trial(plan.settings.embedded),
-        start_new_session=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        return process.stdout.read()
-    finally:
-        process.stdin.close()
-        process.wait()

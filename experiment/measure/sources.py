@@ -14,12 +14,13 @@ from typing import Any, Protocol
 
 from experiment import records
 from experiment.errors import UserError
+from experiment.fetches import Fetch, Page
 from experiment.measure import environment, wikipedia
 from experiment.measure.clients.base import ClientSettings
 from experiment.measure.origin import OriginSettings
-from experiment.measure.preconditions import FULL, no_room, nothing_left, room_for_temporary_files
+from experiment.measure.shortages import FULL, no_room, nothing_left, room_for_temporary_files
 from experiment.measure.suspension import was_stopped
-from experiment.records import Fetch, Page, Run
+from experiment.records import Run
 from experiment.redaction import count_users, is_redacted, redacted, redacted_text
 from experiment.study import Study, web_url
 
