@@ -9,7 +9,7 @@ import pytest
 
 from experiment import process_tree
 from experiment.study import PROJECT
-from tests.conftest import eventually
+from tests.conftest import Copy, eventually
 
 TREE = "sleep 60 & setsid sleep 60 & sh -c 'sleep 60 & echo ready; wait' & wait"
 
@@ -71,3 +71,25 @@ def test_adopted_orphans_are_ended_with_all_below(bystander: "subprocess.Popen[b
     assert left == "[]"
     assert not any(psutil.pid_exists(int(pid)) for pid in adopted.split())
     assert bystander.poll() is None
+
+
+REPORTING = """
+import subprocess
+from experiment.errors import UserError
+from experiment.report import page
+living, ended = subprocess.Popen(["sleep", "60"]), subprocess.Popen(["sh", "-c", "exit 7"])
+try:
+    page.write("report", "no such run")
+except UserError as error:
+    print(error)
+print(living.poll(), ended.wait())
+living.kill()
+living.wait()
+"""
+
+
+def test_a_report_spares_the_other_children_of_a_notebook_kernel(copy: Copy) -> None:
+    printed = copy.run(sys.executable, "-c", REPORTING).stdout.splitlines()
+    assert "no such run" in printed[0]
+    assert printed[1] == "None 7"
+    copy.assert_nothing_left()

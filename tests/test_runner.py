@@ -14,8 +14,10 @@ import pytest
 from experiment import records
 from experiment.measure.launch import OUTCOME, read_outcome
 from experiment.measure.machine import cores
+from experiment.measure.schedule import trials
 from experiment.measure.trial import Outcome
 from experiment.redaction import redacted
+from experiment.study import Study
 from experiment.vocabulary import ClientName
 from tests.conftest import Copy, need
 from tests.servers import Server
@@ -98,17 +100,37 @@ def _check_same_work(fetches: pd.DataFrame) -> None:
 
 
 def test_the_order_is_random_but_the_seed_decides_it() -> None:
-    from experiment.measure.runner import _keys
-    from experiment.study import Study
-
     study = Study(rounds=9, repeats=3)
     orders, again = (
-        [[(k.arm, str(k.client), k.mode, k.repeat) for k in _keys(study, n)] for n in range(1, 10)]
+        [
+            [(key.arm, str(key.client), key.mode, key.repeat) for key in trials(study, number, 2)]
+            for number in range(1, 10)
+        ]
         for _ in range(2)
     )
     assert orders == again
     assert len({tuple(order) for order in orders}) > 7
     assert all(sorted(order) == sorted(orders[0]) for order in orders)
+
+
+LIVE = """
+from experiment.measure.runner import live
+from experiment.study import Study
+study = Study.of({"source": "urls.txt", "run": "begun", "clients": "requests", "pages": 2,
+                  "modes": "serial", "rounds": 1})
+print(*live(study)["url"])
+"""
+
+
+def test_a_look_takes_nothing_from_a_run_and_leaves_nothing(copy: Copy, server: Server) -> None:
+    begun = copy.path / "data" / "begun"
+    begun.mkdir()
+    (begun / "pages.txt").write_text("http://127.0.0.1:9/of-a-run-that-was-cut-off\n")
+    (copy.path / "urls.txt").write_text(f"{server.url('page')}\n")
+    ended = copy.run(sys.executable, "-c", LIVE)
+    assert ended.stdout.split() == [server.url("page")] * 2, ended.stderr
+    assert [path.name for path in begun.iterdir()] == ["pages.txt"]
+    copy.assert_nothing_left()
 
 
 def test_any_server_and_any_list_can_be_the_source(copy: Copy, server: Server) -> None:

@@ -28,7 +28,7 @@ def seen_of(folder: Path, world: World | None = None, **parameters: object) -> R
 
 def test_a_sweep_is_one_design_without_controls() -> None:
     study = Study.of({**SWEEP, "repeats": 3})
-    keys = schedule.trials_of_round(study, 1, 2)
+    keys = schedule.trials(study, 1, 2)
     assert {key.arm for key in keys} == {"main"}
     assert sum(key.mode == "serial" for key in keys) == 1
     parallel = [(key.mode, key.pool_size, key.repeat) for key in keys if key.mode != "serial"]

@@ -1,4 +1,4 @@
-"""All trials of a study: their order, their supervision, progress, resuming."""
+"""Run a study: see what is missing, try the clients out, measure round after round, keep each."""
 
 import itertools
 import os
@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
@@ -23,6 +23,7 @@ from experiment.measure import (
     preconditions,
     programs,
     provenance,
+    rows,
     schedule,
     shortages,
     sources,
@@ -30,8 +31,9 @@ from experiment.measure import (
 )
 from experiment.measure.clients.base import ClientSettings
 from experiment.measure.launch import launch
+from experiment.measure.rows import Measured
 from experiment.measure.trial import Plan
-from experiment.records import Fetch, FetchRow, Run, TrialKey, TrialRow
+from experiment.records import FetchRow, Run, TrialKey
 from experiment.redaction import count_users, redacted
 from experiment.study import PROJECT, Study
 from experiment.vocabulary import Arm
@@ -51,26 +53,9 @@ MOST_ANEW = 2
 UNMEASURED = TrialKey(arm="main", client="requests", mode="serial", pool_size=1, round=1, repeat=1)
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A trial as measured: its rows, what its site told to wait (s), what was suspended."""
-
-    fetches: Sequence[FetchRow]
-    row: TrialRow
-    wait_s: float
-    suspended: str | None
-
-    def failed(self) -> "Measured":
-        """The trial as one that does not count, since something was suspended."""
-        row = replace(
-            self.row, wall_s=None, span_s=None, failed=0, state="failed", reason=self.suspended
-        )
-        return replace(self, fetches=(), row=row)
-
-
 @shortages.shortage_said()
 def run(study: Study) -> Path:
-    """Measure what a study has not measured yet; returns the folder of its run.
+    """Measure what a study has not measured yet, and return the folder of its run.
 
     Finished rounds are kept, whatever happens. Raises `UserError`, before anything is measured,
     for what its user can mend.
@@ -88,12 +73,12 @@ def run(study: Study) -> Path:
 
 
 def _is_finished(folder: Path) -> bool:
-    """Whether a folder holds a run that will not change any more."""
+    """Return whether a folder holds a run that will not change any more."""
     return records.run_is_there(folder) and records.read_run(folder).finished_at is not None
 
 
 def _joined(study: Study, folder: Path) -> tuple[Study, Run | None]:
-    """The study of the run that is in a folder, and the run; None where there is none yet.
+    """Return the study of the run in a folder, and the run; None where there is none yet.
 
     Raises `UserError` where it is damaged, or is not what the study asks for.
     """
@@ -109,29 +94,32 @@ def _joined(study: Study, folder: Path) -> tuple[Study, Run | None]:
 
 @shortages.shortage_said()
 def live(study: Study) -> "pd.DataFrame":
-    """One trial of a study, the first there is, measured for a look: its fetches; none is kept."""
-    study = _with_clients(study)
+    """Measure the first trial of a study for a look, and return its fetches; nothing is kept.
+
+    Nothing is taken from the folder of a run either: the pages are drawn or read anew.
+    """
+    study = _with_clients(study).model_copy(update={"rounds": 1})
     preconditions.check(study)
     key = next(schedule.main_trials(study, 1))
-    urls = sources.urls_of(study, PROJECT / "data" / study.run_name() / "pages.txt")
+    urls = sources.urls_of(study)
     with (
         locks.of_machine(),
         _network(study) as holder,
         sources.open_source(study, urls, holder) as source,
     ):
-        tried = _trial(study, _plan(study, {"main": source}, key), key, 1)
+        tried = _trial(study, {"main": source}, key, 1)
     if tried.row.reason:
         raise UserError(f"clients: {key.client} could not be tried: {tried.row.reason}")
     return records.frame(FetchRow, tried.fetches)
 
 
 def _with_clients(study: Study) -> Study:
-    """The study with the clients that suit its source, where nobody chose any."""
+    """Return the study with the clients that suit its source, where nobody chose any."""
     return study.model_copy(update={"clients": study.clients or programs.usual_clients()})
 
 
 def _complete(study: Study, folder: Path, locked: bool) -> None:
-    """Measure the rounds that are missing, and note the end."""
+    """Measure the rounds that are missing, and note the end of the run."""
     study, own = _joined(study, folder)
     study = _with_clients(study)
     done = records.rounds_done(folder)
@@ -158,7 +146,7 @@ def _complete(study: Study, folder: Path, locked: bool) -> None:
 
 @contextmanager
 def _sources(study: Study, urls: Sequence[str]) -> Iterator[Sources]:
-    """The study's source, and the embedded origin without its latency for the control."""
+    """Open the study's source, and the embedded origin without its latency for the control."""
     with ExitStack() as stack:
         holder = stack.enter_context(_network(study))
         opened: Sources = {"main": stack.enter_context(sources.open_source(study, urls, holder))}
@@ -169,7 +157,7 @@ def _sources(study: Study, urls: Sequence[str]) -> Iterator[Sources]:
 
 
 def _network(study: Study) -> AbstractContextManager[int | None]:
-    """A network in which nobody else can reach what the study listens on, if it needs no other."""
+    """Return a network of its own for a study that needs no other, so that no one else is in it."""
     return network.private() if study.source == "embedded" else nullcontext()
 
 
@@ -207,7 +195,7 @@ def _begin(folder: Path, own: Run, urls: Sequence[str]) -> None:
 
 
 def _try_out(study: Study, opened: Sources) -> None:
-    """One page by each client: what cannot work is said before anything is measured."""
+    """Fetch a page with each client; raise `UserError` for what cannot work, before measuring."""
     for client in study.clients:
         plan = _plan(study, opened, replace(UNMEASURED, client=client))
         seen = launch(replace(plan, pages=plan.pages[:1]))
@@ -234,10 +222,8 @@ def _try_out(study: Study, opened: Sources) -> None:
 
 def _measure(own: Run, opened: Sources, folder: Path, missing: Sequence[int]) -> None:
     study = own.study
-    total = len(missing) * sum(
-        schedule.typical_s(study, key)
-        for key in schedule.trials_of_round(study, 1, machine.cores())
-    )
+    keys = schedule.trials(study, 1, machine.cores())
+    total = len(missing) * sum(schedule.typical_s(study, key) for key in keys)
     rounds = f"{len(missing)} of {study.rounds} rounds"
     print(f"measuring {folder.name}: {rounds}, about {total / 60:.0f} minutes", file=sys.stderr)
     refusals = itertools.count(1)
@@ -254,7 +240,7 @@ def _measure(own: Run, opened: Sources, folder: Path, missing: Sequence[int]) ->
 def _round(
     study: Study, opened: Sources, number: int, bar: "tqdm[Never]", refusals: Iterator[int]
 ) -> tuple[list[Measured], int]:
-    """Measure a round, anew where something was suspended; also returns how often that was."""
+    """Measure a round, anew where something was suspended; return also how often that was."""
     begun = bar.n
     for anew in range(MOST_ANEW):
         trials = []
@@ -274,11 +260,10 @@ def _trials(
     study: Study, opened: Sources, number: int, bar: "tqdm[Never]", refusals: Iterator[int]
 ) -> Iterator[Measured]:
     """Measure the trials of a round, one after another."""
-    for position, key in enumerate(
-        schedule.trials_of_round(study, number, machine.cores()), start=1
-    ):
+    keys = schedule.trials(study, number, machine.cores())
+    for position, key in enumerate(keys, start=1):
         bar.set_description(f"round {number} of {study.rounds}: {schedule.label(key)}")
-        one = _trial(study, _plan(study, opened, key), key, position)
+        one = _trial(study, opened, key, position)
         if one.wait_s:
             _wait(study, one.wait_s, next(refusals))
         stopped = [source.check() for source in opened.values()]
@@ -289,18 +274,18 @@ def _trials(
 
 
 def _add_round(folder: Path, number: int, trials: Sequence[Measured], anew: int) -> None:
-    """Keep a round; its trials started after the run, also where the clock was set back."""
+    """Keep a round, none of its trials started before the run: the clock may have been set back."""
     own = records.read_run(folder)
-    rows = [replace(one.row, started_at=max(own.started_at, one.row.started_at)) for one in trials]
+    kept = [replace(one.row, started_at=max(own.started_at, one.row.started_at)) for one in trials]
     with writing("run", folder):
         if anew:
             counted = {**own.measured_anew, number: anew}
             records.write_run(folder, own.model_copy(update={"measured_anew": counted}))
-        records.add_round(folder, [row for one in trials for row in one.fetches], rows)
+        records.add_round(folder, [row for one in trials for row in one.fetches], kept)
 
 
 def _wait(study: Study, seconds: float, refusals: int) -> None:
-    """Wait as a site tells that has refused; the third time ends the study."""
+    """Wait as a site has told that refused; end the study the third time."""
     if refusals == wikipedia.MOST_REFUSALS:
         raise wikipedia.refused(study, seconds)
     wikipedia.pause(study.wiki, seconds)
@@ -324,49 +309,14 @@ def _plan(study: Study, opened: Sources, key: TrialKey) -> Plan:
 
 
 def _pace(study: Study, key: TrialKey) -> float | None:
-    """How many starts a second the source allows."""
+    """Return how many starts a second the source allows; None for any number."""
     if study.source != "wikipedia" or key.arm != "main" or key.client is None:
         return None
     return wikipedia.starts_a_second(key.client)
 
 
-def _trial(study: Study, plan: Plan, key: TrialKey, position: int) -> Measured:
-    """Run one trial; a failed one is a row that says why, and has no fetches."""
+def _trial(study: Study, opened: Sources, key: TrialKey, position: int) -> Measured:
     other_cpu = machine.busy_share(LISTEN_S)
     started_at = _now()
-    seen = launch(plan)
-    outcome = seen.outcome
-    row = TrialRow(
-        **asdict(key),
-        position=position,
-        started_at=started_at,
-        wall_s=outcome.wall_s,
-        span_s=outcome.span_s,
-        startup_s=outcome.startup_s,
-        startup_cpu_s=outcome.startup_cpu_s,
-        cpu_s=seen.cpu_s,
-        python_pss_mb=outcome.python_pss_mb,
-        browser_pss_mb=seen.browser_pss_mb,
-        machine_cpu=outcome.machine_cpu,
-        other_cpu=other_cpu,
-        pickling_error=outcome.pickling_error,
-        failed=sum(item.error is not None for item in outcome.fetches),
-        state="failed" if outcome.reason else "ok",
-        reason=outcome.reason,
-    )
-    written = [_written(study, item) for item in _numbered(outcome.fetches)]
-    fetches = [FetchRow(**asdict(key), **asdict(item)) for item in written]
-    return Measured(fetches, row, outcome.wait_s, None if outcome.reason else seen.suspended)
-
-
-def _written(study: Study, fetch: Fetch) -> Fetch:
-    """A fetch as it is written down: its URLs without their secrets."""
-    led = fetch.final_url and redacted(fetch.final_url, study.keep_query)
-    return replace(fetch, url=redacted(fetch.url, study.keep_query), final_url=led)
-
-
-def _numbered(fetches: Sequence[Fetch]) -> list[Fetch]:
-    """The fetches with their workers numbered from 1, in the order in which they began."""
-    workers = dict.fromkeys(item.worker for item in sorted(fetches, key=lambda item: item.start_s))
-    numbers = {worker: number for number, worker in enumerate(workers, start=1)}
-    return [replace(item, worker=numbers[item.worker]) for item in fetches]
+    launched = launch(_plan(study, opened, key))
+    return rows.of_trial(study, key, launched, position, started_at, other_cpu)

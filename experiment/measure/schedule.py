@@ -18,7 +18,7 @@ TYPICAL_OVERHEAD_S, TYPICAL_CONNECTION_S = 1.2, 0.02
 """Rough figures for the first guess of the time left; nothing else depends on them."""
 
 
-def trials_of_round(study: Study, number: int, cores: int) -> list[TrialKey]:
+def trials(study: Study, number: int, cores: int) -> list[TrialKey]:
     """Return the trials of a round in random order: every client in every mode, and controls."""
     keys = [*main_trials(study, number), *control_trials(study, number, cores)]
     random.Random(f"{study.seed}/{number}").shuffle(keys)

@@ -105,17 +105,17 @@ def open_source(study: Study, urls: Sequence[str], network: int | None = None) -
         yield Listed(urls, ClientSettings())
 
 
-def urls_of(study: Study, kept: Path) -> list[str]:
-    """The URLs of a source that is not embedded; raises `UserError` for one that cannot be used.
+def urls_of(study: Study, kept: Path | None = None) -> list[str]:
+    """Return the URLs of a source that is not embedded.
 
     `kept` is the run's own copy of a file of URLs, without their secrets: the file must still
-    hold the same, but may be gone.
+    hold the same, but may be gone. Raises `UserError` for a source that cannot be used.
     """
     if study.source == "embedded":
         return []
     environment.check_bundle()
     if study.source == "wikipedia":
-        if not kept.exists():
+        if kept is None or not kept.exists():
             return wikipedia.draw(study)
         urls = read_urls(kept)
         wikipedia.check_kept(study, urls, kept)
@@ -147,13 +147,15 @@ def check_unchanged(study: Study, kept: Path) -> None:
         _of_file(study, kept)
 
 
-def _of_file(study: Study, kept: Path) -> list[str]:
+def _of_file(study: Study, kept: Path | None) -> list[str]:
     """The URLs of a file, which are still those that the run began with."""
     file = Path(study.source)
-    if kept.exists() and not file.exists():
+    if kept is None or not kept.exists():
+        return read_urls(file)
+    if not file.exists():
         return read_urls(kept)
     urls = read_urls(file)
-    if kept.exists() and as_written(study, urls) != as_written(study, read_urls(kept)):
+    if as_written(study, urls) != as_written(study, read_urls(kept)):
         raise UserError(
             f"source: {file} has changed since the run {kept.parent.name} began; name another run"
         )
