@@ -1,4 +1,4 @@
-"""Processes and all that they started: adopt orphans, weigh them, end them.
+"""Adopt, weigh and end the processes that a process started.
 
 As a program, `python -m experiment.process_tree FOLDER` ends all its children and removes the
 folder; a trial turns into it when its supervisor is killed. psutil is imported where it is used:

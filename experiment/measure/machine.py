@@ -1,4 +1,4 @@
-"""What machine this is, what runs on it, and how busy it is."""
+"""Tell what machine this is, what runs on it, and how busy it is."""
 
 import importlib.metadata
 import multiprocessing
@@ -20,7 +20,7 @@ PACKAGES = ("aiohttp", "certifi", "psutil", "requests", "selenium", "trustme", "
 
 
 def describe(study: Study) -> Machine:
-    """The machine as it counts for a run; raises `UserError` if a client cannot run on it."""
+    """Return the machine as a run records it; raise `UserError` if a client cannot run on it."""
     return Machine(
         cpu=_cpu(),
         cores=cores(),
@@ -35,7 +35,7 @@ def describe(study: Study) -> Machine:
 
 
 def cores() -> int:
-    """The cores that this process may use, a container's limit included."""
+    """Return how many cores this process may use, a container's limit included."""
     if sys.platform != "linux":
         return os.cpu_count() or 1
     allowed = len(os.sched_getaffinity(0))
@@ -46,7 +46,7 @@ def cores() -> int:
 
 
 def busy_share(seconds: float) -> float:
-    """The share of all cores that was in use during the next seconds."""
+    """Return the share of all cores that is in use during the next seconds."""
     return psutil.cpu_percent(interval=seconds) / 100
 
 

@@ -1,4 +1,4 @@
-"""Serial, threads, processes: one interface, and the modes differ by one line each."""
+"""Give serial, threads and processes one interface; the modes differ by one line each."""
 
 import multiprocessing
 import threading
@@ -24,7 +24,7 @@ class WorkerDied(Exception):
 
 
 class Serial:
-    """The plain loop behind the interface of a pool: the caller is its only worker."""
+    """Put the plain loop behind the interface of a pool: the caller is its only worker."""
 
     def __init__(self, initializer: Callable[..., object], arguments: tuple[Any, ...]) -> None:
         initializer(*arguments)
@@ -39,22 +39,22 @@ class Serial:
         return Done([function(item) for item in items])
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is no pool to close."""
 
     def join(self) -> None:
-        """Nobody to wait for."""
+        """Do nothing: there is no worker to wait for."""
 
 
 class Done(list[Result]):
     """A result that is there already."""
 
     def get(self, timeout: float | None = None) -> list[Result]:  # noqa: ARG002
-        """The results."""
+        """Return the results."""
         return self
 
 
 class ProcessPool(Pool):
-    """The pool of processes; where not all of them can start, the others are killed.
+    """Kill the other workers where not all of them can start.
 
     The library asks them to end (SIGTERM). One that has just been forked loses that signal while
     Python resets its own handling of signals, and the library would wait for it for ever.
@@ -69,7 +69,7 @@ class ProcessPool(Pool):
 
 
 class WatchedPool:
-    """A pool of any mode whose workers are watched: a death raises `WorkerDied`.
+    """Watch the workers of a pool of any mode: a death raises `WorkerDied`.
 
     `stopped` is whether a signal stopped one meanwhile, or a driver that this process started.
     """
@@ -83,7 +83,7 @@ class WatchedPool:
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], chunk_size: int | None
     ) -> list[Result]:
-        """The function applied to each item, in the order of the items."""
+        """Apply the function to each item and return the results, in the order of the items."""
         result: AsyncResult[list[Result]] | Done[Result]
         result = self._pool.map_async(function, items, chunk_size)
         while True:
@@ -122,7 +122,7 @@ class WatchedPool:
 def workers(
     mode: Mode, size: int, start_method: StartMethod | None, prepare: Callable[[], object]
 ) -> Iterator[WatchedPool]:
-    """WatchedPool of a mode, each of which has called `prepare`; at the end they are waited for.
+    """Make a pool of a mode whose workers have all called `prepare`; wait for them at the end.
 
     Raises `WorkerDied`; the broken pool is then left alone, since closing it could wait for ever.
     """

@@ -106,13 +106,13 @@ def _too_large(study: Study, words: str, fitting: int) -> UserError:
 
 
 def free_mb() -> float:
-    """Memory (MB) that can still be had: of the machine, and within the limits of a container."""
+    """Return the memory (MB) that is free: of the machine, and within the limits of a container."""
     groups = [_free_in(folder) for folder in _memory_groups()]
     return min(psutil.virtual_memory().available, *groups) / 1e6
 
 
 def _memory_groups() -> Iterator[Path]:
-    """The control groups (Linux, either version) whose limits of memory hold for this process."""
+    """Yield the control groups (Linux, either version) whose limits hold for this process."""
     with suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
@@ -122,7 +122,7 @@ def _memory_groups() -> Iterator[Path]:
 
 
 def _free_in(group: Path) -> float:
-    """Bytes that a control group still allows; infinite where it has no limit."""
+    """Return the bytes that a control group still allows; infinite where it has no limit."""
     limits = ("memory.max", "memory.high", "memory.limit_in_bytes")
     allowed = min(_bytes(group / name) for name in limits)
     if allowed == math.inf:
@@ -134,7 +134,7 @@ def _free_in(group: Path) -> float:
 
 
 def _bytes(file: Path) -> float:
-    """The number in a file of a control group; infinite where it is absent or says "max"."""
+    """Return the number in a file of a control group; infinite where it is absent or "max"."""
     try:
         return int(file.read_text())
     except (OSError, ValueError):
@@ -142,7 +142,7 @@ def _bytes(file: Path) -> float:
 
 
 def _check_loopback(study: Study) -> None:
-    """The embedded origin and the drivers of browsers listen on 127.0.0.1."""
+    """Raise `UserError` where 127.0.0.1, on which origin and drivers listen, cannot be reached."""
     if study.source != "embedded" and study.clients == ("requests",):
         return
     try:

@@ -84,7 +84,7 @@ def is_full(folder: Path) -> bool:
 
 
 def _limit(kind: int) -> str:
-    """A limit of this process as the shell says it: memory in kB."""
+    """Return a limit of this process as the shell says it: memory in kB."""
     limit = resource.getrlimit(kind)[0]
     if limit == resource.RLIM_INFINITY:
         return "unlimited"

@@ -27,7 +27,7 @@ from experiment.vocabulary import Arm, ClientName, Mode, StartMethod
 
 @dataclass(frozen=True)
 class Plan:
-    """What a trial does; arms `cpu` and `startup` have no client and no pages."""
+    """What a trial is to do; arms `cpu` and `startup` have no client and no pages."""
 
     arm: Arm
     client: ClientName | None
@@ -93,7 +93,7 @@ def measure(plan: Plan) -> Outcome:
 
 
 def _work(plan: Plan) -> tuple[Callable[[], None], Work]:
-    """What each worker prepares, and what the pool then does."""
+    """Return what each worker prepares, and what the pool then does."""
     if plan.client is not None:
         client = clients.make(plan.client, plan.timeout_s, plan.settings)
         limiter = plan.starts_a_second and RateLimiter(plan.starts_a_second, plan.start_method)
@@ -148,7 +148,7 @@ def _usage() -> tuple[float, float | None]:
 
 
 def main() -> None:
-    """`python -m experiment.measure.trial FOLDER SUPERVISOR`: plan.json in, outcome.json out."""
+    """Run as a program (FOLDER SUPERVISOR): read plan.json, write outcome.json."""
     folder = Path(sys.argv[1])
     process_tree.end_with(int(sys.argv[2]), folder)
     plan = Plan.read(folder / "plan.json")
