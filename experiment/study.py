@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar, get_args
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -31,7 +31,7 @@ from pydantic.fields import FieldInfo
 
 from experiment.errors import UserError
 from experiment.redaction import redacted
-from experiment.vocabulary import ClientName, Mode, StartMethod
+from experiment.vocabulary import CLIENTS, MODES, ClientName, Mode, StartMethod
 
 Item = TypeVar("Item")
 
@@ -64,7 +64,7 @@ def phantomjs_is_built_here() -> bool:
 def default_clients() -> tuple[ClientName, ...]:
     """The article's two clients, for the embedded origin; Chrome stands in for a missing PhantomJS.
 
-    For any other source it is `programs.usual_clients`, which depends on what is installed.
+    For any other source it is `measure.clients.usual`, which depends on what is installed.
     """
     return ("requests", "phantomjs" if phantomjs_is_built_here() else "chrome")
 
@@ -118,14 +118,14 @@ Clients = Annotated[
     Field(min_length=1),
     BeforeValidator(_words),
     AfterValidator(_each_once),
-    Expected(f"one or more of {', '.join(get_args(ClientName))}, each once"),
+    Expected(f"one or more of {', '.join(CLIENTS)}, each once"),
 ]
 Modes = Annotated[
     tuple[Mode, ...],
     Field(min_length=1),
     BeforeValidator(_words),
     AfterValidator(_each_once),
-    Expected(f"one or more of {', '.join(get_args(Mode))}, each once"),
+    Expected(f"one or more of {', '.join(MODES)}, each once"),
 ]
 PoolSizes = Annotated[
     Annotated[tuple[Annotated[int, Field(ge=1, le=500)], ...], Field(min_length=1)] | None,
@@ -171,7 +171,7 @@ class Study(BaseModel):
     )
     clients: Clients = Field(
         (),
-        description="requests, phantomjs, chrome, firefox (none: as suits the source)",
+        description=f"{', '.join(CLIENTS)} (none: as suits the source)",
     )
     modes: Modes = Field(
         ("serial", "threads", "processes"),

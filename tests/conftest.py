@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from experiment.errors import UserError
-from experiment.measure import programs
+from experiment.measure import clients
 from experiment.study import PROJECT
 from experiment.vocabulary import ClientName
 from tests.servers import Server
@@ -132,10 +132,8 @@ def server() -> Iterator[Server]:
 
 def need(client: ClientName) -> None:
     """Skip a test by name where a browser is missing; with CI=true that is a failure."""
-    if client == "requests":
-        return
     try:
-        programs.version(client)
+        clients.of(client).version()
     except UserError as missing:
         if os.environ.get("CI") == "true":
             pytest.fail(str(missing))

@@ -15,7 +15,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
-from experiment.measure import programs
+from experiment.measure.clients import chrome
 from tests.conftest import Copy, eventually
 
 SETTINGS = {
@@ -53,7 +53,7 @@ def server(copy: Copy) -> Iterator[str]:
 @contextmanager
 def browser(width: int = 1400, height: int = 1800) -> Iterator[webdriver.Chrome]:
     """Headless Chromium."""
-    found = programs.find("chrome")
+    found = chrome.Client.find()
     options = webdriver.ChromeOptions()
     options.binary_location = str(found.browser)
     for argument in ("--headless", "--no-sandbox", f"--window-size={width},{height}"):

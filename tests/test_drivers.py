@@ -22,13 +22,12 @@ import pytest
 
 from experiment import records
 from experiment.measure import clients, network
-from experiment.measure.clients import base, browser
+from experiment.measure.clients import base, browser, phantomjs
 from experiment.records import Page
-from experiment.vocabulary import ClientName
+from experiment.vocabulary import BROWSERS, ClientName
 from tests.conftest import Copy, eventually, need
 from tests.servers import PAGE, Server
 
-BROWSERS: tuple[ClientName, ...] = ("phantomjs", "chrome", "firefox")
 CLIENTS = ["phantomjs", "chrome", pytest.param("firefox", marks=pytest.mark.faults)]
 INTRUDER = (Path(__file__).parent / "intruder.py").read_text()
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -71,7 +70,8 @@ def trap(tmp_path: Path) -> Trap:
 @contextmanager
 def opened(client: ClientName, server: Server) -> Iterator[list[int]]:
     """A browser with a page; yields the ports at which it and its driver listen."""
-    opened = browser.BROWSERS[client](60, base.ClientSettings())
+    opened = clients.make(client, 60, base.ClientSettings())
+    assert isinstance(opened, browser.Browser)
     with opened._open(base.Phases(), base.Deadline(60)) as driver:
         driver.get(server.url("page"))
         yield sorted(listening(psutil.Process().children(recursive=True)))
@@ -140,7 +140,7 @@ def test_a_driver_answers_nobody_without_its_secret(
 
 def test_phantomjs_reads_no_file_and_starts_no_program_for_its_own_client(trap: Trap) -> None:
     need("phantomjs")
-    service = browser.PhantomJS(60, base.ClientSettings()).service()
+    service = phantomjs.Client(60, base.ClientSettings()).service()
     service.start()
     try:
         words = " ".join(psutil.Process(service.process.pid).cmdline())

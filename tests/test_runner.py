@@ -325,8 +325,8 @@ def test_a_client_that_cannot_run_is_one_line(copy: Copy, client: str) -> None:
     program = f"""
 import sys
 from experiment.measure import programs
-programs.CHROMES = programs.FIREFOXES = ("no-such-browser",)
-programs._carried = lambda package, path: None
+programs.first = lambda names: None
+programs.carried = lambda package, path: None
 from experiment.__main__ import main
 sys.exit(main(["run", "--clients", "{client}"]))
 """
@@ -348,8 +348,8 @@ def test_a_browser_that_lacks_a_library_is_one_line(copy: Copy) -> None:
     fake.chmod(0o755)
     program = f"""
 import sys
-from experiment.measure import programs
-programs.FIREFOXES = ("{fake}",)
+from experiment.measure.clients import firefox
+firefox.PROGRAMS = ("{fake}",)
 from experiment.__main__ import main
 sys.exit(main(["run", "--clients", "firefox"]))
 """

@@ -28,9 +28,8 @@ from experiment.analysis.rules import (
 from experiment.analysis.summary import ENOUGH_ROUNDS, Estimate
 from experiment.errors import UserError
 from experiment.study import Study
-from experiment.vocabulary import ClientName, Mode
+from experiment.vocabulary import ARTICLE_PAIR, ClientName, Mode
 
-PARALLEL: tuple[Mode, ...] = ("threads", "processes")
 WORKERS_2018 = 10
 
 
@@ -204,7 +203,7 @@ def _selenium_4x(results: RunResults) -> Iterator[Comparison]:
 
 def _fetch_slower(results: RunResults) -> Iterator[Comparison]:
     for client in results.study.clients:
-        for mode in PARALLEL:
+        for mode in ARTICLE_PAIR:
             yield _slower(results, client, mode, MORE_THAN_ONE, _alone(results.study))
 
 
@@ -235,7 +234,7 @@ def _requests_lighter(results: RunResults) -> Iterator[Comparison]:
     if not results.browsers or "requests" not in results.study.clients:
         yield _none("requests" if results.browsers else "browser", quantity)
         return
-    for client, mode in itertools.product(results.browsers, ("serial", *PARALLEL)):
+    for client, mode in itertools.product(results.browsers, ("serial", *ARTICLE_PAIR)):
         column, pair = "fetch_mean_s", [(client, mode), ("requests", mode)]
         found = summary.ratio(*(summary.of_cell(results.rounds, *cell, column) for cell in pair))
         ruling = _guarded(found, MORE_THAN_ONE.judge, _lacking(results.study, mode), "")
@@ -245,29 +244,29 @@ def _requests_lighter(results: RunResults) -> Iterator[Comparison]:
 def _no_difference(results: RunResults) -> Iterator[Comparison]:
     quantity, zone = "total, threads / processes", NO_DIFFERENCE.zone
     for client in results.study.clients:
-        pair = [(client, mode) for mode in PARALLEL]
+        pair = [(client, mode) for mode in ARTICLE_PAIR]
         found = summary.ratio(*(summary.of_cell(results.rounds, *cell, "span_s") for cell in pair))
-        lacking = _lacking(results.study, *PARALLEL)
+        lacking = _lacking(results.study, *ARTICLE_PAIR)
         unless = paced(results.study) or _alone(results.study)
         ruling = _guarded(found, NO_DIFFERENCE.judge, lacking, unless)
         then = _ratio_2018(pair, "span_s")
         yield Comparison(client, None, quantity, ruling, found, zone, then)
 
 
-def _ratio_2018(pair: Sequence[tuple[str, str]], column: str) -> float:
+def _ratio_2018(pair: Sequence[tuple[str, str]], column: str) -> float | None:
     above, below = (summary.in_2018(client, mode, column) for client, mode in pair)
-    return above / below
+    return above / below if above and below else None
 
 
 def _cpu_bound(results: RunResults) -> Iterator[Comparison]:
     machine = results.run.machine
     unless = "" if machine.gil else "this Python has no GIL"
     unless = "this machine has one core" if machine.cores == 1 else unless
-    threads, processes = (summary.speed_up(results.cpu, "", mode) for mode in PARALLEL)
+    threads, processes = (summary.speed_up(results.cpu, "", mode) for mode in ARTICLE_PAIR)
     ruling = _guarded(
         min(threads, processes, key=lambda estimate: estimate.rounds),
         lambda _: cpu_bound(threads, processes),
-        _lacking(results.study, "serial", *PARALLEL),
+        _lacking(results.study, "serial", *ARTICLE_PAIR),
         unless,
     )
     quantity = f"CPU-bound speed-up, {machine.cores} cores"
@@ -299,7 +298,7 @@ def _pools(results: RunResults, column: str, what: str) -> Comparison:
         summary.of_cell(results.startup, "", mode, column) for mode in ("processes", "threads")
     )
     found = summary.ratio(processes, threads)
-    lacking = _lacking(results.study, *PARALLEL)
+    lacking = _lacking(results.study, *ARTICLE_PAIR)
     if len(processes) and processes.isna().all():
         lacking = "this system does not tell it"
     ruling = _guarded(found, MORE_THAN_ONE.judge, lacking, "")

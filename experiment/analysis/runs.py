@@ -10,12 +10,12 @@ import pandas as pd
 
 from experiment import records
 from experiment.analysis import claims, summary
-from experiment.analysis.claims import PARALLEL
 from experiment.analysis.results import RunResults, load
 from experiment.errors import UserError
 from experiment.records import Run
 from experiment.redaction import redacted
 from experiment.study import PROJECT, Study, as_words, listed
+from experiment.vocabulary import ARTICLE_PAIR, POOLS
 
 DATA = PROJECT / "data"
 
@@ -98,11 +98,11 @@ def side_by_side(runs: Mapping[str, RunResults]) -> pd.DataFrame:
 def _compared(results: RunResults, client: str, size: int) -> dict[str, str] | None:
     """What one run says of one client and pool size; None where no round is complete."""
     rounds = summary.of_size(results.rounds, size)
-    gains = {mode: summary.speed_up(rounds, client, mode) for mode in PARALLEL}
+    gains = {mode: summary.speed_up(rounds, client, mode) for mode in POOLS}
     if not any(gain.rounds for gain in gains.values()):
         return None
-    losses = {mode: summary.slow_down(rounds, client, mode) for mode in PARALLEL}
-    totals = (summary.of_cell(rounds, client, mode, "span_s") for mode in PARALLEL)
+    losses = {mode: summary.slow_down(rounds, client, mode) for mode in POOLS}
+    totals = (summary.of_cell(rounds, client, mode, "span_s") for mode in ARTICLE_PAIR)
     paced = " (paced)" if claims.paced(results.study) else ""
     return {
         "client": client,

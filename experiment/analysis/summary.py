@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from experiment.study import PROJECT
-from experiment.vocabulary import Arm
+from experiment.vocabulary import BROWSERS, Arm
 
 Interval = tuple[float, float]
 
@@ -57,12 +57,12 @@ BEYOND = 1e9
 """From here on only the order of magnitude of a number says anything."""
 
 
-def digits(value: float, interval: Interval | None = None) -> str:
+def digits(value: float | None, interval: Interval | None = None) -> str:
     """A number with three significant digits, at most three after the point.
 
     Fewer where its interval is wide: two digits of half its width are enough.
     """
-    if not np.isfinite(value):
+    if value is None or not np.isfinite(value):
         return "-"
     if abs(value) >= BEYOND:
         return f"{value:.0e}"
@@ -184,10 +184,10 @@ def different_pages(fetches: pd.DataFrame) -> pd.DataFrame:
     """The pages (`arm, client, round, page`) that were not the same in every mode of a round.
 
     Each trial must have asked for the same URLs; where the embedded origin planned the answer,
-    `requests` must have got the same bytes, too.
+    clients that are no browsers must have got the same bytes, too.
     """
     place = ["arm", "client", "round"]
-    known = (fetches["client"] == "requests") & fetches["planned_ms"].notna()
+    known = ~fetches["client"].isin(BROWSERS) & fetches["planned_ms"].notna()
     trials = fetches.drop_duplicates(["arm", *TRIAL]).groupby(place).size().rename("trials")
     pages = fetches.assign(body=fetches["sha256"].where(known)).groupby([*place, "page"])
     asked = pages.agg(
@@ -356,11 +356,11 @@ def delay_error(fetches: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def in_2018(client: str, mode: str, column: str) -> float:
-    """What the article measured; its selenium drove PhantomJS and stands beside every browser.
+def in_2018(client: str, mode: str, column: str) -> float | None:
+    """Return what the article measured, None for a client or mode that it does not have.
 
-    Columns, from its raw timings: data/README.md.
+    Its selenium drove PhantomJS and stands beside every browser. Columns: data/README.md.
     """
     article = pd.read_csv(PROJECT / "data" / "article-2018.csv", index_col=["client", "mode"])
-    name = "requests" if client == "requests" else "selenium"
-    return float(article[column].to_dict()[(name, mode)])
+    name = "selenium" if client in BROWSERS else client
+    return article[column].to_dict().get((name, mode))

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from experiment.analysis import claims, summary
-from experiment.analysis.claims import PARALLEL
 from experiment.analysis.results import RunResults
 from experiment.analysis.summary import Estimate, digits, percent
+from experiment.vocabulary import ARTICLE_PAIR, BROWSERS, POOLS
 
 GAIN = 1.05
 """How many times as fast a larger pool must be to be worth its workers."""
@@ -60,7 +60,7 @@ def sizes(results: RunResults) -> list[Size]:
 
 def _wanted(results: RunResults) -> list[tuple[str, str, int]]:
     study = results.study
-    modes = [mode for mode in PARALLEL if mode in study.modes]
+    modes = [mode for mode in POOLS if mode in study.modes]
     return list(itertools.product(study.clients, modes, study.sizes))
 
 
@@ -102,8 +102,8 @@ def _limit(results: RunResults, found: Size, rounds: pd.DataFrame) -> str:
 
 def _is_gil(results: RunResults, found: Size, rounds: pd.DataFrame) -> bool:
     """Whether threads keep a core busy while as many processes are faster on the same cores."""
-    fitting = found.client == "requests" and found.mode == "threads" and found.cores >= BUSY
-    totals = (summary.of_cell(rounds, found.client, mode, "span_s") for mode in PARALLEL)
+    fitting = found.client not in BROWSERS and found.mode == "threads" and found.cores >= BUSY
+    totals = (summary.of_cell(rounds, found.client, mode, "span_s") for mode in ARTICLE_PAIR)
     apart = summary.ratio(*totals)
     clear = apart.value > GAIN and apart.ci95 is not None and apart.ci95[0] > 1
     return fitting and clear and results.run.machine.gil

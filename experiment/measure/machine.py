@@ -1,6 +1,7 @@
 """Tell what machine this is, what runs on it, and how busy it is."""
 
 import importlib.metadata
+import itertools
 import multiprocessing
 import os
 import platform
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from experiment.measure import programs
+from experiment.measure import clients
 from experiment.records import Machine
 from experiment.study import Study
 
@@ -29,9 +30,16 @@ def describe(study: Study) -> Machine:
         python=platform.python_version(),
         gil=getattr(sys, "_is_gil_enabled", lambda: True)(),
         start_method=study.start_method or multiprocessing.get_context().get_start_method(),
-        packages={name: importlib.metadata.version(name) for name in PACKAGES},
-        browsers={name: programs.version(name) for name in study.clients if name != "requests"},
+        packages={name: importlib.metadata.version(name) for name in _packages(study)},
+        browsers={
+            name: version for name in study.clients if (version := clients.of(name).version())
+        },
     )
+
+
+def _packages(study: Study) -> list[str]:
+    own = (clients.of(name).packages for name in study.clients)
+    return sorted({*PACKAGES, *itertools.chain.from_iterable(own)})
 
 
 def cores() -> int:

@@ -1,12 +1,14 @@
-"""Give serial, threads and processes one interface; the modes differ by one line each."""
+"""Run work in a mode: serial or a pool, one interface; a pool is a line in `POOLS`."""
 
+import functools
 import multiprocessing
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing.context import BaseContext
 from multiprocessing.pool import AsyncResult, Pool, ThreadPool
 from multiprocessing.synchronize import Semaphore
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from experiment.measure.suspension import was_stopped
 from experiment.vocabulary import Mode, StartMethod
@@ -24,10 +26,10 @@ class WorkerDied(Exception):
 
 
 class Serial:
-    """Put the plain loop behind the interface of a pool: the caller is its only worker."""
+    """The plain loop behind the interface of a pool: the caller is its only worker."""
 
-    def __init__(self, initializer: Callable[..., object], arguments: tuple[Any, ...]) -> None:
-        initializer(*arguments)
+    def __init__(self, initializer: Callable[[], object]) -> None:
+        initializer()
 
     def map_async(
         self,
@@ -39,10 +41,10 @@ class Serial:
         return Done([function(item) for item in items])
 
     def close(self) -> None:
-        """Do nothing: there is no pool to close."""
+        """Do nothing: there is nothing to close."""
 
     def join(self) -> None:
-        """Do nothing: there is no worker to wait for."""
+        """Do nothing: there is nobody to wait for."""
 
 
 class Done(list[Result]):
@@ -54,7 +56,7 @@ class Done(list[Result]):
 
 
 class ProcessPool(Pool):
-    """Kill the other workers where not all of them can start.
+    """Make a pool of processes; where not all of them can start, kill the others.
 
     The library asks them to end (SIGTERM). One that has just been forked loses that signal while
     Python resets its own handling of signals, and the library would wait for it for ever.
@@ -83,7 +85,7 @@ class WatchedPool:
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], chunk_size: int | None
     ) -> list[Result]:
-        """Apply the function to each item and return the results, in the order of the items."""
+        """Return the function's result for each item, in the order of the items."""
         result: AsyncResult[list[Result]] | Done[Result]
         result = self._pool.map_async(function, items, chunk_size)
         while True:
@@ -118,25 +120,38 @@ class WatchedPool:
                 raise WorkerDied(f"a worker process ended with exit code {process.exitcode}")
 
 
+class PoolKind(NamedTuple):
+    """A kind of pool: how it is made of a size, an initializer and a context, and of what."""
+
+    make: Callable[[int, Callable[[], object], BaseContext], Pool]
+    has_processes: bool
+
+
+POOLS: dict[Mode, PoolKind] = {
+    "threads": PoolKind(lambda size, begin, _: ThreadPool(size, begin), False),
+    "processes": PoolKind(lambda size, begin, ctx: ProcessPool(size, begin, context=ctx), True),
+}
+"""The pools of `vocabulary.POOLS`."""
+
+
+def has_processes(mode: Mode) -> bool:
+    """Tell whether the workers of a mode are processes."""
+    return mode in POOLS and POOLS[mode].has_processes
+
+
 @contextmanager
 def workers(
     mode: Mode, size: int, start_method: StartMethod | None, prepare: Callable[[], object]
 ) -> Iterator[WatchedPool]:
-    """Make a pool of a mode whose workers have all called `prepare`; wait for them at the end.
+    """Yield the pool of a mode once each worker has called `prepare`; wait for their end.
 
     Raises `WorkerDied`; the broken pool is then left alone, since closing it could wait for ever.
     """
     context = multiprocessing.get_context(start_method)
-    ready: Ready = context.Semaphore(0) if mode == "processes" else threading.Semaphore(0)
-    pool: Serial | Pool
-    match mode:
-        case "serial":
-            pool = Serial(_begin, (prepare, ready))
-        case "threads":
-            pool = ThreadPool(size, _begin, (prepare, ready))
-        case "processes":
-            pool = ProcessPool(size, _begin, (prepare, ready), context=context)
-    group = WatchedPool(pool, size if mode == "processes" else 0)
+    ready: Ready = context.Semaphore(0) if has_processes(mode) else threading.Semaphore(0)
+    begin = functools.partial(_begin, prepare, ready)
+    pool = Serial(begin) if mode == "serial" else POOLS[mode].make(size, begin, context)
+    group = WatchedPool(pool, size if has_processes(mode) else 0)
     group.wait_until_ready(ready, 1 if mode == "serial" else size)
     yield group
     group.close()

@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 
 from experiment.errors import UserError
-from experiment.measure import programs
+from experiment.measure import clients, modes
 from experiment.study import Study
-from experiment.vocabulary import ClientName, Mode
+from experiment.vocabulary import BROWSERS, ClientName, Mode
 
 OPEN_MAX = 10_240
 """The most file descriptors that macOS gives a process whose limit is unlimited."""
@@ -22,25 +22,10 @@ TRIAL_FILES, FILES_A_WORKER = 16, 3
 """File descriptors of a trial, at most. Seen with 50 workers: 117 in threads (a worker's socket,
 its duplicate, now and then the bundle), 111 in processes (two pipes each); with 20 browsers 45."""
 
-ORIGIN_FILES_A_WORKER: dict[ClientName, int] = {
-    "requests": 1, "phantomjs": 7, "chrome": 7, "firefox": 7
-}  # fmt: skip
-"""Connections of a client to the embedded origin, at most: a browser opens six to a host."""
-
-OWN_FILES: dict[ClientName, int] = {"requests": 0, "phantomjs": 16, "chrome": 110, "firefox": 140}
-"""File descriptors that one process of a browser needs: Chrome failed with 90 and ran with 128,
-Firefox failed with 128 and ran with 160."""
-
-WORKER_MB: dict[str, float] = {"serial": 1, "threads": 1, "fork": 9, "spawn": 25, "forkserver": 25}
-"""Memory of a worker that fetches. Seen: 46 MB for 50 threads, 4.6 GB for 500 forked processes,
-0.86 GB for 30 spawned ones."""
-
-SHELL_MB = 85
-BROWSER_MB: dict[ClientName, float] = {
-    "requests": 0, "phantomjs": 13, "chrome": 180, "firefox": 300
-}  # fmt: skip
-"""Memory of a browser beside others, at least. Seen: 0.27 GB for 20 PhantomJS, 0.90 GB for 10
-headless shells, 1.3 GB for 6 Chromiums, 1.4 GB for 4 Firefoxes."""
+THREAD_MB = 1
+PROCESS_MB: dict[str, float] = {"fork": 9, "spawn": 25, "forkserver": 25}
+"""Memory of a worker that fetches, for processes by start method. Seen: 46 MB for 50 threads,
+4.6 GB for 500 forked processes, 0.86 GB for 30 spawned ones."""
 
 
 def check(study: Study) -> None:
@@ -67,24 +52,23 @@ def raise_descriptors() -> None:
 
 def _check_descriptors(study: Study, client: ClientName) -> None:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    embedded = ORIGIN_FILES_A_WORKER[client] if study.source == "embedded" else 0
-    each = max(FILES_A_WORKER, embedded)
+    kind = clients.of(client)
+    each = max(FILES_A_WORKER, kind.origin_connections if study.source == "embedded" else 0)
     size = 1 if study.modes == ("serial",) else max(study.sizes)
-    needed = max(TRIAL_FILES + size * each, OWN_FILES[client])
+    needed = max(TRIAL_FILES + size * each, kind.own_files)
     if limit == resource.RLIM_INFINITY or needed <= limit:
         return
     raise _too_large(
         study,
         f"{size} workers of {client} need {needed} file descriptors in a process, and the limit "
         f"is {limit} (ulimit -Hn)",
-        (limit - TRIAL_FILES) // each if limit >= OWN_FILES[client] else 0,
+        (limit - TRIAL_FILES) // each if limit >= kind.own_files else 0,
     )
 
 
 def _check_memory(study: Study, client: ClientName, mode: Mode) -> None:
     size = 1 if mode == "serial" else max(study.sizes)
-    method = study.start_method or multiprocessing.get_context().get_start_method()
-    each_mb = WORKER_MB[method if mode == "processes" else mode] + _browser_mb(client)
+    each_mb = _worker_mb(study, mode) + clients.of(client).memory_mb()
     free = free_mb()
     if size * each_mb > free:
         raise _too_large(
@@ -95,9 +79,10 @@ def _check_memory(study: Study, client: ClientName, mode: Mode) -> None:
         )
 
 
-def _browser_mb(client: ClientName) -> float:
-    shell = client == "chrome" and "headless-shell" in programs.find(client).browser.name
-    return SHELL_MB if shell else BROWSER_MB[client]
+def _worker_mb(study: Study, mode: Mode) -> float:
+    if not modes.has_processes(mode):
+        return THREAD_MB
+    return PROCESS_MB[study.start_method or multiprocessing.get_context().get_start_method()]
 
 
 def _too_large(study: Study, words: str, fitting: int) -> UserError:
@@ -143,7 +128,7 @@ def _bytes(file: Path) -> float:
 
 def _check_loopback(study: Study) -> None:
     """Raise `UserError` where 127.0.0.1, on which origin and drivers listen, cannot be reached."""
-    if study.source != "embedded" and study.clients == ("requests",):
+    if study.source != "embedded" and not set(study.clients) & set(BROWSERS):
         return
     try:
         with socket.socket(type=socket.SOCK_DGRAM) as probe:  # which nobody can connect to

@@ -16,12 +16,12 @@ from tqdm.auto import tqdm
 from experiment import records, shadowing
 from experiment.errors import UserError, writing
 from experiment.measure import (
+    clients,
     controls,
     locks,
     machine,
     network,
     preconditions,
-    programs,
     provenance,
     rows,
     schedule,
@@ -115,7 +115,7 @@ def live(study: Study) -> "pd.DataFrame":
 
 def _with_clients(study: Study) -> Study:
     """Return the study with the clients that suit its source, where nobody chose any."""
-    return study.model_copy(update={"clients": study.clients or programs.usual_clients()})
+    return study.model_copy(update={"clients": study.clients or clients.usual()})
 
 
 def _complete(study: Study, folder: Path, locked: bool) -> None:
@@ -211,7 +211,7 @@ def _try_out(study: Study, opened: Sources) -> None:
         started = seen.outcome.fetches and seen.outcome.fetches[0].load_s is not None
         unable = not started or plan.settings.embedded
         if error and unable:
-            programs.check_sandbox(client)
+            clients.of(client).check_allowed()
             raise UserError(f"clients: {client} cannot run ({error}): {words}")
         absent = error in ("connection", "timeout", "tls") or error.startswith("unexpected")
         if client == study.clients[0] and absent:

@@ -7,12 +7,12 @@ import itertools
 import random
 from collections.abc import Iterator
 
+from experiment.measure import clients
 from experiment.measure.controls import STARTUP_WORKERS
 from experiment.records import TrialKey
 from experiment.study import Study
 from experiment.vocabulary import Arm
 
-TYPICAL_FETCH_S = {"requests": 0.23, "phantomjs": 0.5, "chrome": 1.2, "firefox": 4.0}
 TYPICAL_SPEED_UP = 6
 TYPICAL_OVERHEAD_S, TYPICAL_CONNECTION_S = 1.2, 0.02
 """Rough figures for the first guess of the time left; nothing else depends on them."""
@@ -75,5 +75,5 @@ def typical_s(study: Study, key: TrialKey) -> float:
         return 2 * TYPICAL_OVERHEAD_S
     if key.arm == "no_latency":
         return TYPICAL_OVERHEAD_S + study.pages * TYPICAL_CONNECTION_S
-    fetches_s = study.pages * TYPICAL_FETCH_S[key.client]
+    fetches_s = study.pages * clients.of(key.client).typical_fetch_s
     return TYPICAL_OVERHEAD_S + fetches_s / min(key.pool_size, TYPICAL_SPEED_UP)

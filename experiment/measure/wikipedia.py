@@ -19,7 +19,7 @@ from experiment.measure import environment
 from experiment.measure.rate_limit import REFUSALS, wait_s
 from experiment.redaction import redacted
 from experiment.study import VERSION, Study
-from experiment.vocabulary import ClientName
+from experiment.vocabulary import BROWSERS, ClientName
 
 PROJECTS = (
     "wikipedia", "wikimedia", "wiktionary", "wikibooks", "wikidata", "wikinews", "wikiquote",
@@ -33,8 +33,8 @@ MOST_REFUSALS = 3
 
 
 def starts_a_second(client: ClientName) -> float:
-    """How many fetches a client may start in a second."""
-    return STARTS_A_SECOND if client == "requests" else BROWSER_STARTS_A_SECOND
+    """Return how many fetches a client may start in a second."""
+    return BROWSER_STARTS_A_SECOND if client in BROWSERS else STARTS_A_SECOND
 
 
 def user_agent(study: Study) -> str:

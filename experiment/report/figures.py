@@ -1,7 +1,6 @@
 """One function a figure: each takes data (and `ax`), draws, and returns the `ax`.
 
-Colours are Okabe and Ito's, told apart by the colour-blind; hatches and marks tell the modes
-apart in grey print too. Axes of seconds start at zero.
+Colours, lines and hatches are in `styles`. Axes of seconds start at zero.
 """
 
 import functools
@@ -20,24 +19,16 @@ from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from experiment import records
 from experiment.analysis import summary
-from experiment.analysis.claims import PARALLEL, Comparison, JudgedClaim
+from experiment.analysis.claims import Comparison, JudgedClaim
 from experiment.analysis.rules import ALIKE
 from experiment.analysis.summary import Estimate
 from experiment.analysis.sweeps import GAIN, Enough, Size
 from experiment.errors import writing
+from experiment.report import styles
+from experiment.vocabulary import MODES, POOLS
 
 if TYPE_CHECKING:
     from IPython.display import Image
-
-COLOURS = {"serial": "#595959", "threads": "#0072B2", "processes": "#D55E00"}
-LIGHT = {"serial": "#A6A6A6", "threads": "#56B4E9", "processes": "#F0A36B"}
-LINES = {"serial": "-", "threads": "-", "processes": "--"}
-HATCHES = {"serial": "", "threads": "", "processes": "////"}
-PHASES = {"browser_start": "#E69F00", "load": "#56B4E9", "check": "#009E73", "close": "#CC79A7"}
-WAITING, CPU = "#009E73", "#CC79A7"
-IDLE, SLOWER = "#E69F00", "#CC79A7"
-ZONE = "#BFE3D3"
-CHOSEN = "#F0E442"
 
 STYLE: list[str | Path | dict[str, Any]] = ["default", Path(__file__).with_name("figures.mplstyle")]
 """The library's own defaults and ours on top: a user's matplotlibrc changes nothing."""
@@ -112,8 +103,8 @@ def total_times(rounds: pd.DataFrame, client: str, cores: int, *, ax: Axes) -> A
     limits = summary.bounds(rounds[rounds["client"] == client], cores)
     means = limits.groupby("mode")[["waiting_s", "cpu_s"]].mean().astype(float)
     for column, colour, words in (
-        ("waiting_s", WAITING, "the waiting alone"),
-        ("cpu_s", CPU, "the CPU work alone"),
+        ("waiting_s", styles.WAITING, "the waiting alone"),
+        ("cpu_s", styles.CPU, "the CPU work alone"),
     ):
         for place, mode in enumerate(_modes(rounds, client)):
             height = means[column][mode]
@@ -127,7 +118,7 @@ def total_times(rounds: pd.DataFrame, client: str, cores: int, *, ax: Axes) -> A
 
 def _by_mode(of: Callable[[str], Estimate]) -> dict[str, str]:
     """A ratio to serial of each parallel mode that has one, in digits."""
-    found = {mode: of(mode) for mode in PARALLEL}
+    found = {mode: of(mode) for mode in POOLS}
     return {mode: item.shown for mode, item in found.items() if item.rounds}
 
 
@@ -146,17 +137,17 @@ def _bars(rounds: pd.DataFrame, client: str, column: str, ax: Axes) -> Axes:
     for place, mode in enumerate(modes):
         values = summary.of_cell(rounds, client, mode, column)
         estimate = summary.mean(values)
-        colour = COLOURS[mode]
-        ax.bar(
-            place, estimate.value, 0.72, color=LIGHT[mode], hatch=HATCHES[mode], edgecolor=colour
-        )
+        look = styles.of_mode(mode)
+        colour = look.colour
+        ax.bar(place, estimate.value, 0.72, color=look.light, hatch=look.hatch, edgecolor=colour)
         ax.plot([place - 0.2] * len(values), values, "o", ms=3, color=colour, alpha=0.7)
         if estimate.ci95:
             ax.vlines(place, *estimate.ci95, color=colour, lw=2, zorder=5)
         ax.plot(place, estimate.value, "o", ms=7, color=colour, mec="white", zorder=5)
         then = summary.in_2018(client, mode, _IN_2018[column])
-        ax.plot(place + 0.28, then, "D", ms=6, mfc="white", mec="black", zorder=6)
-        _note(ax, "2018", (place + 0.28, then), (0, 7), fontsize=8)
+        if then is not None:
+            ax.plot(place + 0.28, then, "D", ms=6, mfc="white", mec="black", zorder=6)
+            _note(ax, "2018", (place + 0.28, then), (0, 7), fontsize=8)
         top = max(estimate.value, (estimate.ci95 or (0, 0))[1], values.max())
         words = f"{estimate.shown} s"
         _note(ax, words, (place - 0.1, top), (0, 5), weight="bold", color=colour)
@@ -180,10 +171,10 @@ def distribution(fetches: pd.DataFrame, client: str, *, ax: Axes) -> Axes:
     """Figure 3: the share of the fetches that count that were done within a time."""
     own = fetches[fetches["client"] == client]
     for mode in _modes(own, client):
-        seconds, colour = own.loc[own["mode"] == mode, "fetch_s"], COLOURS[mode]
-        ax.ecdf(seconds, color=colour, ls=LINES[mode], lw=1.6)
-        height, offset, side = _ASIDE[mode]
-        look = {"ha": side, "color": colour, "weight": "bold", "fontsize": 9}
+        seconds, drawn = own.loc[own["mode"] == mode, "fetch_s"], styles.of_mode(mode)
+        ax.ecdf(seconds, color=drawn.colour, ls=drawn.line, lw=1.6)
+        height, offset, side = drawn.name_at
+        look = {"ha": side, "color": drawn.colour, "weight": "bold", "fontsize": 9}
         _note(ax, mode, (float(seconds.quantile(height)), height), (offset, 0), **look)
     ax.set_xscale("log")
     _plain_ticks(ax)
@@ -196,14 +187,6 @@ def distribution(fetches: pd.DataFrame, client: str, *, ax: Axes) -> Axes:
     ax.set(xlabel="seconds of a fetch (log scale)", ylabel="fetches done within")
     ax.grid(color="#E5E5E5")
     return ax
-
-
-_ASIDE = {
-    "serial": (0.6, -6, "right"),
-    "threads": (0.45, 14, "left"),
-    "processes": (0.2, 14, "left"),
-}
-"""Where a mode's name stands: at which height, how far from the curve, on which side."""
 
 
 def _plain_ticks(ax: Axes, which: Literal["x", "y"] = "x") -> None:
@@ -247,7 +230,7 @@ def swim_lanes(
         _lane(ax, lane, worker, mode, chunk, end)
     for fetch in rows[rows["page"] == chosen].to_dict("records"):
         bar, lane_at = (fetch["start_s"], fetch["fetch_s"]), (fetch["worker"] - 0.4, 0.8)
-        ax.broken_barh([bar], lane_at, facecolor=CHOSEN, edgecolor="black", lw=1.5)
+        ax.broken_barh([bar], lane_at, facecolor=styles.CHOSEN, edgecolor="black", lw=1.5)
     ax.axvline(bound, color="black", ls=":", lw=1)
     busy = summary.percent(bound / end)
     ax.set_title(f"{client}, {mode}: {summary.digits(end)} s, workers {busy} busy")
@@ -266,7 +249,8 @@ SHORTEST_S = 1e-6
 def _lane(ax: Axes, lane: pd.DataFrame, worker: int, mode: str, chunk: int, end: float) -> None:
     """The fetches of one worker, and its idle tail."""
     shade = ((lane["page"] - 1) // chunk).diff().ne(0).cumsum() % 2
-    colours = [COLOURS[mode] if odd else LIGHT[mode] for odd in shade]
+    drawn = styles.of_mode(mode)
+    colours = [drawn.colour if odd else drawn.light for odd in shade]
     bars = list(zip(lane["start_s"], lane["fetch_s"], strict=True))
     ax.broken_barh(bars, (worker - 0.4, 0.8), facecolors=colours, edgecolor="white", lw=0.5)
     idle = lane["end_s"].max() if len(lane) else 0.0
@@ -278,13 +262,24 @@ def where_it_goes(rounds: pd.DataFrame, cells: Sequence[tuple[str, str]], *, ax:
     """Figure 5: from the pool size to the measured speed-up, by idle workers and slower fetches."""
     for place, (client, mode) in enumerate(cells):
         size, left, measured = summary.losses(rounds, client, mode)
-        step = ((size, left, IDLE, "idle"), (left, measured, SLOWER, "slower fetches"))
+        step = (
+            (size, left, styles.IDLE, "idle"),
+            (left, measured, styles.SLOWER, "slower fetches"),
+        )
         for track, (start, end, colour, words) in zip((-0.12, 0.12), step, strict=True):
             ax.plot([start, end], [place + track] * 2, color=colour, lw=6, solid_capstyle="butt")
             if place == 0:
                 words = "quicker fetches" if words != "idle" and end > start else words
                 _note(ax, words, ((start * end) ** 0.5, place - 0.12), (0, 7), fontsize=9)
-        ax.plot(measured, place + 0.12, "o", ms=9, color=COLOURS[mode], mec="white", zorder=5)
+        ax.plot(
+            measured,
+            place + 0.12,
+            "o",
+            ms=9,
+            color=styles.of_mode(mode).colour,
+            mec="white",
+            zorder=5,
+        )
         words = f"{summary.digits(measured)} times"
         _note(ax, words, (min(measured, left), place), (-9, 0), ha="right", va="center")
     ax.set_xscale("log")
@@ -302,14 +297,14 @@ def against_each_other(lines: Sequence[tuple[str, Estimate, bool]], *, ax: Axes)
 
     Thick: 90 % interval, thin: 95 %; the control has its 99 % interval, too.
     """
-    ax.axvspan(1 / ALIKE, ALIKE, color=ZONE, lw=0)
+    ax.axvspan(1 / ALIKE, ALIKE, color=styles.ZONE, lw=0)
     ax.axvline(1, color="black", lw=1)
     for place, (_, found, is_control) in enumerate(lines):
-        colour = COLOURS["serial"] if is_control else "black"
+        colour = styles.CONTROL if is_control else styles.NO_MODE
         if is_control and found.ci99:
             ax.plot(found.ci99, [place] * 2, color=colour, lw=1, ls=":", marker="|")
         _interval(ax, place, found, colour)
-        over = {"bbox": {"fc": ZONE, "ec": "none", "pad": 0.5}, "color": colour}
+        over = {"bbox": {"fc": styles.ZONE, "ec": "none", "pad": 0.5}, "color": colour}
         _note(ax, found.shown, (found.value, place), (0, 8), **over)
     ax.set_xscale("log")
     low, high = ax.get_xlim()
@@ -359,8 +354,9 @@ def _claim(ax: Axes, place: int, cell: Comparison) -> None:
     assert cell.estimate is not None
     over, (low, high) = cell.zone.claimed, CLAIMS_SHOWN
     start, end = max(cell.zone.low / over, low), min(cell.zone.high / over, high)
-    ax.barh(place, end - start, 0.8, left=start, color=ZONE, lw=0)
-    _interval(ax, place, cell.estimate, COLOURS.get(cell.mode or "", "black"), over)
+    ax.barh(place, end - start, 0.8, left=start, color=styles.ZONE, lw=0)
+    colour = styles.of_mode(cell.mode).colour if cell.mode else styles.NO_MODE
+    _interval(ax, place, cell.estimate, colour, over)
     measured = cell.estimate.value / over
     number = summary.digits(measured)
     if measured > high:
@@ -382,10 +378,10 @@ def phases(rounds: pd.DataFrame, client: str, *, ax: Axes) -> Axes:
     narrow = 0.1 * rounds.loc[rounds["client"] == client, "fetch_mean_s"].max()
     for place, mode in enumerate(modes):
         left, aside = 0.0, []
-        for phase, colour in PHASES.items():
+        for phase, look in styles.PHASES.items():
             width = summary.mean(summary.of_cell(rounds, client, mode, f"{phase}_mean_s")).value
-            words = f"{_PHASE_WORDS[phase]} {summary.digits(width)} s"
-            ax.barh(place, width, 0.6, left=left, color=colour, edgecolor="white", lw=0.5)
+            words = f"{look.words} {summary.digits(width)} s"
+            ax.barh(place, width, 0.6, left=left, color=look.colour, edgecolor="white", lw=0.5)
             if width > narrow:
                 ax.text(left + width / 2, place, words, ha="center", va="center", fontsize=9)
             else:
@@ -406,9 +402,6 @@ def phases(rounds: pd.DataFrame, client: str, *, ax: Axes) -> Axes:
     return ax
 
 
-_PHASE_WORDS = {"browser_start": "start", "load": "load", "check": "check", "close": "close"}
-
-
 def sweep(client: str, sizes: Sequence[Size], enough: Sequence[Enough], *, ax: Axes) -> Axes:
     """Figure 9: speed-up against pool size, with the ideal, the schedule's ceiling, and enough."""
     workers = sorted({item.size for item in sizes})
@@ -418,11 +411,11 @@ def sweep(client: str, sizes: Sequence[Size], enough: Sequence[Enough], *, ax: A
     ax.plot(workers, ceilings, color="black", lw=1, ls=":", marker=".")
     _note(ax, "ideal", (workers[-1], workers[-1]), (-4, 2), ha="right", fontsize=9)
     _note(ax, "these pages allow", (workers[-1], ceilings[-1]), (8, -34), ha="right", fontsize=9)
-    for mode in PARALLEL:
+    for mode in POOLS:
         own = [item for item in sizes if item.mode == mode]
         _sweep_line(ax, own, mode)
     for item in (found.at for found in enough):
-        at, colour = (item.size, item.speed_up.value), COLOURS[item.mode]
+        at, colour = (item.size, item.speed_up.value), styles.of_mode(item.mode).colour
         ax.plot(*at, "o", ms=15, mfc="none", mec=colour, mew=1.5)
     ax.set(xscale="log", yscale="log", xlabel="workers (log scale)")
     ax.set_ylabel("times as fast as serial (log scale)")
@@ -438,20 +431,18 @@ def sweep(client: str, sizes: Sequence[Size], enough: Sequence[Enough], *, ax: A
 
 def _sweep_line(ax: Axes, own: Sequence[Size], mode: str) -> None:
     """The speed-ups of one mode with their 95 % intervals; set aside a little from the other's."""
-    aside = {"threads": 0.98, "processes": 1.02}[mode]
-    colour = COLOURS[mode]
-    places = [item.size * aside for item in own]
+    drawn = styles.of_mode(mode)
+    places = [item.size * drawn.shift for item in own]
     values = [item.speed_up.value for item in own]
-    ax.plot(places, values, color=colour, ls=LINES[mode], marker="o", ms=5, mec="white")
+    ax.plot(places, values, color=drawn.colour, ls=drawn.line, marker="o", ms=5, mec="white")
     for place, item in zip(places, own, strict=True):
         if item.speed_up.ci95:
-            ax.plot([place] * 2, item.speed_up.ci95, color=colour, lw=1.5)
+            ax.plot([place] * 2, item.speed_up.ci95, color=drawn.colour, lw=1.5)
     if own:
-        offset = {"threads": (-6, -14), "processes": (-6, 10)}[mode]
-        look = {"ha": "right", "color": colour, "weight": "bold", "fontsize": 9}
-        _note(ax, mode, (places[-1], values[-1]), offset, **look)
+        look = {"ha": "right", "color": drawn.colour, "weight": "bold", "fontsize": 9}
+        _note(ax, mode, (places[-1], values[-1]), drawn.name_offset, **look)
 
 
 def _modes(rounds: pd.DataFrame, client: str) -> list[str]:
     there = set(rounds.loc[rounds["client"] == client, "mode"])
-    return [mode for mode in COLOURS if mode in there]
+    return [mode for mode in MODES if mode in there]

@@ -7,13 +7,14 @@ from unicodedata import category
 import pandas as pd
 
 from experiment.analysis import summary
-from experiment.analysis.claims import PARALLEL, Comparison, JudgedClaim, cells_of
+from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import Verdict
 from experiment.analysis.summary import digits, percent
 from experiment.records import Run
 from experiment.report import markup
 from experiment.study import Study, as_words
+from experiment.vocabulary import BROWSERS, POOLS
 
 BUSY, BUSY_TRIALS = 0.10, 0.10
 """Use of the CPU by others, and the share of trials that met it, above which a run is doubtful."""
@@ -57,7 +58,7 @@ def _of_client(results: RunResults, judged: Sequence[JudgedClaim], client: str) 
     parts = [
         f"{_pool(results.study, mode)} {'was' if results.study.pool_size == 1 else 'were'} "
         f"**{ratio.shown} times** as fast as serial{ratio.beside}"
-        for mode in PARALLEL
+        for mode in POOLS
         if (ratio := summary.speed_up(results.rounds, client, mode)).rounds
     ]
     took = (f"{mode} took {total.shown} s" for mode, total in totals.items())
@@ -70,8 +71,10 @@ def _totals(results: RunResults, client: str, mode: str) -> "pd.Series[float]":
 
 
 def _pool(study: Study, mode: str) -> str:
-    names = {"threads": "thread", "processes": "process"}
-    return f"{study.pool_size} {mode}" if study.pool_size > 1 else f"1 {names[mode]}"
+    one = {"threads": "thread", "processes": "process"}
+    if mode not in one:
+        return f"{mode} of {study.pool_size}"
+    return f"{study.pool_size} {mode}" if study.pool_size > 1 else f"1 {one[mode]}"
 
 
 def threads_or_processes(judged: Sequence[JudgedClaim], client: str) -> str:
@@ -187,7 +190,7 @@ def _unlike_2018(study: Study) -> str:
         if getattr(study, name) != getattr(article, name)
     ]
     unlike += ["pages of another source"] if study.source != "embedded" else []
-    others = [client for client in study.clients if client not in article.clients]
+    others = [name for name in study.clients if name in BROWSERS and name not in article.clients]
     unlike += [f"{' and '.join(others)}, not phantomjs"] if others else []
     if not unlike:
         return ""

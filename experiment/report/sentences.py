@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from experiment.analysis import runs, summary
-from experiment.analysis.claims import PARALLEL, Comparison, JudgedClaim, cells_of
+from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import Ruling
 from experiment.analysis.summary import Estimate, digits, percent
 from experiment.records import Run
 from experiment.report import headline, markup
 from experiment.study import Study, as_words
+from experiment.vocabulary import ARTICLE_PAIR, BROWSERS, MODES, POOLS
 
-MODES = ("serial", *PARALLEL)
 NOTHING_TO_COMPARE = "There are no complete rounds of a pool and of serial to compare."
 
 
@@ -103,7 +103,7 @@ def totals_read(rounds: pd.DataFrame, study: Study, cores: int) -> str:
     limits = summary.bounds(rounds, cores)
     lines = []
     for client in study.clients:
-        for mode in PARALLEL:
+        for mode in POOLS:
             total = summary.mean(summary.of_cell(rounds, client, mode, "span_s"))
             if not total.rounds:
                 continue
@@ -123,7 +123,7 @@ def swim_lanes(rounds: pd.DataFrame, study: Study) -> list[tuple[str, str, int, 
     """The lanes to draw: client, mode, round nearest the median, its repeat, pages in a chunk."""
     lanes: list[tuple[str, str, int, int, int]] = []
     for client in study.clients:
-        for mode in PARALLEL:
+        for mode in POOLS:
             number = summary.typical_round(rounds, client, mode)
             if number is not None:
                 repeat = int(summary.of_cell(rounds, client, mode, "repeat")[number])
@@ -135,7 +135,7 @@ def swim_lanes_read(rounds: pd.DataFrame, study: Study) -> str:
     """What figure 4 shows: how much of the pool's time was idle."""
     lines = [
         f"- {client}, {mode}: workers were busy {percent(busy.value)} of the time."
-        for client, mode in itertools.product(study.clients, PARALLEL)
+        for client, mode in itertools.product(study.clients, POOLS)
         if (busy := summary.mean(summary.of_cell(rounds, client, mode, "utilisation"))).rounds
     ]
     return "\n".join(lines) or "No parallel trial was complete."
@@ -145,7 +145,7 @@ def compared(rounds: pd.DataFrame, study: Study) -> list[tuple[str, str]]:
     """The clients and modes of figure 5: those that have a speed-up."""
     return [
         cell
-        for cell in itertools.product(study.clients, PARALLEL)
+        for cell in itertools.product(study.clients, POOLS)
         if summary.speed_up(rounds, *cell).rounds
     ]
 
@@ -182,7 +182,7 @@ def against_each_other(results: RunResults) -> list[tuple[str, Estimate, bool]]:
     """The lines of figure 7: label, ratio, and whether it is the A/A control."""
     lines: list[tuple[str, Estimate, bool]] = []
     for client in results.study.clients:
-        totals = (summary.of_cell(results.rounds, client, mode, "span_s") for mode in PARALLEL)
+        totals = (summary.of_cell(results.rounds, client, mode, "span_s") for mode in ARTICLE_PAIR)
         alike, first = summary.aa_control(results.main_trials, client)
         middle = ", median repeats" if alike.rounds else ""
         lines += [
@@ -233,7 +233,7 @@ def _as_it_should(control: Estimate) -> str:
 
 def phases_read(rounds: pd.DataFrame, judged: Sequence[JudgedClaim], study: Study) -> str:
     """What figure 6 shows: how much of a fetch's extra time falls in the start of the browser."""
-    if not any(client != "requests" for client in study.clients):
+    if not set(study.clients) & set(BROWSERS):
         return "This study has no browser."
     lines = [
         _phases_read(rounds, cell)

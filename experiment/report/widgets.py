@@ -12,14 +12,15 @@ from matplotlib.figure import Figure
 from experiment.analysis import runs, summary
 from experiment.analysis.results import RunResults, load
 from experiment.errors import UserError
-from experiment.report import figures, markup
+from experiment.report import figures, markup, styles
+from experiment.vocabulary import BROWSERS
 
 DPI = 80
 """Enough for a screen, and a third of the time that a printed figure takes."""
 
 ALL_ROUNDS = "all"
 WIDE = {"width": "40em"}
-PHASES = ("browser_start_s", "load_s", "check_s", "close_s")
+PHASES = tuple(f"{phase}_s" for phase in styles.PHASES)
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ class Explorer:
 
 
 def _plain(choice: Choice) -> bool:
-    return choice.client == "requests"
+    return choice.client not in BROWSERS
 
 
 def _picture(figure: Figure, alt: str) -> str:

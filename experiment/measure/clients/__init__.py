@@ -1,13 +1,29 @@
 """The clients that fetch pages: a module each, named as the client, with a class `Client`."""
 
+from contextlib import suppress
 from importlib import import_module
 
+from experiment.errors import UserError
 from experiment.measure.clients import base
-from experiment.vocabulary import ClientName
+from experiment.vocabulary import BROWSERS, ClientName
+
+
+def of(name: ClientName) -> type[base.Client]:
+    """Return the class of a client; only its own module and package are imported."""
+    kind: type[base.Client] = import_module(f"experiment.measure.clients.{name}").Client
+    return kind
 
 
 def make(name: ClientName, timeout_s: float, settings: base.ClientSettings) -> base.Client:
-    """Return the client of that name; only its own module and package are imported."""
-    module = import_module(f"experiment.measure.clients.{name}")
-    client: base.Client = module.Client(timeout_s, settings)
-    return client
+    """Return the client of that name."""
+    return of(name)(timeout_s, settings)
+
+
+def usual() -> tuple[ClientName, ...]:
+    """Return the clients for pages of others: requests, and a safe browser that is installed."""
+    for name in BROWSERS:
+        if of(name).suits_any_page:
+            with suppress(UserError):
+                of(name).check_installed()
+                return ("requests", name)
+    return ("requests",)

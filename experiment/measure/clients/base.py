@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from typing import Protocol, Self
+from typing import ClassVar, Self
 from urllib.parse import quote
 
 from experiment.fetches import Fetch, Page
@@ -57,7 +57,7 @@ class Response:
 
 
 def begin(client: "Client", limiter: RateLimiter | None) -> None:
-    """What a worker does before its first fetch."""
+    """Prepare a worker for its first fetch."""
     RateLimiter.here = limiter
     client.prepare()
 
@@ -86,20 +86,59 @@ class FetchError(Exception):
     """A fetch that failed for a reason of the vocabulary in data/README.md."""
 
 
-class Client(Protocol):
-    """What fetches a page."""
+@dataclass
+class Client:
+    """Fetch pages. A client has `get` and `reason`; the rest suits clients that are no browsers."""
 
     timeout_s: float
     settings: ClientSettings
+
+    packages: ClassVar[tuple[str, ...]] = ()
+    """The packages that it uses, whose versions a run records."""
+
+    suits_any_page: ClassVar[bool] = True
+    """Whether a study of pages of others may use it without being told to."""
+
+    typical_fetch_s: ClassVar[float] = 0.23
+    """A rough guess, for the progress bar only."""
+
+    origin_connections: ClassVar[int] = 1
+    """Connections to the embedded origin that it has at once, at most."""
+
+    own_files: ClassVar[int] = 0
+    """File descriptors that one of its own processes needs."""
+
+    own_mb: ClassVar[float] = 0
+    """Memory (MB) of its own processes beside others, at least."""
+
+    @classmethod
+    def check_installed(cls) -> None:
+        """Raise `UserError` if a program outside Python that it needs is not installed."""
+
+    @classmethod
+    def version(cls) -> str | None:
+        """Return the version of a program outside Python; raises `UserError` if it cannot run."""
+        return None
+
+    @classmethod
+    def memory_mb(cls) -> float:
+        """Return the memory (MB) of its own processes for one worker."""
+        return cls.own_mb
+
+    @classmethod
+    def check_allowed(cls) -> None:
+        """Raise `UserError` if the system forbids it to run; asked where it failed to start."""
 
     def prepare(self) -> None:
         """Import what the client needs; a worker does it before its first fetch."""
 
     def get(self, url: str, phases: Phases, deadline: "Deadline", response: Response) -> None:
         """Fetch the page, timing each phase; what is learnt stays in `response`, come what may."""
+        raise NotImplementedError
 
     def reason(self, error: BaseException) -> str | None:
-        """Why the fetch failed, in the vocabulary; None for an error of the client's own code."""
+        """Return why the fetch failed, in the vocabulary; None for an error of its own code."""
+        raise NotImplementedError
 
 
 class Deadline:
@@ -196,7 +235,7 @@ def _recorded(url: str) -> str:
 
 
 def _left_out(page: Page, now_s: float) -> Fetch:
-    """A page that is not asked for any more; its trial fails as a whole."""
+    """Return the row of a page that is not asked for any more; its trial fails as a whole."""
     return Fetch(
         page=page.number,
         url=page.url,
@@ -209,7 +248,7 @@ def _left_out(page: Page, now_s: float) -> Fetch:
 
 
 def _complaint(client: Client, page: Page, response: Response) -> str | None:
-    """What is wrong with a response that came; browsers show a page of their own for an error."""
+    """Return what is wrong with a response; browsers show a page of their own for an error."""
     if re.match("chrome-error:|about:neterror", response.final_url or ""):
         return "connection"
     if not re.match("https?://", response.final_url or ""):
@@ -220,6 +259,6 @@ def _complaint(client: Client, page: Page, response: Response) -> str | None:
 
 
 def server_timing_ms(header: str) -> float | None:
-    """The origin's own delay from a `Server-Timing` header such as `origin;dur=231.4`."""
-    found = re.search(r"(?:^|,)\s*origin;dur=(\d{1,9}(?:\.\d*)?)\s*(?:$|[,;])", header)
-    return float(found[1]) if found else None
+    """Read the origin's own delay from a `Server-Timing` header such as `origin;dur=231.4`."""
+    stated = re.search(r"(?:^|,)\s*origin;dur=(\d{1,9}(?:\.\d*)?)\s*(?:$|[,;])", header)
+    return float(stated[1]) if stated else None

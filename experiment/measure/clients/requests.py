@@ -5,12 +5,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, Self
 
+from experiment.measure.clients import base
 from experiment.measure.clients.base import (
     SIZE_LIMIT,
-    ClientSettings,
     Deadline,
     FetchError,
     Phases,
@@ -19,12 +18,10 @@ from experiment.measure.clients.base import (
 )
 
 
-@dataclass
-class Client:
-    """The article's `requests.get`: a new connection for every page."""
+class Client(base.Client):
+    """Fetch as the article does, with `requests.get`."""
 
-    timeout_s: float
-    settings: ClientSettings
+    packages = ("requests",)
 
     def prepare(self) -> None:
         """Import requests."""
@@ -56,7 +53,7 @@ class Client:
             response.origin_ms = server_timing_ms(received.headers.get("Server-Timing", ""))
 
     def _headers(self) -> dict[str, str] | None:
-        """Who asks, where the source wants to know."""
+        """Return the User-Agent header, if the source requires one."""
         if self.settings.user_agent is None:
             return None
         from requests.utils import default_user_agent
@@ -64,7 +61,7 @@ class Client:
         return {"User-Agent": f"{self.settings.user_agent} {default_user_agent()}"}
 
     def reason(self, error: BaseException) -> str | None:
-        """The vocabulary's word for an exception of requests."""
+        """Return the vocabulary's word for an exception of requests."""
         from requests import exceptions
 
         if isinstance(error, FetchError):
@@ -80,7 +77,7 @@ class Client:
 
 
 def _read(response: Any) -> bytes:
-    """The body of a response, up to the size limit."""
+    """Return the body of a response; raises `FetchError` above the size limit."""
     body = bytearray()
     for chunk in response.iter_content(65536):
         body += chunk

