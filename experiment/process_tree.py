@@ -110,3 +110,4 @@ def _prctl(option: int, value: int) -> None:
 if __name__ == "__main__":
     end_children()
     shutil.rmtree(sys.argv[1], ignore_errors=True)
+    sys.exit(128 + signal.SIGTERM)
