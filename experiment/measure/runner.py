@@ -32,11 +32,11 @@ from experiment.measure import (
 from experiment.measure.clients.base import ClientSettings
 from experiment.measure.launch import launch
 from experiment.measure.rows import Measured
-from experiment.measure.trial import Plan
+from experiment.measure.trial import Outcome, Plan
 from experiment.records import FetchRow, Run, TrialKey
 from experiment.redaction import count_users, redacted
 from experiment.study import PROJECT, Study
-from experiment.vocabulary import Arm
+from experiment.vocabulary import Arm, ClientName
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,26 +198,31 @@ def _try_out(study: Study, opened: Sources) -> None:
     """Fetch a page with each client; raise `UserError` for what cannot work, before measuring."""
     for client in study.clients:
         plan = _plan(study, opened, replace(UNMEASURED, client=client))
-        seen = launch(replace(plan, pages=plan.pages[:1]))
-        if seen.outcome.wait_s:
+        plan = replace(plan, pages=plan.pages[:1])
+        launched = launch(plan)
+        outcome = launched.outcome
+        if outcome.wait_s:
             raise UserError(
-                f"source: {study.wiki} asks to wait {seen.outcome.wait_s:.0f} s; try again then"
+                f"source: {study.wiki} asks to wait {outcome.wait_s:.0f} s; try again then"
             )
-        sources.check_arrival(study, seen.outcome.fetches)
-        error = seen.outcome.reason or seen.outcome.fetches[0].error or ""
-        if short := shortages.shortage(RuntimeError(seen.outcome.reason)):
+        sources.check_arrival(study, outcome.fetches)
+        if short := shortages.shortage(RuntimeError(outcome.reason)):
             raise UserError(short)
-        words = " ".join(seen.log.split())[:300]
-        started = seen.outcome.fetches and seen.outcome.fetches[0].load_s is not None
-        unable = not started or plan.settings.embedded
-        if error and unable:
-            clients.of(client).check_allowed()
-            raise UserError(f"clients: {client} cannot run ({error}): {words}")
-        absent = error in ("connection", "timeout", "tls") or error.startswith("unexpected")
-        if client == study.clients[0] and absent:
-            raise UserError(
-                f"source: {redacted(plan.pages[0].url)} does not answer {client} ({error}): {words}"
-            )
+        if error := outcome.reason or outcome.fetches[0].error:
+            log = " ".join(launched.log.split())[:300]
+            _check_loaded(client, plan, outcome, f"({error}): {log}")
+            absent = error in ("connection", "timeout", "tls") or error.startswith("unexpected")
+            if client == study.clients[0] and absent:
+                url = redacted(plan.pages[0].url)
+                raise UserError(f"source: {url} does not answer {client} ({error}): {log}")
+
+
+def _check_loaded(client: ClientName, plan: Plan, outcome: Outcome, what: str) -> None:
+    """Raise `UserError` where a fetch failed, and not for its server: the client cannot run."""
+    loaded = outcome.fetches and outcome.fetches[0].load_s is not None
+    if not loaded or plan.settings.embedded:
+        clients.of(client).check_allowed()
+        raise UserError(f"clients: {client} cannot run {what}")
 
 
 def _measure(own: Run, opened: Sources, folder: Path, missing: Sequence[int]) -> None:

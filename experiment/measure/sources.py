@@ -1,4 +1,4 @@
-"""Where the pages of a round come from."""
+"""Provide the pages of a round: from the embedded origin, Wikipedia, a URL or a list of URLs."""
 
 import json
 import shutil
@@ -32,13 +32,13 @@ class Source(Protocol):
 
     @property
     def settings(self) -> ClientSettings:
-        """What a client has to know of it."""
+        """Return what a client has to know of it."""
 
     def pages(self, round_number: int, count: int) -> list[Page]:
-        """The pages of a round."""
+        """Return the pages of a round."""
 
     def check(self) -> bool:
-        """Whether it was stopped since last asked; raises an error if it is no longer there."""
+        """Return whether it was stopped since last asked; raise an error if it has ended."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Embedded:
     process: "subprocess.Popen[str]"
 
     def pages(self, round_number: int, count: int) -> list[Page]:
-        """Pages of the round's own, with their planned delays."""
+        """Return pages of the round's own, with their planned delays."""
         return [
             Page(
                 number,
@@ -62,7 +62,7 @@ class Embedded:
         ]
 
     def check(self) -> bool:
-        """The origin must be alive; whether a signal stopped it since last asked."""
+        """Return whether a signal stopped it since last asked; raise `UserError` if it has ended."""
         if self.process.poll() is not None:
             raise UserError(
                 f"source: the embedded origin ended (status {self.process.returncode}); "
@@ -79,20 +79,20 @@ class Listed:
     settings: ClientSettings
 
     def pages(self, round_number: int, count: int) -> list[Page]:
-        """The next slice of the list."""
+        """Return the next slice of the list."""
         first = (round_number - 1) * count
         return [
             Page(index + 1, self.urls[(first + index) % len(self.urls)]) for index in range(count)
         ]
 
     def check(self) -> bool:
-        """Nothing here to look after."""
+        """Return False: there is no process here to look after."""
         return False
 
 
 @contextmanager
 def open_source(study: Study, urls: Sequence[str], network: int | None = None) -> Iterator[Source]:
-    """The source of a study; `urls` are those of any other than the embedded origin.
+    """Open the source of a study; `urls` are those of any other than the embedded origin.
 
     That one runs in the network that the process `network` holds, or in the system's.
     """
@@ -126,7 +126,7 @@ def urls_of(study: Study, kept: Path | None = None) -> list[str]:
 
 
 def as_written(study: Study, urls: Sequence[str]) -> list[str]:
-    """The URLs as they are written down: without their secrets."""
+    """Return the URLs as they are written down: without their secrets."""
     return [redacted(url, study.keep_query) for url in urls]
 
 
@@ -148,7 +148,7 @@ def check_unchanged(study: Study, kept: Path) -> None:
 
 
 def _of_file(study: Study, kept: Path | None) -> list[str]:
-    """The URLs of a file, which are still those that the run began with."""
+    """Return the URLs of a file, which are still those that the run began with."""
     file = Path(study.source)
     if kept is None or not kept.exists():
         return read_urls(file)
@@ -163,7 +163,7 @@ def _of_file(study: Study, kept: Path | None) -> list[str]:
 
 
 def resolve_redirects(url: str, count: str) -> Iterator[str]:
-    """Where a URL leads, asked so many times; raises `UserError` for what its user can mend."""
+    """Yield where a URL leads, asked so many times; raise `UserError` for what a user can mend."""
     import requests
 
     if not count.isdecimal() or not 1 <= int(count) <= 100_000:
@@ -218,7 +218,7 @@ def _refuse_ruled(urls: Sequence[str]) -> None:
 
 
 def read_urls(path: Path) -> list[str]:
-    """The URLs of a text file, one a line; blank lines and lines that start with # do not count.
+    """Return the URLs of a text file, one a line; blank lines and comments (#) do not count.
 
     It is UTF-8, with a byte order mark or without; only \\n and \\r\\n end a line.
     """
@@ -236,7 +236,7 @@ def read_urls(path: Path) -> list[str]:
 
 
 def _text(path: Path) -> str:
-    """The text of a file as it is: in reading it as text, Python would end lines at \\r, too."""
+    """Return the text of a file as it is: read as text, lines would end at \\r, too."""
     return path.read_bytes().decode("utf-8-sig")
 
 
@@ -289,7 +289,7 @@ def _start(
 
 
 def _where(process: "subprocess.Popen[str]", folder: Path) -> dict[str, Any]:
-    """Where the origin listens; raises an error if it did not start."""
+    """Return where the origin listens; raise an error if it did not start."""
     assert process.stdout is not None
     where: dict[str, Any] = json.loads(process.stdout.readline() or "{}")
     if "url" in where:

@@ -55,10 +55,10 @@ def was_stopped(child: int | None = None) -> bool:
     if not hasattr(os, "waitid"):
         return False
     kind = os.P_ALL if child is None else os.P_PID
-    seen = False
+    happened = False
     try:
         while os.waitid(kind, child or 0, os.WSTOPPED | os.WCONTINUED | os.WNOHANG):
-            seen = True
+            happened = True
     except ChildProcessError:  # there is none, or it has ended
         pass
-    return seen
+    return happened
