@@ -62,7 +62,7 @@ class Embedded:
         ]
 
     def check(self) -> bool:
-        """Return whether a signal stopped it since last asked; raise `UserError` if it has ended."""
+        """Return whether a signal stopped it since last asked; raise `UserError` if it ended."""
         if self.process.poll() is not None:
             raise UserError(
                 f"source: the embedded origin ended (status {self.process.returncode}); "
