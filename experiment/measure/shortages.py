@@ -39,7 +39,7 @@ def shortage(error: BaseException | None) -> str | None:
     while error is not None:
         last = f"{type(error).__name__}: {error}".rstrip().splitlines()[-1]
         for pattern, (kind, words) in SHORTAGES.items():
-            if found := re.search(pattern, last):
+            if found := pattern.search(last):
                 return words.format(said=found[0], limit=_limit(kind))
         error = error.__cause__ or error.__context__
     return None
@@ -92,19 +92,21 @@ def _limit(kind: int) -> str:
 
 
 SHORTAGES = {
-    "can't start new thread|Resource temporarily unavailable|pthread_create": (
+    re.compile("can't start new thread|Resource temporarily unavailable|pthread_create"): (
         resource.RLIMIT_NPROC,
         "processes: no further process or thread can be started here ({said}); raise the limit "
         "(ulimit -u is {limit}), or end other programs",
     ),
-    "MemoryError|[Cc]annot allocate memory|failed to map segment|bad_alloc": (
+    re.compile("MemoryError|[Cc]annot allocate memory|failed to map segment|bad_alloc"): (
         resource.RLIMIT_AS,
         "memory: none is left for this study ({said}); raise the limit (ulimit -v is {limit}), "
         "or end other programs",
     ),
-    "Too many open files": (
+    re.compile("Too many open files"): (
         resource.RLIMIT_NOFILE,
         "files: {said}; raise the limit (ulimit -n is {limit}), or choose a smaller pool",
     ),
 }
-"""What the system says where something has run out; the limit it is of, and how that is told."""
+"""What the system says where something has run out; the limit it is of, and how that is told.
+
+The patterns are compiled beforehand: no memory may be left for that."""
