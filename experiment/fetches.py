@@ -14,7 +14,7 @@ Count = Annotated[int, Ge(0), Le(10**15)]
 
 @dataclass(frozen=True)
 class Page:
-    """One URL to fetch; `planned_ms` is its delay where the source is the embedded origin."""
+    """One URL to fetch; `planned_ms` is its delay if the source is the embedded origin."""
 
     number: int
     url: str

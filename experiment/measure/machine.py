@@ -1,4 +1,4 @@
-"""Tell what machine this is, what runs on it, and how busy it is."""
+"""Describe the machine, its software and its load."""
 
 import importlib.metadata
 import itertools
@@ -21,7 +21,7 @@ PACKAGES = ("aiohttp", "certifi", "psutil", "requests", "selenium", "trustme", "
 
 
 def describe(study: Study) -> Machine:
-    """Return the machine as a run records it; raise `UserError` if a client cannot run on it."""
+    """Describe the machine for a run; raises `UserError` if a client cannot run on it."""
     return Machine(
         cpu=_cpu(),
         cores=cores(),
@@ -43,7 +43,7 @@ def _packages(study: Study) -> list[str]:
 
 
 def cores() -> int:
-    """Return how many cores this process may use, a container's limit included."""
+    """Return the cores that this process may use, within the limit of a container."""
     if sys.platform != "linux":
         return os.cpu_count() or 1
     allowed = len(os.sched_getaffinity(0))
@@ -54,7 +54,7 @@ def cores() -> int:
 
 
 def busy_share(seconds: float) -> float:
-    """Return the share of all cores that is in use during the next seconds."""
+    """Return the share of all cores in use during the next seconds."""
     return psutil.cpu_percent(interval=seconds) / 100
 
 

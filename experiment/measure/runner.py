@@ -279,7 +279,7 @@ def _trials(
 
 
 def _add_round(folder: Path, number: int, trials: Sequence[Measured], anew: int) -> None:
-    """Keep a round, none of its trials started before the run: the clock may have been set back."""
+    """Keep a round; its trials started after the run, also where the clock was set back."""
     own = records.read_run(folder)
     kept = [replace(one.row, started_at=max(own.started_at, one.row.started_at)) for one in trials]
     with writing("run", folder):

@@ -1,4 +1,4 @@
-"""Provide the pages of a round: from the embedded origin, Wikipedia, a URL or a list of URLs."""
+"""Provide the pages of a round."""
 
 import json
 import shutil
@@ -28,17 +28,17 @@ ORIGIN_END_S = 2.0
 
 
 class Source(Protocol):
-    """Where pages come from."""
+    """A provider of pages."""
 
     @property
     def settings(self) -> ClientSettings:
-        """Return what a client has to know of it."""
+        """Return the settings of clients for this source."""
 
     def pages(self, round_number: int, count: int) -> list[Page]:
         """Return the pages of a round."""
 
     def check(self) -> bool:
-        """Return whether it was stopped since last asked; raise an error if it has ended."""
+        """Return whether it was stopped since the last call; raises an error if it has ended."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Embedded:
     process: "subprocess.Popen[str]"
 
     def pages(self, round_number: int, count: int) -> list[Page]:
-        """Return pages of the round's own, with their planned delays."""
+        """Return pages of this round only, with their planned delays."""
         return [
             Page(
                 number,
@@ -62,7 +62,7 @@ class Embedded:
         ]
 
     def check(self) -> bool:
-        """Return whether a signal stopped it since last asked; raise `UserError` if it ended."""
+        """Return whether a signal stopped the origin since the last call; raises if it ended."""
         if self.process.poll() is not None:
             raise UserError(
                 f"source: the embedded origin ended (status {self.process.returncode}); "
@@ -73,7 +73,7 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Listed:
-    """Any server: a list of URLs, gone through again and again; a single one is asked always."""
+    """Any server: a list of URLs, repeated from its start as often as needed."""
 
     urls: Sequence[str]
     settings: ClientSettings
@@ -86,13 +86,13 @@ class Listed:
         ]
 
     def check(self) -> bool:
-        """Return False: there is no process here to look after."""
+        """Return False: this source has no process."""
         return False
 
 
 @contextmanager
 def open_source(study: Study, urls: Sequence[str], network: int | None = None) -> Iterator[Source]:
-    """Open the source of a study; `urls` are those of any other than the embedded origin.
+    """Open the source of a study; `urls` belong to any source but the embedded origin.
 
     That one runs in the network that the process `network` holds, or in the system's.
     """
@@ -106,10 +106,10 @@ def open_source(study: Study, urls: Sequence[str], network: int | None = None) -
 
 
 def urls_of(study: Study, kept: Path | None = None) -> list[str]:
-    """Return the URLs of a source that is not embedded.
+    """Return the URLs of a source; raises `UserError` for one that cannot be used.
 
     `kept` is the run's own copy of a file of URLs, without their secrets: the file must still
-    hold the same, but may be gone. Raises `UserError` for a source that cannot be used.
+    hold the same, but may be gone.
     """
     if study.source == "embedded":
         return []
@@ -126,7 +126,7 @@ def urls_of(study: Study, kept: Path | None = None) -> list[str]:
 
 
 def as_written(study: Study, urls: Sequence[str]) -> list[str]:
-    """Return the URLs as they are written down: without their secrets."""
+    """Return the URLs as they are written: without secrets."""
     return [redacted(url, study.keep_query) for url in urls]
 
 
@@ -148,7 +148,7 @@ def check_unchanged(study: Study, kept: Path) -> None:
 
 
 def _of_file(study: Study, kept: Path | None) -> list[str]:
-    """Return the URLs of a file, which are still those that the run began with."""
+    """Return the URLs of a file; raises `UserError` if they changed since the run began."""
     file = Path(study.source)
     if kept is None or not kept.exists():
         return read_urls(file)
@@ -163,7 +163,7 @@ def _of_file(study: Study, kept: Path | None) -> list[str]:
 
 
 def resolve_redirects(url: str, count: str) -> Iterator[str]:
-    """Yield where a URL leads, asked so many times; raise `UserError` for what a user can mend."""
+    """Request a URL `count` times and yield the final URLs; raises `UserError` if one fails."""
     import requests
 
     if not count.isdecimal() or not 1 <= int(count) <= 100_000:
@@ -218,7 +218,7 @@ def _refuse_ruled(urls: Sequence[str]) -> None:
 
 
 def read_urls(path: Path) -> list[str]:
-    """Return the URLs of a text file, one a line; blank lines and comments (#) do not count.
+    """Return the URLs of a text file, one per line; blank lines and # comments are skipped.
 
     It is UTF-8, with a byte order mark or without; only \\n and \\r\\n end a line.
     """
@@ -270,7 +270,7 @@ def _embedded(origin_settings: OriginSettings, network: int | None) -> Iterator[
 def _start(
     origin_settings: OriginSettings, folder: Path, network: int | None
 ) -> "subprocess.Popen[str]":
-    """Start the origin in a session of its own.
+    """Start the origin in its own session.
 
     Linux shares CPU by session, and browsers would starve the origin.
     """
@@ -289,7 +289,7 @@ def _start(
 
 
 def _where(process: "subprocess.Popen[str]", folder: Path) -> dict[str, Any]:
-    """Return where the origin listens; raise an error if it did not start."""
+    """Return the address of the origin; raises an error if it did not start."""
     assert process.stdout is not None
     where: dict[str, Any] = json.loads(process.stdout.readline() or "{}")
     if "url" in where:
