@@ -96,9 +96,11 @@ def _work(plan: Plan) -> tuple[Callable[[], None], Work]:
     """Return what each worker prepares, and what the pool then does."""
     if plan.client is not None:
         client = clients.make(plan.client, plan.timeout_s, plan.settings)
-        limiter = plan.starts_a_second and RateLimiter(plan.starts_a_second, plan.start_method)
-        prepare = functools.partial(base.begin, client, limiter or None)
-        return prepare, functools.partial(_fetch_all, plan, client, limiter or None)
+        limiter = None
+        if plan.starts_a_second:
+            limiter = RateLimiter(plan.starts_a_second, plan.start_method)
+        prepare = functools.partial(base.begin, client, limiter)
+        return prepare, functools.partial(_fetch_all, plan, client, limiter)
     if plan.arm == "cpu":
         return controls.nothing, functools.partial(_use_the_cpu, plan)
     return controls.import_clients, _send
