@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import experiment
 from experiment import terminal
 from experiment.errors import UserError
-from experiment.measure.preconditions import shortage_said
+from experiment.measure.shortages import shortage_said
 from experiment.redaction import redacted_text
 from experiment.study import PROJECT, Study, as_words, sweep_of
 from experiment.vocabulary import CLIENTS, MODES

@@ -1,7 +1,8 @@
-"""The tree of processes that a trial starts: adopt its orphans, weigh it, end it whole.
+"""Adopt, weigh and end the processes that a process started.
 
 As a program, `python -m experiment.process_tree FOLDER` ends all its children and removes the
-folder; a trial turns into it when its supervisor is killed.
+folder; a trial turns into it when its supervisor is killed. psutil is imported where it is used:
+a trial imports this module before its pool is made.
 """
 
 import ctypes
@@ -11,28 +12,45 @@ import signal
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psutil
+if TYPE_CHECKING:
+    import psutil
 
 PARENT_DEATH_SIGNAL, CHILD_SUBREAPER = 1, 36
 """Options of prctl, from linux/prctl.h."""
 
 
 def adopt_orphans() -> None:
-    """Processes below this one that lose their parent become its children (Linux)."""
+    """Become the parent of any process below this one that loses its own (Linux)."""
     _prctl(CHILD_SUBREAPER, 1)
 
 
-def end() -> None:
-    """Kill and reap until no child of any kind is left; new ones may start meanwhile."""
+def end(pid: int) -> None:
+    """Kill a process and all below it, and nothing else.
+
+    Its parent calls this before it has waited for the process, so that no other one can have its
+    ID, and waits for it afterwards.
+    """
+    import psutil
+
+    with suppress(psutil.NoSuchProcess):
+        root = psutil.Process(pid)
+        _kill([root, *root.children(recursive=True)])
+
+
+def end_children() -> None:
+    """Kill and reap until this process has no child left; new ones may start meanwhile.
+
+    This is for a program whose children all belong to one trial, adopted orphans included.
+    """
+    import psutil
+
     limit = time.monotonic() + 10
     while time.monotonic() < limit:
-        for process in psutil.Process().children(recursive=True):
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
+        _kill(psutil.Process().children(recursive=True))
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
@@ -41,10 +59,19 @@ def end() -> None:
         time.sleep(0.01)
 
 
-def pss_mb(processes: Iterable[psutil.Process]) -> float | None:
-    """Memory (MB) of processes, what they share counted once; None where it is not told."""
-    seen = [_pss_kb(process.pid) for process in processes]
-    return sum(seen) * 1024 / 1e6 if any(seen) else None
+def _kill(processes: "Iterable[psutil.Process]") -> None:
+    """Kill processes, parents first: none shall start another one in a child's place."""
+    import psutil
+
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def pss_mb(pids: Iterable[int]) -> float | None:
+    """Return the memory (MB) of processes, shared parts counted once; None where not told."""
+    sizes_kb = [_pss_kb(pid) for pid in pids]
+    return sum(sizes_kb) * 1024 / 1e6 if any(sizes_kb) else None
 
 
 def _pss_kb(pid: int) -> int:
@@ -81,5 +108,6 @@ def _prctl(option: int, value: int) -> None:
 
 
 if __name__ == "__main__":
-    end()
+    end_children()
     shutil.rmtree(sys.argv[1], ignore_errors=True)
+    sys.exit(128 + signal.SIGTERM)

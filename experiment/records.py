@@ -23,52 +23,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from experiment.errors import UserError
+from experiment.fetches import Count as Count
+from experiment.fetches import Fetch as Fetch
+from experiment.fetches import Page as Page
+from experiment.fetches import Seconds as Seconds
 from experiment.study import Study
 from experiment.vocabulary import Arm, ClientName, Mode, StartMethod
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Seconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0, le=10**15)]
 Cores = Annotated[int, Field(ge=1, le=100_000)]
 PythonVersion = Annotated[str, Field(pattern=r"^(2\.7|3\.\d+\.\d+[a-z0-9.+]*)$")]
 FileName = Literal["fetches.csv", "trials.csv"]
 Row = TypeVar("Row")
-
-
-@dataclass(frozen=True)
-class Page:
-    """One URL to fetch; `planned_ms` is its delay if the source is the embedded origin."""
-
-    number: int
-    url: str
-    planned_ms: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fetch:
-    """One page fetched once, as its worker reports it; seconds count from pool ready."""
-
-    page: Count
-    url: str
-    final_url: str | None = None
-    worker: Count
-    intended_start_s: Seconds | None = None
-    start_s: Seconds
-    end_s: Seconds
-    fetch_s: Seconds
-    browser_start_s: Seconds | None = None
-    load_s: Seconds | None = None
-    check_s: Seconds | None = None
-    close_s: Seconds | None = None
-    planned_ms: Seconds | None = None
-    origin_ms: Seconds | None = None
-    status: Count | None = None
-    length: Count | None = None
-    sha256: str | None = None
-    error: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

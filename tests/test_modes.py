@@ -3,17 +3,26 @@
 import multiprocessing
 import multiprocessing.util
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 
+from experiment.fetches import Page
+from experiment.measure.clients.base import ClientSettings
+from experiment.measure.launch import PLAN
 from experiment.measure.modes import workers
+from experiment.measure.trial import Plan
 from experiment.study import PROJECT
 from experiment.vocabulary import Mode, StartMethod
+from tests.conftest import eventually
+from tests.servers import Server
 
 
 def place(number: int) -> tuple[int, int, int]:
@@ -102,3 +111,66 @@ def die_at_the_end(number: int) -> int:
 def unable() -> None:
     """End the worker before it is ready."""
     os._exit(7)
+
+
+SPAWNED = """
+import functools
+from experiment.measure import clients, controls
+from experiment.measure.clients import base
+from experiment.measure.modes import workers
+client = clients.make("requests", 10, base.ClientSettings())
+begin = functools.partial(base.begin, client, None)
+with workers("processes", 1, "{start_method}", {prepare}) as pool:
+    print(*pool.map(eval, ["' '.join(__import__('sys').modules)"], None))
+"""
+"""Print which modules a worker has, once it is ready."""
+
+
+@pytest.mark.parametrize("start_method", ["spawn", "forkserver"])
+@pytest.mark.parametrize(
+    ("prepare", "needed"),
+    [("begin", {"requests"}), ("controls.import_clients", {"requests", "selenium"})],
+)
+def test_a_worker_imports_what_its_client_needs_and_no_more(
+    start_method: StartMethod, prepare: str, needed: set[str]
+) -> None:
+    program = SPAWNED.format(start_method=start_method, prepare=prepare)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    imported = {name.partition(".")[0] for name in ended.stdout.split()}
+    watched = {"requests", "selenium", "pydantic", "psutil", "pandas", "numpy"}
+    assert imported & watched == needed
+
+
+@pytest.mark.parametrize("start_method", ["spawn", "forkserver"])
+def test_the_program_of_a_trial_adds_nothing_to_its_workers(
+    start_method: StartMethod, server: Server, tmp_path: Path
+) -> None:
+    plan = Plan(
+        arm="main",
+        client="requests",
+        mode="processes",
+        pool_size=2,
+        chunk_size=1,
+        start_method=start_method,
+        timeout_s=30,
+        settings=ClientSettings(),
+        starts_a_second=None,
+        pages=[Page(number, server.url("silent")) for number in (1, 2)],
+        cores=1,
+    )
+    (tmp_path / "plan.json").write_bytes(PLAN.dump_json(plan))
+    command = [sys.executable, "-m", "experiment.measure.trial", str(tmp_path), str(os.getpid())]
+    trial = subprocess.Popen(command, cwd=PROJECT)
+    try:
+        assert eventually(lambda: len(server.asked) == 2, 30)
+        libraries = [
+            Path(f"/proc/{process.pid}/maps").read_text()
+            for process in psutil.Process(trial.pid).children(recursive=True)
+        ]
+    finally:
+        server.ended.set()
+        trial.wait()
+    assert sum("_ssl." in text for text in libraries) == 2
+    assert not any(re.search("pydantic_core|_psutil", text) for text in libraries)

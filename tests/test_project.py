@@ -89,6 +89,7 @@ def test_nothing_heavy_is_loaded_where_it_is_not_needed() -> None:
     assert not loaded("import experiment") & {"selenium", "pandas", "requests", "aiohttp"}
     trial = loaded("import experiment.measure.trial")
     assert not trial & {"selenium", "pandas", "matplotlib", "aiohttp", "scipy", "requests"}
+    assert not trial & {"pydantic", "psutil"}  # which a spawned worker would import, too
     reading = loaded("from experiment.report import figures, headline, sentences")
     assert not reading & {"selenium", "requests", "aiohttp"}
 

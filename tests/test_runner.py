@@ -12,8 +12,12 @@ import pandas as pd
 import pytest
 
 from experiment import records
+from experiment.measure.launch import OUTCOME, read_outcome
 from experiment.measure.machine import cores
+from experiment.measure.schedule import trials
+from experiment.measure.trial import Outcome
 from experiment.redaction import redacted
+from experiment.study import Study
 from experiment.vocabulary import ClientName
 from tests import made_up
 from tests.conftest import Copy, need
@@ -101,17 +105,37 @@ def _check_same_work(fetches: pd.DataFrame, rounds: int) -> None:
 
 
 def test_the_order_is_random_but_the_seed_decides_it() -> None:
-    from experiment.measure.runner import _keys
-    from experiment.study import Study
-
     study = Study(rounds=9, repeats=3)
     orders, again = (
-        [[(k.arm, str(k.client), k.mode, k.repeat) for k in _keys(study, n)] for n in range(1, 10)]
+        [
+            [(key.arm, str(key.client), key.mode, key.repeat) for key in trials(study, number, 2)]
+            for number in range(1, 10)
+        ]
         for _ in range(2)
     )
     assert orders == again
     assert len({tuple(order) for order in orders}) > 7
     assert all(sorted(order) == sorted(orders[0]) for order in orders)
+
+
+LIVE = """
+from experiment.measure.runner import live
+from experiment.study import Study
+study = Study.of({"source": "urls.txt", "run": "begun", "clients": "requests", "pages": 2,
+                  "modes": "serial", "rounds": 1})
+print(*live(study)["url"])
+"""
+
+
+def test_a_look_takes_nothing_from_a_run_and_leaves_nothing(copy: Copy, server: Server) -> None:
+    begun = copy.path / "data" / "begun"
+    begun.mkdir()
+    (begun / "pages.txt").write_text("http://127.0.0.1:9/of-a-run-that-was-cut-off\n")
+    (copy.path / "urls.txt").write_text(f"{server.url('page')}\n")
+    ended = copy.run(sys.executable, "-c", LIVE)
+    assert ended.stdout.split() == [server.url("page")] * 2, ended.stderr
+    assert [path.name for path in begun.iterdir()] == ["pages.txt"]
+    copy.assert_nothing_left()
 
 
 @pytest.mark.slow
@@ -220,15 +244,11 @@ def test_a_first_page_that_stops_its_browser_stops_nothing_else(
 
 
 def test_an_outcome_that_is_not_valid_is_a_failed_trial(tmp_path: Path) -> None:
-    from experiment.measure.runner import _outcome
-    from experiment.measure.trial import OUTCOME, Outcome
-
-    good = Outcome(span_s=1.5)
-    (tmp_path / "outcome.json").write_bytes(OUTCOME.dump_json(good))
-    assert _outcome(tmp_path).span_s == 1.5
-    text = (tmp_path / "outcome.json").read_text()
-    (tmp_path / "outcome.json").write_text(text.replace("1.5", '"<b>soon</b>"'))
-    bad = _outcome(tmp_path)
+    path = tmp_path / "outcome.json"
+    path.write_bytes(OUTCOME.dump_json(Outcome(span_s=1.5)))
+    assert read_outcome(path).span_s == 1.5
+    path.write_text(path.read_text().replace("1.5", '"<b>soon</b>"'))
+    bad = read_outcome(path)
     assert not bad.fetches
     assert bad.reason is not None
     assert re.match("its outcome is not valid: span_s: ", bad.reason)

@@ -11,7 +11,7 @@ from experiment import load, records
 from experiment.analysis import claims, sweeps
 from experiment.analysis.results import RunResults
 from experiment.errors import UserError
-from experiment.measure import runner
+from experiment.measure import schedule
 from experiment.report import figures
 from experiment.study import PROJECT, SWEEP, Study, sweep_of
 from tests import made_up
@@ -28,7 +28,7 @@ def seen_of(folder: Path, world: World | None = None, **parameters: object) -> R
 
 def test_a_sweep_is_one_design_without_controls() -> None:
     study = Study.of({**SWEEP, "repeats": 3})
-    keys = runner._keys(study, 1)
+    keys = schedule.trials(study, 1, 2)
     assert {key.arm for key in keys} == {"main"}
     assert sum(key.mode == "serial" for key in keys) == 1
     parallel = [(key.mode, key.pool_size, key.repeat) for key in keys if key.mode != "serial"]

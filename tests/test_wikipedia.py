@@ -13,6 +13,7 @@ import pytest
 from experiment import records
 from experiment.errors import UserError
 from experiment.measure import sources, wikipedia
+from experiment.measure.rate_limit import wait_s
 from experiment.study import VERSION, Study
 from tests.conftest import Copy, need
 from tests.wiki import Guest, Wiki
@@ -212,11 +213,11 @@ def test_pages_of_a_ruled_site_do_not_come_by_the_back_door(copy: Copy) -> None:
 
 
 def test_the_wait_is_as_told_within_reason() -> None:
-    assert wikipedia.wait_s(None) == 5
-    assert wikipedia.wait_s("2") == 5
-    assert wikipedia.wait_s("30") == 30
-    assert wikipedia.wait_s("86400") == 600
+    assert wait_s(None) == 5
+    assert wait_s("2") == 5
+    assert wait_s("30") == 30
+    assert wait_s("86400") == 600
     for odd in ("soon", "nan", "inf", "-5", "Mon, 01 Jan 99999 00:00:00 GMT", "1e9", ""):
-        assert wikipedia.wait_s(odd) == 5, odd
+        assert wait_s(odd) == 5, odd
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
-    assert 85 < wikipedia.wait_s(later) <= 91
+    assert 85 < wait_s(later) <= 91

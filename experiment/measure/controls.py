@@ -1,4 +1,4 @@
-"""What the control arms do beside fetching: work for the CPU, start-up, pickling, interfaces."""
+"""Do what the control arms measure beside fetching: CPU work, start-up, pickling, interfaces."""
 
 import functools
 import inspect
@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 STARTUP_WORKERS = 10
-"""WatchedPool of a pool in arm `startup`: the article's ten, whatever the study's pool size."""
+"""Workers of a pool in arm `startup`: the article's ten, whatever the study's pool size."""
 
 SQUARES = 30_000_000
 """Numbers squared in a trial of arm `cpu`: about a second of one core."""
@@ -23,7 +23,7 @@ PIECES_A_CORE = 4
 
 
 def nothing() -> None:
-    """What a worker prepares where its work needs nothing."""
+    """Prepare nothing, where the work needs nothing."""
 
 
 def import_clients() -> None:
@@ -33,24 +33,24 @@ def import_clients() -> None:
 
 
 def square(count: int) -> tuple[float, float]:
-    """Keep one core busy with plain Python; returns start and end by the clock."""
+    """Keep one core busy with plain Python; return start and end by the clock."""
     start = time.perf_counter()
     sum(number * number for number in range(count))
     return start, time.perf_counter()
 
 
 def square_all(pool: WatchedPool, cores: int) -> float:
-    """Share the squares out among the workers; returns the span (s)."""
+    """Share the squares out among the workers; return the span (s)."""
     pieces = PIECES_A_CORE * cores
     times = pool.map(square, [SQUARES // pieces] * pieces, None)
     return max(end for _, end in times) - min(start for start, _ in times)
 
 
 def timed(function: Callable[[Item], Result]) -> Callable[[Item], tuple[float, Result]]:
-    """The article's decorator as it warns of: the wrapper does not say whom it wraps."""
+    """Time a function as the article warns of: the wrapper does not say whom it wraps."""
 
     def wrapper(item: Item) -> tuple[float, Result]:
-        """The function, timed."""
+        """Call the function and time it."""
         start = time.perf_counter()
         result = function(item)
         return time.perf_counter() - start, result
@@ -59,24 +59,24 @@ def timed(function: Callable[[Item], Result]) -> Callable[[Item], tuple[float, R
 
 
 def timed_and_wrapped(function: Callable[[Item], Result]) -> Callable[[Item], tuple[float, Result]]:
-    """The article's decorator with `functools.wraps`."""
+    """Time a function as the article does, with `functools.wraps`."""
     return functools.wraps(function)(timed(function))
 
 
 @timed
 def without_wraps(number: int) -> int:
-    """A function that cannot be found by its name."""
+    """Return the number; this function cannot be found by its name."""
     return number
 
 
 @timed_and_wrapped
 def with_wraps(number: int) -> int:
-    """A function that can."""
+    """Return the number; this function can be found by its name."""
     return number
 
 
 def pickling_error(pool: WatchedPool) -> str | None:
-    """What the pool says to a decorated function without `functools.wraps`; None if it takes it.
+    """Return what the pool says to a function decorated without `functools.wraps`, None if nothing.
 
     It has taken the same function with `functools.wraps` before, or that error is raised.
     """
@@ -89,7 +89,7 @@ def pickling_error(pool: WatchedPool) -> str | None:
 
 
 def interfaces() -> dict[str, list[str]]:
-    """The public methods of both pools, with what they take."""
+    """Return the public methods of both pools, with what they take."""
     return {kind.__name__: _methods(kind) for kind in (Pool, ThreadPool)}
 
 

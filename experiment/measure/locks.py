@@ -1,4 +1,4 @@
-"""Locks: no two studies measure one run, or on one machine, at the same time.
+"""Let no two studies measure one run, or on one machine, at the same time.
 
 The kernel holds them, so they end with their process, however that ends.
 """
@@ -28,7 +28,7 @@ PATIENCE_S = 0.3
 
 @contextmanager
 def of_run(folder: Path) -> Iterator[None]:
-    """Hold the lock of a run, whose folder is made if need be, and goes again if nothing came.
+    """Hold the lock of a run; make its folder if need be, and remove it again if it stays empty.
 
     Raises `UserError` that names who holds it.
     """
@@ -57,7 +57,7 @@ def of_run(folder: Path) -> Iterator[None]:
 
 
 def _acquire(lock: filelock.BaseFileLock, folder: Path) -> bool:
-    """Take the lock of a run; returns whether its folder was made for it."""
+    """Take the lock of a run; return whether its folder was made for it."""
     made = False
     while True:
         with suppress(FileExistsError):
@@ -80,7 +80,7 @@ def _this_process() -> str:
 
 
 def _holder(path: Path) -> str:
-    """Who holds the lock of a run, as it says itself."""
+    """Return who holds the lock of a run, as it says itself."""
     text = ""
     with suppress(OSError):
         text = path.read_text(encoding="utf-8", errors="replace")[:200]
@@ -89,9 +89,9 @@ def _holder(path: Path) -> str:
 
 @contextmanager
 def of_machine() -> Iterator[bool]:
-    """Hold the lock of this machine; yields whether that could be done.
+    """Hold the machine-wide lock, so that no two studies measure at once.
 
-    Raises `UserError` where another study holds it, whoever measures that.
+    Yields whether it could be taken. Raises `UserError` where a study of any user holds it.
     """
     descriptor = None
     try:
@@ -115,7 +115,7 @@ def of_machine() -> Iterator[bool]:
 
 
 def _taken(path: Path) -> int:
-    """The descriptor that holds a lock; raises `BlockingIOError` where another one does."""
+    """Return the descriptor that holds a lock; raise `BlockingIOError` where another one does."""
     descriptor = _open(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -126,7 +126,7 @@ def _taken(path: Path) -> int:
 
 
 def _open(path: Path) -> int:
-    """Open a file of all users, made if need be: to read only, which is all that others may.
+    """Open a file of all users, made if need be, to read only: others may do no more.
 
     A link is not followed, and a pipe not waited for.
     """

@@ -1,4 +1,4 @@
-"""A network of its own for a study that needs no other: nobody else can reach what listens in it.
+"""Make a network for a study that needs no other: nobody else can reach what listens in it.
 
 The drivers of Chrome and Firefox answer every user of the machine, and start any program that a
 session names. Linux can give processes a network namespace with a loopback device and nothing
@@ -26,7 +26,7 @@ SET_FLAGS, UP = 0x8914, 0x1
 
 @contextmanager
 def private() -> Iterator[int | None]:
-    """A network of one's own, as the process that holds it; None where the system grants none."""
+    """Yield the process that holds a new network; None where the system grants none."""
     if sys.platform != "linux":
         yield None
         return

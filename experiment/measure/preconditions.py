@@ -1,17 +1,11 @@
-"""Check what a study needs of its machine, and say in a line what has run out.
+"""Check before a study that its machine has what it needs: descriptors, memory, 127.0.0.1."""
 
-These are file descriptors, memory, processes and threads, room for temporary files, and 127.0.0.1.
-"""
-
-import errno
 import math
 import multiprocessing
-import re
 import resource
 import socket
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -27,10 +21,6 @@ OPEN_MAX = 10_240
 TRIAL_FILES, FILES_A_WORKER = 16, 3
 """File descriptors of a trial, at most. Seen with 50 workers: 117 in threads (a worker's socket,
 its duplicate, now and then the bundle), 111 in processes (two pipes each); with 20 browsers 45."""
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
-BLOCK = 65_536
-"""Bytes that a folder which is not full takes."""
 
 THREAD_MB = 1
 PROCESS_MB: dict[str, float] = {"fork": 9, "spawn": 25, "forkserver": 25}
@@ -101,13 +91,13 @@ def _too_large(study: Study, words: str, fitting: int) -> UserError:
 
 
 def free_mb() -> float:
-    """Return the memory (MB) that is free on the machine and within a container's limits."""
+    """Return the memory (MB) that is free: of the machine, and within the limits of a container."""
     groups = [_free_in(folder) for folder in _memory_groups()]
     return min(psutil.virtual_memory().available, *groups) / 1e6
 
 
 def _memory_groups() -> Iterator[Path]:
-    """Yield the control groups (Linux, either version) that limit this process's memory."""
+    """Yield the control groups (Linux, either version) whose limits hold for this process."""
     with suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
@@ -129,7 +119,7 @@ def _free_in(group: Path) -> float:
 
 
 def _bytes(file: Path) -> float:
-    """Return the number in a file of a control group; infinite where it is absent or says "max"."""
+    """Return the number in a file of a control group; infinite where it is absent or "max"."""
     try:
         return int(file.read_text())
     except (OSError, ValueError):
@@ -137,7 +127,7 @@ def _bytes(file: Path) -> float:
 
 
 def _check_loopback(study: Study) -> None:
-    """Check 127.0.0.1, on which the embedded origin and the drivers of browsers listen."""
+    """Raise `UserError` where 127.0.0.1, on which origin and drivers listen, cannot be reached."""
     if study.source != "embedded" and not set(study.clients) & set(BROWSERS):
         return
     try:
@@ -153,104 +143,3 @@ def _check_loopback(study: Study) -> None:
             "embedded origin and the drivers of browsers need it; bring the loopback interface up "
             "with an IPv4 address"
         ) from None
-
-
-@contextmanager
-def shortage_said() -> Iterator[None]:
-    """Turn an error of the block that a limit of the system caused into a `UserError`."""
-    try:
-        yield
-    except (OSError, MemoryError, RuntimeError, ImportError) as error:
-        words = shortage(error)
-        if words is None:
-            raise
-        raise UserError(words) from error
-
-
-def shortage(error: BaseException | None) -> str | None:
-    """Return what has run out, in a line, where an error or one behind it tells of that.
-
-    Only its last line counts, in which an error that holds a program's log has the program's own.
-    """
-    while error is not None:
-        last = f"{type(error).__name__}: {error}".rstrip().splitlines()[-1]
-        for pattern, words in SHORTAGES.items():
-            if found := re.search(pattern, last):
-                return words(found[0])
-        error = error.__cause__ or error.__context__
-    return None
-
-
-@contextmanager
-def room_for_temporary_files() -> Iterator[None]:
-    """Turn the error of a full disk into a `UserError`; the block writes temporary files only."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise no_room() from error
-
-
-def no_room() -> UserError:
-    """Return the error of a folder for temporary files that is full."""
-    return UserError(
-        f"TMPDIR: {tempfile.gettempdir()} is full or too small; set TMPDIR to a folder with more "
-        "room"
-    )
-
-
-def nothing_left(said: str) -> UserError:
-    """Return the error of a program that ended for want of memory or threads, not saying which."""
-    limits = f"ulimit -v is {_limit(resource.RLIMIT_AS)}, ulimit -u {_limit(resource.RLIMIT_NPROC)}"
-    return UserError(
-        f"memory: no memory or no thread is left for this study ({said}); raise the limit "
-        f"({limits}), or end other programs"
-    )
-
-
-def is_full(folder: Path) -> bool:
-    """Tell whether no more can be written into a folder."""
-    try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(BLOCK))
-    except OSError as error:
-        return error.errno in FULL
-    return False
-
-
-def _processes(said: str) -> str:
-    limit = _limit(resource.RLIMIT_NPROC)
-    return (
-        f"processes: no further process or thread can be started here ({said}); raise the limit "
-        f"(ulimit -u is {limit}), or end other programs"
-    )
-
-
-def _memory(said: str) -> str:
-    limit = _limit(resource.RLIMIT_AS)
-    return (
-        f"memory: none is left for this study ({said}); raise the limit (ulimit -v is {limit}), "
-        "or end other programs"
-    )
-
-
-def _descriptors(said: str) -> str:
-    limit = _limit(resource.RLIMIT_NOFILE)
-    return f"files: {said}; raise the limit (ulimit -n is {limit}), or choose a smaller pool"
-
-
-def _limit(kind: int) -> str:
-    """Return a limit of this process as the shell says it: memory in kB."""
-    limit = resource.getrlimit(kind)[0]
-    if limit == resource.RLIM_INFINITY:
-        return "unlimited"
-    return str(limit // 1024 if kind == resource.RLIMIT_AS else limit)
-
-
-SHORTAGES: dict[str, Callable[[str], str]] = {
-    "can't start new thread|Resource temporarily unavailable|pthread_create": _processes,
-    "MemoryError|[Cc]annot allocate memory|failed to map segment|bad_alloc": _memory,
-    "Too many open files": _descriptors,
-}
-"""What the system says where something has run out, and how that is told."""

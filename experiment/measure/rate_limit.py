@@ -1,14 +1,23 @@
 """Space out the starts of fetches, as a site with rules for robots asks."""
 
 import multiprocessing
+import re
 import time
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from typing import ClassVar
 
 from experiment.vocabulary import StartMethod
 
+REFUSALS = (429, 503)
+"""The statuses with which a site refuses."""
+
+WAIT_S = 5.0, 600.0
+"""The least and the most seconds to wait after a refusal."""
+
 
 class RateLimiter:
-    """Even starts, at most so many a second over all the workers of a pool, whatever its mode.
+    """Space starts evenly over all the workers of a pool, whatever its mode.
 
     Made before the pool; its values reach worker processes as they start. A site that refuses
     stops it, and nothing is fetched any more.
@@ -23,7 +32,7 @@ class RateLimiter:
         self._wait_s = context.Value("d", 0.0)
 
     def turn(self) -> float:
-        """Wait for the caller's turn; returns the clock at which that was due."""
+        """Wait for the caller's turn; return the clock at which that was due."""
         with self._next.get_lock():
             due = max(float(self._next.value), time.perf_counter())
             self._next.value = due + self._gap_s
@@ -36,11 +45,22 @@ class RateLimiter:
             self._next.value += self._gap_s
 
     def stop(self, wait_s: float) -> None:
-        """The site has refused, and told to wait."""
+        """Stop all fetches: the site has refused, and told to wait."""
         with self._wait_s.get_lock():
             self._wait_s.value = max(self._wait_s.value, wait_s)
 
     @property
     def wait_s(self) -> float:
-        """How long the site has told to wait; 0 as long as it has not refused."""
+        """Return how long the site has told to wait (s); 0 as long as it has not refused."""
         return float(self._wait_s.value)
+
+
+def wait_s(told: str | None) -> float:
+    """Return the seconds to wait after a refusal, by its `Retry-After` (seconds or a date)."""
+    seconds = 0.0
+    with suppress(ValueError, TypeError, OverflowError):
+        if re.fullmatch(r"\s*\d{1,9}\s*", told or ""):
+            seconds = float(told or "")
+        else:
+            seconds = parsedate_to_datetime(told or "").timestamp() - time.time()
+    return min(max(seconds, WAIT_S[0]), WAIT_S[1])

@@ -1,22 +1,16 @@
-"""All trials of a study: their order, their supervision, progress, resuming."""
+"""Run a study: see what is missing, try the clients out, measure round after round, keep each."""
 
 import itertools
-import json
-import math
 import os
-import random
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, replace
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Never
 
-from pydantic import ValidationError
 from tqdm.auto import tqdm
 
 from experiment import records, shadowing
@@ -24,31 +18,31 @@ from experiment.errors import UserError, writing
 from experiment.measure import (
     clients,
     controls,
-    environment,
     locks,
     machine,
     network,
     preconditions,
     provenance,
+    rows,
+    schedule,
+    shortages,
     sources,
-    trial,
     wikipedia,
 )
 from experiment.measure.clients.base import ClientSettings
-from experiment.records import Fetch, FetchRow, Run, TrialKey, TrialRow
-from experiment.redaction import count_users, redacted, redacted_text
-from experiment.study import PROJECT, Study, library_chunk_size
-from experiment.vocabulary import Arm
+from experiment.measure.launch import launch
+from experiment.measure.rows import Measured
+from experiment.measure.trial import Outcome, Plan
+from experiment.records import FetchRow, Run, TrialKey
+from experiment.redaction import count_users, redacted
+from experiment.study import PROJECT, Study
+from experiment.vocabulary import Arm, ClientName
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LISTEN_S = 0.5
 """How long the machine is listened to before each trial, to see what else it does."""
-
-TYPICAL_SPEED_UP = 6
-TYPICAL_OVERHEAD_S, TYPICAL_CONNECTION_S = 1.2, 0.02
-"""Rough figures for the first guess of the time left; nothing else depends on them."""
 
 Sources = dict[Arm, sources.Source]
 """Where each arm that fetches has its pages from."""
@@ -59,37 +53,9 @@ MOST_ANEW = 2
 UNMEASURED = TrialKey(arm="main", client="requests", mode="serial", pool_size=1, round=1, repeat=1)
 
 
-@dataclass(frozen=True)
-class Supervised:
-    """What became of a trial: what it measured, and what its supervisor saw."""
-
-    outcome: trial.Outcome
-    cpu_s: float | None
-    browser_pss_mb: float | None
-    suspended: str | None
-    log: str
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A trial as measured: its rows, what its site told to wait (s), what was suspended."""
-
-    fetches: Sequence[FetchRow]
-    row: TrialRow
-    wait_s: float
-    suspended: str | None
-
-    def failed(self) -> "Measured":
-        """The trial as one that does not count, since something was suspended."""
-        row = replace(
-            self.row, wall_s=None, span_s=None, failed=0, state="failed", reason=self.suspended
-        )
-        return replace(self, fetches=(), row=row)
-
-
-@preconditions.shortage_said()
+@shortages.shortage_said()
 def run(study: Study) -> Path:
-    """Measure what a study has not measured yet; returns the folder of its run.
+    """Measure what a study has not measured yet, and return the folder of its run.
 
     Finished rounds are kept, whatever happens. Raises `UserError`, before anything is measured,
     for what its user can mend.
@@ -107,12 +73,12 @@ def run(study: Study) -> Path:
 
 
 def _is_finished(folder: Path) -> bool:
-    """Whether a folder holds a run that will not change any more."""
+    """Return whether a folder holds a run that will not change any more."""
     return records.run_is_there(folder) and records.read_run(folder).finished_at is not None
 
 
 def _joined(study: Study, folder: Path) -> tuple[Study, Run | None]:
-    """The study of the run that is in a folder, and the run; None where there is none yet.
+    """Return the study of the run in a folder, and the run; None where there is none yet.
 
     Raises `UserError` where it is damaged, or is not what the study asks for.
     """
@@ -126,31 +92,34 @@ def _joined(study: Study, folder: Path) -> tuple[Study, Run | None]:
     return joined, own
 
 
-@preconditions.shortage_said()
+@shortages.shortage_said()
 def live(study: Study) -> "pd.DataFrame":
-    """One trial of a study, the first there is, measured for a look: its fetches; none is kept."""
-    study = _with_clients(study)
+    """Measure the first trial of a study for a look, and return its fetches; nothing is kept.
+
+    Nothing is taken from the folder of a run either: the pages are drawn or read anew.
+    """
+    study = _with_clients(study).model_copy(update={"rounds": 1})
     preconditions.check(study)
-    key = next(_main(study, 1))
-    urls = sources.urls_of(study, PROJECT / "data" / study.run_name() / "pages.txt")
+    key = next(schedule.main_trials(study, 1))
+    urls = sources.urls_of(study)
     with (
         locks.of_machine(),
         _network(study) as holder,
         sources.open_source(study, urls, holder) as source,
     ):
-        tried = _trial(study, _plan(study, {"main": source}, key), key, 1)
+        tried = _trial(study, {"main": source}, key, 1)
     if tried.row.reason:
         raise UserError(f"clients: {key.client} could not be tried: {tried.row.reason}")
     return records.frame(FetchRow, tried.fetches)
 
 
 def _with_clients(study: Study) -> Study:
-    """The study with the clients that suit its source, where nobody chose any."""
+    """Return the study with the clients that suit its source, where nobody chose any."""
     return study.model_copy(update={"clients": study.clients or clients.usual()})
 
 
 def _complete(study: Study, folder: Path, locked: bool) -> None:
-    """Measure the rounds that are missing, and note the end."""
+    """Measure the rounds that are missing, and note the end of the run."""
     study, own = _joined(study, folder)
     study = _with_clients(study)
     done = records.rounds_done(folder)
@@ -177,25 +146,19 @@ def _complete(study: Study, folder: Path, locked: bool) -> None:
 
 @contextmanager
 def _sources(study: Study, urls: Sequence[str]) -> Iterator[Sources]:
-    """The study's source, and the embedded origin without its latency for the control."""
+    """Open the study's source, and the embedded origin without its latency for the control."""
     with ExitStack() as stack:
         holder = stack.enter_context(_network(study))
         opened: Sources = {"main": stack.enter_context(sources.open_source(study, urls, holder))}
-        if _has_no_latency(study):
+        if schedule.has_no_latency(study):
             quick = study.model_copy(update={"latency": 0.0})
             opened["no_latency"] = stack.enter_context(sources.open_source(quick, urls, holder))
         yield opened
 
 
 def _network(study: Study) -> AbstractContextManager[int | None]:
-    """A network in which nobody else can reach what the study listens on, if it needs no other."""
+    """Return a network of its own for a study that needs no other, so that no one else is in it."""
     return network.private() if study.source == "embedded" else nullcontext()
-
-
-def _has_no_latency(study: Study) -> bool:
-    """Whether there is a latency that a control can leave out."""
-    fitting = study.source == "embedded" and "requests" in study.clients
-    return fitting and study.latency > 0 and not study.is_sweep
 
 
 def _check_writable(folder: Path) -> None:
@@ -233,34 +196,40 @@ def _begin(folder: Path, own: Run, urls: Sequence[str]) -> None:
 
 
 def _try_out(study: Study, opened: Sources) -> None:
-    """One page by each client: what cannot work is said before anything is measured."""
+    """Fetch a page with each client; raise `UserError` for what cannot work, before measuring."""
     for client in study.clients:
         plan = _plan(study, opened, replace(UNMEASURED, client=client))
-        seen = _supervised(replace(plan, pages=plan.pages[:1]))
-        if seen.outcome.wait_s:
+        plan = replace(plan, pages=plan.pages[:1])
+        launched = launch(plan)
+        outcome = launched.outcome
+        if outcome.wait_s:
             raise UserError(
-                f"source: {study.wiki} asks to wait {seen.outcome.wait_s:.0f} s; try again then"
+                f"source: {study.wiki} asks to wait {outcome.wait_s:.0f} s; try again then"
             )
-        sources.check_arrival(study, seen.outcome.fetches)
-        error = seen.outcome.reason or seen.outcome.fetches[0].error or ""
-        if short := preconditions.shortage(RuntimeError(seen.outcome.reason)):
+        sources.check_arrival(study, outcome.fetches)
+        if short := shortages.shortage(RuntimeError(outcome.reason)):
             raise UserError(short)
-        words = " ".join(seen.log.split())[:300]
-        started = seen.outcome.fetches and seen.outcome.fetches[0].load_s is not None
-        unable = not started or plan.settings.embedded
-        if error and unable:
-            clients.of(client).check_allowed()
-            raise UserError(f"clients: {client} cannot run ({error}): {words}")
-        absent = error in ("connection", "timeout", "tls") or error.startswith("unexpected")
-        if client == study.clients[0] and absent:
-            raise UserError(
-                f"source: {redacted(plan.pages[0].url)} does not answer {client} ({error}): {words}"
-            )
+        if error := outcome.reason or outcome.fetches[0].error:
+            log = " ".join(launched.log.split())[:300]
+            _check_loaded(client, plan, outcome, f"({error}): {log}")
+            absent = error in ("connection", "timeout", "tls") or error.startswith("unexpected")
+            if client == study.clients[0] and absent:
+                url = redacted(plan.pages[0].url)
+                raise UserError(f"source: {url} does not answer {client} ({error}): {log}")
+
+
+def _check_loaded(client: ClientName, plan: Plan, outcome: Outcome, what: str) -> None:
+    """Raise `UserError` where a fetch failed, and not for its server: the client cannot run."""
+    loaded = outcome.fetches and outcome.fetches[0].load_s is not None
+    if not loaded or plan.settings.embedded:
+        clients.of(client).check_allowed()
+        raise UserError(f"clients: {client} cannot run {what}")
 
 
 def _measure(own: Run, opened: Sources, folder: Path, missing: Sequence[int]) -> None:
     study = own.study
-    total = len(missing) * sum(_guess_s(study, key) for key in _keys(study, 1))
+    keys = schedule.trials(study, 1, machine.cores())
+    total = len(missing) * sum(schedule.typical_s(study, key) for key in keys)
     rounds = f"{len(missing)} of {study.rounds} rounds"
     print(f"measuring {folder.name}: {rounds}, about {total / 60:.0f} minutes", file=sys.stderr)
     refusals = itertools.count(1)
@@ -277,7 +246,7 @@ def _measure(own: Run, opened: Sources, folder: Path, missing: Sequence[int]) ->
 def _round(
     study: Study, opened: Sources, number: int, bar: "tqdm[Never]", refusals: Iterator[int]
 ) -> tuple[list[Measured], int]:
-    """Measure a round, anew where something was suspended; also returns how often that was."""
+    """Measure a round, anew where something was suspended; return also how often that was."""
     begun = bar.n
     for anew in range(MOST_ANEW):
         trials = []
@@ -297,13 +266,14 @@ def _trials(
     study: Study, opened: Sources, number: int, bar: "tqdm[Never]", refusals: Iterator[int]
 ) -> Iterator[Measured]:
     """Measure the trials of a round, one after another."""
-    for position, key in enumerate(_keys(study, number), start=1):
-        bar.set_description(f"round {number} of {study.rounds}: {_words(key)}")
-        one = _trial(study, _plan(study, opened, key), key, position)
+    keys = schedule.trials(study, number, machine.cores())
+    for position, key in enumerate(keys, start=1):
+        bar.set_description(f"round {number} of {study.rounds}: {schedule.label(key)}")
+        one = _trial(study, opened, key, position)
         if one.wait_s:
             _wait(study, one.wait_s, next(refusals))
         stopped = [source.check() for source in opened.values()]
-        bar.update(_guess_s(study, key))
+        bar.update(schedule.typical_s(study, key))
         if any(stopped) and one.row.state == "ok":
             one = replace(one, suspended="the embedded origin was stopped by a signal")
         yield one
@@ -313,78 +283,24 @@ def _add_round(folder: Path, number: int, trials: Sequence[Measured], anew: int)
     """Keep a round; its trials started after the run, also where the clock was set back."""
     _check_writable(folder)
     own = records.read_run(folder)
-    rows = [replace(one.row, started_at=max(own.started_at, one.row.started_at)) for one in trials]
+    kept = [replace(one.row, started_at=max(own.started_at, one.row.started_at)) for one in trials]
     with writing("run", folder):
         if anew:
             counted = {**own.measured_anew, number: anew}
             records.write_run(folder, own.model_copy(update={"measured_anew": counted}))
-        records.add_round(folder, [row for one in trials for row in one.fetches], rows)
+        records.add_round(folder, [row for one in trials for row in one.fetches], kept)
 
 
 def _wait(study: Study, seconds: float, refusals: int) -> None:
-    """Wait as a site tells that has refused; the third time ends the study."""
+    """Wait as a site has told that refused; end the study the third time."""
     if refusals == wikipedia.MOST_REFUSALS:
         raise wikipedia.refused(study, seconds)
     wikipedia.pause(study.wiki, seconds)
 
 
-def _keys(study: Study, number: int) -> list[TrialKey]:
-    """The trials of a round in random order: every client in every mode, and the controls."""
-    keys = [*_main(study, number), *_controls(study, number)]
-    random.Random(f"{study.seed}/{number}").shuffle(keys)
-    return keys
-
-
-def _main(study: Study, number: int) -> Iterator[TrialKey]:
-    """Every client in every mode, the parallel ones repeated."""
-    for client, mode in itertools.product(study.clients, study.modes):
-        sizes, repeats = ((1,), 1) if mode == "serial" else (study.sizes, study.repeats)
-        for size, repeat in itertools.product(sizes, range(1, repeats + 1)):
-            yield TrialKey(
-                arm="main", client=client, mode=mode, pool_size=size, round=number, repeat=repeat
-            )
-
-
-def _controls(study: Study, number: int) -> Iterator[TrialKey]:
-    """Each control once in every mode of the study; start-up is of pools alone."""
-    if study.is_sweep:
-        return
-    sizes: dict[Arm, int] = {"startup": controls.STARTUP_WORKERS}
-    if machine.cores() > 1:
-        sizes["cpu"] = machine.cores()
-    if _has_no_latency(study):
-        sizes["no_latency"] = study.pool_size
-    for (arm, size), mode in itertools.product(sizes.items(), study.modes):
-        if (arm, mode) != ("startup", "serial"):
-            yield TrialKey(
-                arm=arm,
-                client="requests" if arm == "no_latency" else None,
-                mode=mode,
-                pool_size=1 if mode == "serial" else size,
-                round=number,
-                repeat=1,
-            )
-
-
-def _words(key: TrialKey) -> str:
-    arm = None if key.arm == "main" else key.arm.replace("_", " ")
-    size = f"{key.mode} ({key.pool_size})" if key.pool_size > 1 else key.mode
-    return ", ".join(filter(None, [arm, key.client, size]))
-
-
-def _guess_s(study: Study, key: TrialKey) -> float:
-    """Roughly how long a trial takes, for the progress bar."""
-    if key.client is None:
-        return 2 * TYPICAL_OVERHEAD_S
-    if key.arm == "no_latency":
-        return TYPICAL_OVERHEAD_S + study.pages * TYPICAL_CONNECTION_S
-    fetches_s = study.pages * clients.of(key.client).typical_fetch_s
-    return TYPICAL_OVERHEAD_S + fetches_s / min(key.pool_size, TYPICAL_SPEED_UP)
-
-
-def _plan(study: Study, opened: Sources, key: TrialKey) -> trial.Plan:
+def _plan(study: Study, opened: Sources, key: TrialKey) -> Plan:
     source = opened.get(key.arm)
-    return trial.Plan(
+    return Plan(
         arm=key.arm,
         client=key.client,
         mode=key.mode,
@@ -395,129 +311,19 @@ def _plan(study: Study, opened: Sources, key: TrialKey) -> trial.Plan:
         settings=source.settings if source else ClientSettings(),
         starts_a_second=_pace(study, key),
         pages=source.pages(key.round, study.pages) if source else (),
+        cores=machine.cores(),
     )
 
 
 def _pace(study: Study, key: TrialKey) -> float | None:
-    """How many starts a second the source allows."""
+    """Return how many starts a second the source allows; None for any number."""
     if study.source != "wikipedia" or key.arm != "main" or key.client is None:
         return None
     return wikipedia.starts_a_second(key.client)
 
 
-def _trial(study: Study, plan: trial.Plan, key: TrialKey, position: int) -> Measured:
-    """Run one trial; a failed one is a row that says why, and has no fetches."""
+def _trial(study: Study, opened: Sources, key: TrialKey, position: int) -> Measured:
     other_cpu = machine.busy_share(LISTEN_S)
     started_at = _now()
-    seen = _supervised(plan)
-    outcome = seen.outcome
-    row = TrialRow(
-        **asdict(key),
-        position=position,
-        started_at=started_at,
-        wall_s=outcome.wall_s,
-        span_s=outcome.span_s,
-        startup_s=outcome.startup_s,
-        startup_cpu_s=outcome.startup_cpu_s,
-        cpu_s=seen.cpu_s,
-        python_pss_mb=outcome.python_pss_mb,
-        browser_pss_mb=seen.browser_pss_mb,
-        machine_cpu=outcome.machine_cpu,
-        other_cpu=other_cpu,
-        pickling_error=outcome.pickling_error,
-        failed=sum(item.error is not None for item in outcome.fetches),
-        state="failed" if outcome.reason else "ok",
-        reason=outcome.reason,
-    )
-    written = [_written(study, item) for item in _numbered(outcome.fetches)]
-    fetches = [FetchRow(**asdict(key), **asdict(item)) for item in written]
-    return Measured(fetches, row, outcome.wait_s, None if outcome.reason else seen.suspended)
-
-
-def _written(study: Study, fetch: Fetch) -> Fetch:
-    """A fetch as it is written down: its URLs without their secrets."""
-    led = fetch.final_url and redacted(fetch.final_url, study.keep_query)
-    return replace(fetch, url=redacted(fetch.url, study.keep_query), final_url=led)
-
-
-def _numbered(fetches: Sequence[Fetch]) -> list[Fetch]:
-    """The fetches with their workers numbered from 1, in the order in which they began."""
-    workers = dict.fromkeys(item.worker for item in sorted(fetches, key=lambda item: item.start_s))
-    numbers = {worker: number for number, worker in enumerate(workers, start=1)}
-    return [replace(item, worker=numbers[item.worker]) for item in fetches]
-
-
-def _supervised(plan: trial.Plan) -> Supervised:
-    """Run a trial under its supervisor, in a folder of its own that is gone afterwards."""
-    with (
-        preconditions.room_for_temporary_files(),
-        tempfile.TemporaryDirectory(prefix="trial-", ignore_cleanup_errors=True) as name,
-    ):
-        folder = Path(name)
-        (folder / "plan.json").write_bytes(trial.PLAN.dump_json(plan))
-        report = _report(_supervise(plan, folder), folder)
-        log = ""
-        with suppress(FileNotFoundError):  # gone where the supervisor was killed
-            log = redacted_text((folder / "log.txt").read_text(errors="replace"))
-        if report["reason"] is None:
-            outcome = _outcome(folder)
-        elif report["full"]:
-            raise preconditions.no_room()
-        elif report["reason"] == "it ended with status 1":
-            raise RuntimeError(f"a trial failed unexpectedly:\n{log}")
-        else:
-            outcome = trial.Outcome(reason=report["reason"])
-    stopped = "a worker was stopped by a signal" if outcome.stopped else None
-    return Supervised(
-        outcome,
-        report.get("cpu_s"),
-        report.get("browser_pss_mb"),
-        report.get("suspended") or stopped,
-        log,
-    )
-
-
-def _report(said: str, folder: Path) -> dict[str, Any]:
-    """What a supervisor reported; its own errors are ours, but for a disk that is full."""
-    if not said:
-        return {"reason": "its supervisor was killed", "full": False}
-    try:
-        return dict(json.loads(said))
-    except ValueError:
-        if preconditions.is_full(folder):
-            raise preconditions.no_room() from None
-        raise RuntimeError(f"a supervisor failed unexpectedly:\n{said}") from None
-
-
-def _outcome(folder: Path) -> trial.Outcome:
-    """What a trial measured; one whose values cannot be right has failed."""
-    try:
-        return trial.OUTCOME.validate_json((folder / "outcome.json").read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        return trial.Outcome(reason=f"its outcome is not valid: {place}: {first['msg']}")
-
-
-def _supervise(plan: trial.Plan, folder: Path) -> str:
-    """What the supervisor reports; it ends with the runner, since it listens to a pipe from it."""
-    chunk = plan.chunk_size or library_chunk_size(max(1, len(plan.pages)), plan.pool_size)
-    in_turn = math.ceil(len(plan.pages) / (plan.pool_size * chunk)) * chunk
-    limit_s = 120 + plan.timeout_s * 1.2 * in_turn
-    place = str(plan.settings.network or "")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "experiment.measure.supervisor", str(folder), str(limit_s), place],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment.of_a_trial(plan.settings.embedded),
-        start_new_session=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        return process.stdout.read()
-    finally:
-        process.stdin.close()
-        process.wait()
+    launched = launch(_plan(study, opened, key))
+    return rows.of_trial(study, key, launched, position, started_at, other_cpu)

@@ -14,12 +14,13 @@ from typing import Any, Protocol
 
 from experiment import records
 from experiment.errors import UserError
+from experiment.fetches import Fetch, Page
 from experiment.measure import environment, wikipedia
 from experiment.measure.clients.base import ClientSettings
 from experiment.measure.origin import OriginSettings
-from experiment.measure.preconditions import FULL, no_room, nothing_left, room_for_temporary_files
+from experiment.measure.shortages import FULL, no_room, nothing_left, room_for_temporary_files
 from experiment.measure.suspension import was_stopped
-from experiment.records import Fetch, Page, Run
+from experiment.records import Run
 from experiment.redaction import count_users, is_redacted, redacted, redacted_text
 from experiment.study import Study, web_url
 
@@ -104,7 +105,7 @@ def open_source(study: Study, urls: Sequence[str], network: int | None = None) -
         yield Listed(urls, ClientSettings())
 
 
-def urls_of(study: Study, kept: Path) -> list[str]:
+def urls_of(study: Study, kept: Path | None = None) -> list[str]:
     """Return the URLs of a source; raises `UserError` for one that cannot be used.
 
     `kept` is the run's own copy of a file of URLs, without their secrets: the file must still
@@ -114,7 +115,7 @@ def urls_of(study: Study, kept: Path) -> list[str]:
         return []
     environment.check_bundle()
     if study.source == "wikipedia":
-        if not kept.exists():
+        if kept is None or not kept.exists():
             return wikipedia.draw(study)
         urls = read_urls(kept)
         wikipedia.check_kept(study, urls, kept)
@@ -146,13 +147,15 @@ def check_unchanged(study: Study, kept: Path) -> None:
         _of_file(study, kept)
 
 
-def _of_file(study: Study, kept: Path) -> list[str]:
+def _of_file(study: Study, kept: Path | None) -> list[str]:
     """Return the URLs of a file; raises `UserError` if they changed since the run began."""
     file = Path(study.source)
-    if kept.exists() and not file.exists():
+    if kept is None or not kept.exists():
+        return read_urls(file)
+    if not file.exists():
         return read_urls(kept)
     urls = read_urls(file)
-    if kept.exists() and as_written(study, urls) != as_written(study, read_urls(kept)):
+    if as_written(study, urls) != as_written(study, read_urls(kept)):
         raise UserError(
             f"source: {file} has changed since the run {kept.parent.name} began; name another run"
         )
@@ -233,7 +236,7 @@ def read_urls(path: Path) -> list[str]:
 
 
 def _text(path: Path) -> str:
-    """The text of a file as it is: in reading it as text, Python would end lines at \\r, too."""
+    """Return the text of a file as it is: read as text, lines would end at \\r, too."""
     return path.read_bytes().decode("utf-8-sig")
 
 

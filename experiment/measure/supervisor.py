@@ -15,13 +15,14 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
 from experiment import process_tree
 from experiment.measure import network
-from experiment.measure.preconditions import is_full
+from experiment.measure.shortages import is_full
 from experiment.measure.suspension import Heartbeat, was_stopped
 
 TICK_S = 0.05
@@ -30,8 +31,26 @@ SAMPLE_SHARE = 0.005
 """A sample of the browsers' memory costs CPU; no more than this share of the time is spent."""
 
 
+@dataclass(frozen=True)
+class Report:
+    """What became of a trial.
+
+    One that ended by itself has a `status` or the name of the `signal` that ended it.
+    """
+
+    status: int | None
+    signal: str | None
+    timed_out: bool
+    full: bool
+    """Whether no more could be written into its folder."""
+    suspended: str | None
+    """What was suspended while it ran, in words that complete "round 1: "."""
+    cpu_s: float
+    browser_pss_mb: float | None
+
+
 def main() -> None:
-    """Run as a program (FOLDER LIMIT_S NETWORK): print what became of the trial."""
+    """Run as a program (FOLDER LIMIT_S NETWORK): print a report of the trial, in JSON."""
     network.enter(sys.argv[3])
     folder, limit_s = Path(sys.argv[1]), float(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -40,25 +59,31 @@ def main() -> None:
     watch = Watch(limit_s)
     trial = _start(folder)
     try:
-        reason = watch.until_it_ends(trial)
+        watch.until_it_ends(trial)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        full = is_full(folder)
+        code, full = trial.returncode, is_full(folder)
         with suppress(ProcessLookupError):  # all there is where orphans cannot be adopted
             os.killpg(trial.pid, signal.SIGKILL)
-        process_tree.end()
+        process_tree.end_children()
         shutil.rmtree(folder / "tmp", ignore_errors=True)
         if _runner_is_gone():
             shutil.rmtree(folder, ignore_errors=True)
+    print(json.dumps(asdict(_report(code, full, watch))))
+
+
+def _report(code: int | None, full: bool, watch: "Watch") -> Report:
+    """Return the report of a trial that is gone; `code` is None where it had to be ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    report = {
-        "reason": reason,
-        "full": full,
-        "suspended": watch.suspended,
-        "cpu_s": used.ru_utime + used.ru_stime,
-        "browser_pss_mb": watch.memory.most_mb,
-    }
-    print(json.dumps(report))
+    return Report(
+        status=code if code is not None and code >= 0 else None,
+        signal=signal.Signals(-code).name if code is not None and code < 0 else None,
+        timed_out=watch.timed_out,
+        full=full,
+        suspended=watch.suspended,
+        cpu_s=used.ru_utime + used.ru_stime,
+        browser_pss_mb=watch.memory.most_mb,
+    )
 
 
 def _start(folder: Path) -> "subprocess.Popen[bytes]":
@@ -76,7 +101,7 @@ def _start(folder: Path) -> "subprocess.Popen[bytes]":
 
 
 def _home(temporary: Path) -> dict[str, str]:
-    """A HOME where the user has none to write to, as Firefox needs.
+    """Return a HOME where the user has none to write to, as Firefox needs.
 
     Otherwise it stays: without its caches a browser would cost more.
     """
@@ -85,33 +110,30 @@ def _home(temporary: Path) -> dict[str, str]:
 
 
 class Watch:
-    """What is seen of a trial while it runs."""
+    """Watch a trial while it runs."""
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
+        self.timed_out = False
         self.memory = Memory()
         self._heartbeat = Heartbeat()
         self._stopped = False
 
-    def until_it_ends(self, trial: "subprocess.Popen[bytes]") -> str | None:
-        """Wait for the trial's end; why it was no good one, or None."""
+    def until_it_ends(self, trial: "subprocess.Popen[bytes]") -> None:
+        """Wait for the trial's end, its time limit, or the end of the runner."""
         begun = time.monotonic()
-        while trial.poll() is None:
+        while trial.poll() is None and not self.timed_out:
             with self._heartbeat.due_in(TICK_S):
                 gone = _runner_is_gone(wait_s=TICK_S)
             if gone:
-                return "the runner ended"
-            if time.monotonic() > begun + self.limit_s + self._heartbeat.held_s:
-                return f"it took longer than {self.limit_s:.0f} s"
+                return
+            self.timed_out = time.monotonic() > begun + self.limit_s + self._heartbeat.held_s
             self.memory.sample()
             self._stopped |= was_stopped()
-        if trial.returncode < 0:
-            return f"it was ended by {signal.Signals(-trial.returncode).name}"
-        return f"it ended with status {trial.returncode}" if trial.returncode else None
 
     @property
     def suspended(self) -> str | None:
-        """What was suspended while the trial ran, in words that complete "round 1: "."""
+        """Return what was suspended while the trial ran."""
         if self._heartbeat.late_s:
             return f"the machine was suspended for {self._heartbeat.late_s:.1f} s"
         if self._stopped:
@@ -120,7 +142,7 @@ class Watch:
 
 
 class Memory:
-    """The most memory that the browsers of the trial were seen to use, sampled sparingly.
+    """Sample the memory of the browsers of the trial, sparingly, and keep the most.
 
     Whether a process of the trial was stopped is seen by the way: a worker's own browser is no
     child of whom else would notice.
@@ -141,7 +163,7 @@ class Memory:
         self.saw_stopped |= any(_is_stopped(process) for process in below)
         browsers = [process for process in below if _program(process) not in (ours, None)]
         if browsers:
-            seen_mb = process_tree.pss_mb(browsers)
+            seen_mb = process_tree.pss_mb(browser.pid for browser in browsers)
             self.most_mb = seen_mb and max(self.most_mb or 0.0, seen_mb)
         cost = time.monotonic() - begun
         self._next = begun + max(SAMPLE_EVERY_S, cost / SAMPLE_SHARE)
@@ -161,7 +183,7 @@ def _is_stopped(process: psutil.Process) -> bool:
 
 
 def _runner_is_gone(wait_s: float = 0.0) -> bool:
-    """Whether standard input has ended; the runner never writes to it."""
+    """Return whether standard input has ended; the runner never writes to it."""
     return bool(select.select([sys.stdin], [], [], wait_s)[0])
 
 

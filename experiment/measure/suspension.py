@@ -1,4 +1,4 @@
-"""Whether the machine or a process was suspended: what was measured meanwhile means nothing.
+"""Notice that the machine or a process was suspended: what was measured meanwhile is void.
 
 A machine sleeps, a container is frozen, a signal stops a process: fetches stand still, and their
 clock goes on.
@@ -18,7 +18,7 @@ is MONOTONIC on macOS. `time.monotonic` stands still meanwhile on both."""
 
 
 class Heartbeat:
-    """A loop that waits for a known time; that it comes late tells of a suspension.
+    """Time a loop that waits for a known time: where it comes late, something was suspended.
 
     The wall clock has no part in it, so setting that changes nothing.
     """
@@ -32,7 +32,7 @@ class Heartbeat:
 
     @contextmanager
     def due_in(self, seconds: float) -> Iterator[None]:
-        """The block waits for so long at most; the machine may also have slept since the last."""
+        """Time a block that waits for so long at most; the machine may sleep between two."""
         begun = time.monotonic()
         yield
         late_s = time.monotonic() - begun - seconds
@@ -42,12 +42,12 @@ class Heartbeat:
 
 
 def _asleep_s() -> float:
-    """How long the machine has slept, give or take a constant."""
+    """Return how long the machine has slept (s), give or take a constant."""
     return time.clock_gettime(THROUGH_SLEEP) - time.monotonic()
 
 
 def was_stopped(child: int | None = None) -> bool:
-    """Whether a signal has stopped a child of this process, or let it go on, since last asked.
+    """Return whether a signal stopped a child of this process, or continued it, since last asked.
 
     Of all children, or of the one with this process ID; none is reaped. Python tells it on macOS
     from 3.13 on only.
@@ -55,10 +55,10 @@ def was_stopped(child: int | None = None) -> bool:
     if not hasattr(os, "waitid"):
         return False
     kind = os.P_ALL if child is None else os.P_PID
-    seen = False
+    happened = False
     try:
         while os.waitid(kind, child or 0, os.WSTOPPED | os.WCONTINUED | os.WNOHANG):
-            seen = True
+            happened = True
     except ChildProcessError:  # there is none, or it has ended
         pass
-    return seen
+    return happened

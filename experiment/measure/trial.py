@@ -1,35 +1,33 @@
-"""One trial: one client in one mode fetches all the pages of its round, or a control does its work.
+"""Run one trial: a client in a mode fetches all the pages of its round, or a control works.
 
 Run as a program in a fresh interpreter, so that no trial inherits anything from another and no
-pool is forked from a process that runs threads, as a Jupyter kernel does.
+pool is forked from a process that runs threads, as a Jupyter kernel does. A worker that is spawned
+imports this module again: what the clients do not need is imported once the pool is ready.
 """
 
 import functools
+import json
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import psutil
-from pydantic import TypeAdapter
-
 from experiment import process_tree
+from experiment.fetches import Fetch, Page
 from experiment.measure import clients, controls
 from experiment.measure.clients import base
-from experiment.measure.machine import cores
 from experiment.measure.modes import WatchedPool, WorkerDied, workers
-from experiment.measure.preconditions import shortage
 from experiment.measure.rate_limit import RateLimiter
-from experiment.records import Fetch, Page
+from experiment.measure.shortages import shortage
 from experiment.vocabulary import Arm, ClientName, Mode, StartMethod
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a trial does; arms `cpu` and `startup` have no client and no pages."""
+    """What a trial is to do; arms `cpu` and `startup` have no client and no pages."""
 
     arm: Arm
     client: ClientName | None
@@ -41,6 +39,15 @@ class Plan:
     settings: base.ClientSettings
     starts_a_second: float | None
     pages: Sequence[Page]
+    cores: int
+
+    @classmethod
+    def read(cls, path: Path) -> "Plan":
+        """Read a plan that its runner wrote, without pydantic."""
+        values = json.loads(path.read_text())
+        values["settings"] = base.ClientSettings(**values["settings"])
+        values["pages"] = [Page(**page) for page in values["pages"]]
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -58,10 +65,6 @@ class Outcome:
     wait_s: float = 0.0
     stopped: bool = False
     reason: str | None = None
-
-
-PLAN = TypeAdapter(Plan)
-OUTCOME = TypeAdapter(Outcome)
 
 
 Work = Callable[[WatchedPool, float], Outcome]
@@ -90,14 +93,16 @@ def measure(plan: Plan) -> Outcome:
 
 
 def _work(plan: Plan) -> tuple[Callable[[], None], Work]:
-    """What each worker prepares, and what the pool then does."""
+    """Return what each worker prepares, and what the pool then does."""
     if plan.client is not None:
         client = clients.make(plan.client, plan.timeout_s, plan.settings)
-        limiter = plan.starts_a_second and RateLimiter(plan.starts_a_second, plan.start_method)
-        prepare = functools.partial(base.begin, client, limiter or None)
-        return prepare, functools.partial(_fetch_all, plan, client, limiter or None)
+        limiter = None
+        if plan.starts_a_second:
+            limiter = RateLimiter(plan.starts_a_second, plan.start_method)
+        prepare = functools.partial(base.begin, client, limiter)
+        return prepare, functools.partial(_fetch_all, plan, client, limiter)
     if plan.arm == "cpu":
-        return controls.nothing, _use_the_cpu
+        return controls.nothing, functools.partial(_use_the_cpu, plan)
     return controls.import_clients, _send
 
 
@@ -108,6 +113,8 @@ def _fetch_all(
     pool: WatchedPool,
     ready: float,
 ) -> Outcome:
+    import psutil
+
     psutil.cpu_percent()
     fetches = pool.map(functools.partial(base.fetch, client, ready), plan.pages, plan.chunk_size)
     machine_cpu = psutil.cpu_percent() / 100
@@ -121,8 +128,8 @@ def _fetch_all(
     return Outcome(fetches, span_s=span_s, machine_cpu=machine_cpu)
 
 
-def _use_the_cpu(pool: WatchedPool, _ready: float) -> Outcome:
-    return Outcome(span_s=controls.square_all(pool, cores()))
+def _use_the_cpu(plan: Plan, pool: WatchedPool, _ready: float) -> Outcome:
+    return Outcome(span_s=controls.square_all(pool, plan.cores))
 
 
 def _send(pool: WatchedPool, _ready: float) -> Outcome:
@@ -130,21 +137,23 @@ def _send(pool: WatchedPool, _ready: float) -> Outcome:
 
 
 def _usage() -> tuple[float, float | None]:
-    """CPU (s) that this process and its children have used so far, and their memory (MB)."""
+    """Return what this process and its children used so far: CPU (s), and memory (MB)."""
+    import psutil
+
     processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
     cpu_s = 0.0
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             times = process.cpu_times()
             cpu_s += times.user + times.system
-    return cpu_s, process_tree.pss_mb(processes)
+    return cpu_s, process_tree.pss_mb(process.pid for process in processes)
 
 
 def main() -> None:
-    """`python -m experiment.measure.trial FOLDER SUPERVISOR`: plan.json in, outcome.json out."""
+    """Run as a program (FOLDER SUPERVISOR): read plan.json, write outcome.json."""
     folder = Path(sys.argv[1])
     process_tree.end_with(int(sys.argv[2]), folder)
-    plan = PLAN.validate_json((folder / "plan.json").read_bytes())
+    plan = Plan.read(folder / "plan.json")
     try:
         outcome = measure(plan)
     except Exception as failure:
@@ -153,7 +162,7 @@ def main() -> None:
         if outcome.reason is None:
             raise
     partial = folder / "outcome.partial"
-    partial.write_bytes(OUTCOME.dump_json(outcome))
+    partial.write_text(json.dumps(asdict(outcome)))
     partial.replace(folder / "outcome.json")
     if outcome.reason:
         os._exit(0)  # leaving in the usual way would wait for the broken pool

@@ -6,12 +6,9 @@ User-Agent that names the program and a contact; to stay away from Special pages
 told after a 429 or 503.
 """
 
-import re
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,6 +16,7 @@ from pydantic import AnyUrl, ValidationError
 
 from experiment.errors import UserError
 from experiment.measure import environment
+from experiment.measure.rate_limit import REFUSALS, wait_s
 from experiment.redaction import redacted
 from experiment.study import VERSION, Study
 from experiment.vocabulary import BROWSERS, ClientName
@@ -31,11 +29,7 @@ PROJECTS = (
 
 STARTS_A_SECOND, BROWSER_STARTS_A_SECOND = 18.0, 5.0
 TITLES_A_REQUEST = 500
-WAIT_S = 5.0, 600.0
-"""The least and the most seconds to wait after a refusal."""
-
 MOST_REFUSALS = 3
-REFUSALS = (429, 503)
 
 
 def starts_a_second(client: ClientName) -> float:
@@ -55,17 +49,6 @@ def has_robot_rules(url: str) -> bool:
     except ValidationError:  # nobody can be there
         return False
     return host[-1] == "org" and len(host) > 1 and host[-2] in PROJECTS
-
-
-def wait_s(told: str | None) -> float:
-    """Return the seconds to wait after a refusal, by its `Retry-After` (seconds or a date)."""
-    seconds = 0.0
-    with suppress(ValueError, TypeError, OverflowError):
-        if re.fullmatch(r"\s*\d{1,9}\s*", told or ""):
-            seconds = float(told or "")
-        else:
-            seconds = parsedate_to_datetime(told or "").timestamp() - time.time()
-    return min(max(seconds, WAIT_S[0]), WAIT_S[1])
 
 
 def draw(study: Study) -> list[str]:

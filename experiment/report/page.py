@@ -81,7 +81,9 @@ def _execute(notebook: str, run: str) -> str:
         try:
             executed, errors = process.communicate()
         finally:
-            process_tree.end()  # the kernel would outlive a papermill that is interrupted
+            if process.poll() is None:  # its kernel would outlive an interrupted papermill
+                process_tree.end(process.pid)
+                process.wait()
     if process.returncode:
         raise _failure(errors)
     return executed

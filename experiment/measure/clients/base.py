@@ -16,9 +16,8 @@ from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Self
 from urllib.parse import quote
 
-from experiment.measure import wikipedia
-from experiment.measure.rate_limit import RateLimiter
-from experiment.records import Fetch, Page
+from experiment.fetches import Fetch, Page
+from experiment.measure.rate_limit import REFUSALS, RateLimiter, wait_s
 from experiment.redaction import redacted_text
 
 UNKNOWN_STATUS = "http ?"
@@ -184,8 +183,8 @@ def fetch(client: Client, zero: float, page: Page) -> Fetch:
     if due is None or limiter.wait_s:
         return _left_out(page, time.perf_counter() - zero)
     row, response = _timed(client, zero, page)
-    if response.status in wikipedia.REFUSALS or row.error == UNKNOWN_STATUS:
-        limiter.stop(wikipedia.wait_s(response.retry_after))
+    if response.status in REFUSALS or row.error == UNKNOWN_STATUS:
+        limiter.stop(wait_s(response.retry_after))
     if row.final_url not in (None, page.url):
         limiter.skip()  # a redirect was a request, too
     return replace(row, intended_start_s=due - zero)

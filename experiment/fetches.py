@@ -1,0 +1,45 @@
+"""What travels to the workers and back: pages, and their fetches.
+
+Each worker imports this module before it is ready, so it imports next to nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Le
+
+Seconds = Annotated[float, Ge(0), Le(1e12)]
+Count = Annotated[int, Ge(0), Le(10**15)]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One URL to fetch; `planned_ms` is its delay if the source is the embedded origin."""
+
+    number: int
+    url: str
+    planned_ms: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetch:
+    """One page fetched once, as its worker reports it; seconds count from pool ready."""
+
+    page: Count
+    url: str
+    final_url: str | None = None
+    worker: Count
+    intended_start_s: Seconds | None = None
+    start_s: Seconds
+    end_s: Seconds
+    fetch_s: Seconds
+    browser_start_s: Seconds | None = None
+    load_s: Seconds | None = None
+    check_s: Seconds | None = None
+    close_s: Seconds | None = None
+    planned_ms: Seconds | None = None
+    origin_ms: Seconds | None = None
+    status: Count | None = None
+    length: Count | None = None
+    sha256: str | None = None
+    error: str | None = None

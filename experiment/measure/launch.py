@@ -1,0 +1,134 @@
+"""Launch a trial under its supervisor, and read what became of it.
+
+This is the runner's half of the protocol: `plan.json` goes in, a report comes out of the
+supervisor, and `outcome.json` out of the trial.
+"""
+
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from experiment.measure import environment, shortages
+from experiment.measure.supervisor import Report
+from experiment.measure.trial import Outcome, Plan
+from experiment.redaction import redacted_text
+from experiment.study import library_chunk_size
+
+PLAN = TypeAdapter(Plan)
+OUTCOME = TypeAdapter(Outcome)
+
+UNEXPECTED = 1
+"""The status of a Python program that ended with a traceback."""
+
+
+@dataclass(frozen=True)
+class Launched:
+    """What became of a trial: what it measured, and what its supervisor saw."""
+
+    outcome: Outcome
+    log: str
+    cpu_s: float | None = None
+    browser_pss_mb: float | None = None
+    suspended: str | None = None
+
+
+def launch(plan: Plan) -> Launched:
+    """Run a trial in a folder of its own, which is gone afterwards.
+
+    A trial that failed says why in its outcome. Raises `UserError` where the folder is full, and
+    `RuntimeError`, with the log, for an error of our own.
+    """
+    with (
+        shortages.room_for_temporary_files(),
+        tempfile.TemporaryDirectory(prefix="trial-", ignore_cleanup_errors=True) as name,
+    ):
+        folder = Path(name)
+        (folder / "plan.json").write_bytes(PLAN.dump_json(plan))
+        limit_s = time_limit_s(plan)
+        report = _report(_supervise(plan, folder, limit_s), folder)
+        log = ""
+        with suppress(FileNotFoundError):  # gone where the supervisor was killed
+            log = redacted_text((folder / "log.txt").read_text(errors="replace"))
+        if report is None:
+            return Launched(Outcome(reason="its supervisor was killed"), log)
+        outcome = _outcome(report, folder, limit_s, log)
+    stopped = "a worker was stopped by a signal" if outcome.stopped else None
+    return Launched(outcome, log, report.cpu_s, report.browser_pss_mb, report.suspended or stopped)
+
+
+def time_limit_s(plan: Plan) -> float:
+    """Return how long a trial may take if every fetch takes the whole of its time."""
+    chunk = plan.chunk_size or library_chunk_size(max(1, len(plan.pages)), plan.pool_size)
+    in_turn = math.ceil(len(plan.pages) / (plan.pool_size * chunk)) * chunk
+    return 120 + plan.timeout_s * 1.2 * in_turn
+
+
+def _supervise(plan: Plan, folder: Path, limit_s: float) -> str:
+    """Return what the supervisor prints; it ends with the runner, whose pipe it listens to."""
+    place = str(plan.settings.network or "")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiment.measure.supervisor", str(folder), str(limit_s), place],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment.of_a_trial(plan.settings.embedded),
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        return process.stdout.read()
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
+def _report(printed: str, folder: Path) -> Report | None:
+    """Return a supervisor's report, None of one that was killed; its own errors are ours."""
+    if not printed:
+        return None
+    try:
+        return Report(**json.loads(printed))
+    except ValueError:
+        if shortages.is_full(folder):
+            raise shortages.no_room() from None
+        raise RuntimeError(f"a supervisor failed unexpectedly:\n{printed}") from None
+
+
+def _outcome(report: Report, folder: Path, limit_s: float, log: str) -> Outcome:
+    """Return what a trial measured, or why it failed."""
+    reason = _reason(report, limit_s)
+    if reason is None:
+        return read_outcome(folder / "outcome.json")
+    if report.full:
+        raise shortages.no_room()
+    if report.status == UNEXPECTED:
+        raise RuntimeError(f"a trial failed unexpectedly:\n{log}")
+    return Outcome(reason=reason)
+
+
+def _reason(report: Report, limit_s: float) -> str | None:
+    """Return in words why a trial did not end well; None for one that did."""
+    if report.timed_out:
+        return f"it took longer than {limit_s:.0f} s"
+    if report.signal:
+        return f"it was ended by {report.signal}"
+    return f"it ended with status {report.status}" if report.status else None
+
+
+def read_outcome(path: Path) -> Outcome:
+    """Return what a trial measured; one whose values cannot be right has failed."""
+    try:
+        return OUTCOME.validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        return Outcome(reason=f"its outcome is not valid: {place}: {first['msg']}")

@@ -1,0 +1,76 @@
+"""Turn what became of a trial into the rows that are kept of it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+
+from experiment.fetches import Fetch
+from experiment.measure.launch import Launched
+from experiment.records import FetchRow, TrialKey, TrialRow
+from experiment.redaction import redacted
+from experiment.study import Study
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A trial as measured: its rows, what its site told to wait (s), what was suspended."""
+
+    fetches: Sequence[FetchRow]
+    row: TrialRow
+    wait_s: float
+    suspended: str | None
+
+    def failed(self) -> "Measured":
+        """Return the trial as one that does not count, since something was suspended."""
+        row = replace(
+            self.row, wall_s=None, span_s=None, failed=0, state="failed", reason=self.suspended
+        )
+        return replace(self, fetches=(), row=row)
+
+
+def of_trial(
+    study: Study,
+    key: TrialKey,
+    launched: Launched,
+    position: int,
+    started_at: datetime,
+    other_cpu: float,
+) -> Measured:
+    """Return the rows of a trial; of a failed one a row that says why, and no fetches."""
+    outcome = launched.outcome
+    row = TrialRow(
+        **asdict(key),
+        position=position,
+        started_at=started_at,
+        wall_s=outcome.wall_s,
+        span_s=outcome.span_s,
+        startup_s=outcome.startup_s,
+        startup_cpu_s=outcome.startup_cpu_s,
+        cpu_s=launched.cpu_s,
+        python_pss_mb=outcome.python_pss_mb,
+        browser_pss_mb=launched.browser_pss_mb,
+        machine_cpu=outcome.machine_cpu,
+        other_cpu=other_cpu,
+        pickling_error=outcome.pickling_error,
+        failed=sum(item.error is not None for item in outcome.fetches),
+        state="failed" if outcome.reason else "ok",
+        reason=outcome.reason,
+    )
+    fetches = [
+        FetchRow(**asdict(key), **asdict(_without_secrets(study, fetch)))
+        for fetch in _with_workers_numbered(outcome.fetches)
+    ]
+    suspended = None if outcome.reason else launched.suspended
+    return Measured(fetches, row, outcome.wait_s, suspended)
+
+
+def _without_secrets(study: Study, fetch: Fetch) -> Fetch:
+    final_url = fetch.final_url and redacted(fetch.final_url, study.keep_query)
+    return replace(fetch, url=redacted(fetch.url, study.keep_query), final_url=final_url)
+
+
+def _with_workers_numbered(fetches: Sequence[Fetch]) -> list[Fetch]:
+    """Return the fetches, their workers numbered from 1 in the order in which they began."""
+    workers = dict.fromkeys(item.worker for item in sorted(fetches, key=lambda item: item.start_s))
+    numbers = {worker: number for number, worker in enumerate(workers, start=1)}
+    return [replace(item, worker=numbers[item.worker]) for item in fetches]

@@ -1,0 +1,90 @@
+"""What becomes of a trial, told through its real supervisor: ended well, badly, or not at all."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from experiment.fetches import Page
+from experiment.measure import launch
+from experiment.measure.clients.base import ClientSettings
+from experiment.measure.trial import Outcome, Plan
+from tests.conftest import eventually
+from tests.servers import Server
+
+
+def plan_of(url: str) -> Plan:
+    """Return the plan of a trial whose one worker asks for a URL."""
+    return Plan(
+        arm="main",
+        client="requests",
+        mode="threads",
+        pool_size=1,
+        chunk_size=1,
+        start_method=None,
+        timeout_s=30,
+        settings=ClientSettings(),
+        starts_a_second=None,
+        pages=[Page(1, url)],
+        cores=1,
+    )
+
+
+def below() -> list[psutil.Process]:
+    """Return whatever this process has started, directly or not."""
+    return psutil.Process().children(recursive=True)
+
+
+def trial_process() -> psutil.Process:
+    """Return the trial that runs."""
+    for process in below():
+        with suppress(psutil.Error):
+            if "experiment.measure.trial" in process.cmdline()[:3]:
+                return process
+    raise LookupError("no trial runs")
+
+
+def test_a_trial_that_ends_well_has_an_outcome(server: Server) -> None:
+    launched = launch.launch(plan_of(server.url("page")))
+    assert launched.outcome.reason is None
+    assert [fetch.error for fetch in launched.outcome.fetches] == [None]
+    assert launched.cpu_s is not None
+    assert launched.cpu_s > (launched.outcome.startup_cpu_s or 0) > 0
+    assert launched.suspended is None
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (psutil.Process.kill, "it was ended by SIGKILL"),
+        (psutil.Process.terminate, "it ended with status 143"),
+    ],
+)
+def test_a_trial_that_is_ended_says_by_what(
+    server: Server, end: Callable[[psutil.Process], None], reason: str
+) -> None:
+    with ThreadPoolExecutor() as executor:
+        launched = executor.submit(launch.launch, plan_of(server.url("silent")))
+        assert eventually(lambda: server.asked, 20)
+        end(trial_process())
+        assert launched.result(20).outcome == Outcome(reason=reason)
+    assert below() == []
+
+
+def test_a_trial_that_takes_too_long_is_ended(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "time_limit_s", lambda _plan: 2.0)
+    launched = launch.launch(plan_of(server.url("silent")))
+    assert launched.outcome == Outcome(reason="it took longer than 2 s")
+    assert below() == []
+
+
+def test_an_error_of_our_own_keeps_its_traceback(server: Server) -> None:
+    impossible = replace(plan_of(server.url("page")), pool_size=-1)
+    with pytest.raises(RuntimeError, match=r"(?s)a trial failed unexpectedly.*at least 1"):
+        launch.launch(impossible)
+    assert below() == []
