@@ -138,7 +138,7 @@ def test_it_stands_beside_other_runs() -> None:
 
 
 def test_the_explorer_draws_it() -> None:
-    shown = widgets.explorer("article-2018")
+    shown = widgets.Explorer("article-2018")
     assert shown.client.options == ("requests", "phantomjs")
     pictures = set()
     for client in shown.client.options:

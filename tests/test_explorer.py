@@ -15,7 +15,7 @@ from tests.made_up import World, even, write
 @pytest.fixture
 def shown() -> Explorer:
     """The widgets, showing the reference run."""
-    return widgets.explorer()
+    return widgets.Explorer()
 
 
 def test_every_choice_is_drawn_anew(shown: Explorer) -> None:
@@ -78,7 +78,7 @@ def test_another_run_brings_its_own_choices(
     for name, clients in (("a", "requests"), ("b", "chrome phantomjs")):
         study = Study.of({"pages": 6, "clients": clients, "modes": "serial threads"})
         write(tmp_path / name, study, World(even(study)))
-    shown = widgets.explorer("a")
+    shown = widgets.Explorer("a")
     assert shown.run.options == ("a", "b")
     shown.page.value = 6
     shown.run.value = "b"

@@ -2,8 +2,8 @@
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Any
 
 import ipywidgets as widgets
@@ -20,7 +20,6 @@ DPI = 80
 """Enough for a screen, and a third of the time that a printed figure takes."""
 
 ALL_ROUNDS = "all"
-WIDE = {"width": "40em"}
 
 FIGURES: dict[str, Callable[..., Axes]] = {
     "swim lanes": figures.swim_lanes,
@@ -80,20 +79,29 @@ class Choice:
         return pd.DataFrame(columns)
 
 
-@dataclass
 class Explorer:
     """The widgets and the figure that they choose; a notebook shows its `view`."""
 
-    run: widgets.Dropdown
-    client: widgets.Dropdown
-    modes: widgets.SelectMultiple
-    round: widgets.Dropdown
-    figure: widgets.Dropdown
-    page: widgets.IntSlider
-    picture: widgets.HTML
-    fetch: widgets.HTML
-    _kept: dict[str, RunResults] = field(default_factory=dict)
-    _offering: bool = False
+    def __init__(self, run: str = "reference") -> None:
+        """Show a run; raises `UserError` where there is none."""
+        names = runs.studies()
+        if not names:
+            raise UserError("run: there is none yet; make report measures one")
+        first = run if run in names else names[0]
+        self.run = widgets.Dropdown(options=names, value=first, description="run")
+        self.client = widgets.Dropdown(description="client")
+        self.modes = widgets.SelectMultiple(description="modes", rows=3)
+        self.round = widgets.Dropdown(description="round")
+        self.figure = widgets.Dropdown(options=list(FIGURES), description="figure")
+        self.page = widgets.IntSlider(1, 1, 1, description="page", continuous_update=False)
+        self.page.layout.width = "40em"
+        self.picture, self.fetch = widgets.HTML(), widgets.HTML()
+        self._load = cache(load)
+        self._is_offering = False
+        self.offer()
+        self.run.observe(self.offer, "value")
+        for chosen in (self.client, self.modes, self.round, self.figure, self.page):
+            chosen.observe(self.draw, "value")
 
     @property
     def view(self) -> widgets.VBox:
@@ -105,35 +113,29 @@ class Explorer:
     def choice(self) -> Choice:
         """Return what the widgets say."""
         number = None if self.round.value == ALL_ROUNDS else int(self.round.value)
-        run, page = self._run(), int(self.page.value)
+        run, page = self._load(runs.DATA / self.run.value), int(self.page.value)
         return Choice(run, self.client.value, self.modes.value, number, page)
-
-    def _run(self) -> RunResults:
-        name = self.run.value
-        if name not in self._kept:
-            self._kept[name] = load(runs.DATA / name)
-        return self._kept[name]
 
     def offer(self, _change: Any = None) -> None:
         """Offer what the chosen run has, or say why it cannot be read."""
         try:
-            run = self._run()
+            run = self._load(runs.DATA / self.run.value)
         except UserError as mistake:
             self.picture.value, self.fetch.value = f"<p>{markup.escape(str(mistake))}</p>", ""
             return
         study, numbers = run.study, sorted(run.rounds["round"].unique())
-        self._offering = True  # each of these would draw
+        self._is_offering = True  # each of these would draw
         self.client.options = study.clients
         self.modes.options, self.modes.value = study.modes, study.modes
         self.round.options = [ALL_ROUNDS, *map(str, numbers)]
         self.client.value, self.round.value = study.clients[0], ALL_ROUNDS
         self.page.max = study.pages
-        self._offering = False
+        self._is_offering = False
         self.draw()
 
     def draw(self, _change: Any = None) -> None:
         """Draw what is chosen, and describe the fetches of the chosen page."""
-        if self._offering:
+        if self._is_offering:
             return
         choice = self.choice
         figure = choice.drawn(self.figure.value)
@@ -171,26 +173,3 @@ def _shown(value: Any) -> str:
     if pd.isna(value):
         return "-"
     return f"{value:,.0f}" if isinstance(value, float) and value.is_integer() else f"{value}"
-
-
-def explorer(run: str = "reference") -> Explorer:
-    """Return the widgets, showing a run; raises `UserError` where there is no run."""
-    names = runs.studies()
-    if not names:
-        raise UserError("run: there is none yet; make report measures one")
-    first = run if run in names else names[0]
-    made = Explorer(
-        run=widgets.Dropdown(options=names, value=first, description="run"),
-        client=widgets.Dropdown(description="client"),
-        modes=widgets.SelectMultiple(description="modes", rows=3),
-        round=widgets.Dropdown(description="round"),
-        figure=widgets.Dropdown(options=list(FIGURES), description="figure"),
-        page=widgets.IntSlider(1, 1, 1, description="page", continuous_update=False, layout=WIDE),
-        picture=widgets.HTML(),
-        fetch=widgets.HTML(),
-    )
-    made.offer()
-    made.run.observe(made.offer, "value")
-    for chosen in (made.client, made.modes, made.round, made.figure, made.page):
-        chosen.observe(made.draw, "value")
-    return made
