@@ -180,7 +180,7 @@ class Study(BaseModel):
         description="trials of each parallel mode in a round (odd); their median counts",
     )
     clients: Clients = Field(
-        (), description="requests, phantomjs, chrome, firefox (none: as suits the source)"
+        (), description="what fetches the pages (none: as suits the source)"
     )
     modes: Modes = Field(
         ("serial", "threads", "processes"), description="how the fetches are spread"
