@@ -165,6 +165,8 @@ def test_its_report_measures_nothing_and_says_nothing_untrue(copy: Copy) -> None
     assert "This is the article itself" in text
     assert "an unnamed machine, Python 2.7" in text
     assert "the final URLs are not known" in text
+    assert "No lower bounds are known." in text
+    assert "not judged: the start of the browser was not timed" in text
     assert not re.search(
         r"\bNone\b|\bnan\b|Warning|none succeeded|different experiment|known security holes", text
     )

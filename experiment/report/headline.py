@@ -270,11 +270,11 @@ def _chunks_2018(results: RunResults) -> str:
     }
     if not ceilings[1].rounds:
         return ""
-    parts = [f"{most.shown} times (chunks of {chunk})" for chunk, most in ceilings.items()]
+    parts = [f"{most.shown} (chunks of {chunk})" for chunk, most in ceilings.items()]
     return (
-        "- A pool hands out pages in chunks, so some workers finish before the last one. Even if "
-        "`requests` fetches took no longer in a pool than in serial, a pool could be at most "
-        f"{' or '.join(parts)} as fast."
+        "- A pool hands out pages in chunks, so some workers finish before the last one. If "
+        "`requests` fetches took no longer in a pool than in serial, the speed-up would be "
+        f"{' or '.join(parts)}."
     )
 
 

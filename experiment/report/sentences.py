@@ -86,16 +86,16 @@ def lower_bounds(results: RunResults) -> str:
     limits = summary.bounds(results.rounds, results.cores)
     lines = []
     for client, mode in itertools.product(results.study.clients, POOLS):
-        total = summary.mean(summary.of_cell(results.rounds, client, mode, "span_s"))
+        total = summary.mean(summary.of_cell(results.rounds, client, mode, "span_s")).shown
         cell = limits[(limits["client"] == client) & (limits["mode"] == mode)]
         bounds = {
             "waiting": cell["waiting_s"].mean(),
             f"CPU on {results.cores} cores": cell["cpu_s"].mean(),
         }
         known = [f"{digits(value)} s {what}" for what, value in bounds.items() if pd.notna(value)]
-        beside = f"; lower bounds: {', '.join(known)}" if known else ""
-        lines += [f"- {client}, {mode}: {total.shown} s{beside}."] if total.rounds else []
-    return "\n".join(lines) or "No parallel mode was measured."
+        if known:
+            lines.append(f"- {client}, {mode}: {total} s; lower bounds: {', '.join(known)}.")
+    return "\n".join(lines) or "No lower bounds are known."
 
 
 def compared(results: RunResults) -> list[tuple[str, str]]:
@@ -171,10 +171,8 @@ def _browser_start(results: RunResults, cell: Comparison) -> str:
         "does not hold": ": less than half of the extra time, unlike the article's guess",
         "inconclusive": ". It is open whether that is most of the extra time",
     }
-    if cell.ruling.verdict == "not applicable":
-        return f"{said}. The share of the start is not judged: {cell.ruling.reason}."
     if cell.ruling.verdict not in ends or cell.estimate is None:
-        return f"{said} ({cell.ruling.verdict})."
+        return f"{said}. The share of the start is not judged: {cell.ruling.reason}."
     low_high = ", ".join(map(percent, cell.estimate.ci95 or ()))
     share = f"{percent(cell.estimate.value)}{f' [{low_high}]' if low_high else ''}"
     return f"{said}, {share} of it in the start of the browser{ends[cell.ruling.verdict]}."
