@@ -162,7 +162,7 @@ def test_a_new_client_and_a_new_pool_are_in_a_sweep(extended: Copy) -> None:
     assert ended.returncode == 0, ended.stderr
     page = (extended.path / "reports" / "sizes.html").read_text()
     assert "plain, executor: " in page
-    assert (extended.path / "figures" / "sizes" / "9-sweep.svg").exists()
+    assert (extended.path / "figures" / "sizes" / "1-speed-up-by-pool-size.svg").exists()
 
 
 def test_modes_are_drawn_apart() -> None:
