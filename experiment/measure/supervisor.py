@@ -139,7 +139,7 @@ class Watch:
 class Memory:
     """Sample the memory of the trial's browsers, sparingly, and keep the most.
 
-    It also sees whether one was stopped: a worker's own browser is no child of who would notice.
+    It also notices a process that was stopped, even one that is no child of its worker.
     """
 
     def __init__(self) -> None:
