@@ -6,6 +6,7 @@ supervisor, and `outcome.json` out of the trial.
 
 import json
 import math
+import signal
 import subprocess
 import sys
 import tempfile
@@ -104,15 +105,15 @@ def _outcome(report: Report, folder: Path, limit_s: float, log: str) -> Outcome:
     """Return what a trial measured, or why it did not end well."""
     if report.timed_out:
         reason = f"it took longer than {limit_s:.0f} s"
-    elif report.signal:
-        reason = f"it was ended by {report.signal}"
-    elif report.status:
-        reason = f"it ended with status {report.status}"
+    elif report.code and report.code < 0:
+        reason = f"it was ended by {signal.Signals(-report.code).name}"
+    elif report.code:
+        reason = f"it ended with status {report.code}"
     else:
         return read_outcome(folder / "outcome.json")
     if report.full:
         raise shortages.no_room()
-    if report.status == UNEXPECTED:
+    if report.code == UNEXPECTED:
         raise RuntimeError(f"a trial failed unexpectedly:\n{log}")
     return Outcome(reason=reason)
 

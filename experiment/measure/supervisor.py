@@ -33,10 +33,10 @@ SAMPLE_SHARE = 0.005
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a trial; one that ended by itself has a `status` or a `signal`."""
+    """What became of a trial."""
 
-    status: int | None
-    signal: str | None
+    code: int | None
+    """Its exit status, or the negative signal that ended it; None if its supervisor ended it."""
     timed_out: bool
     full: bool
     """Whether no more could be written into its folder."""
@@ -70,11 +70,9 @@ def main() -> None:
 
 
 def _report(code: int | None, full: bool, watch: "Watch") -> Report:
-    """Return the report of a trial that is gone; `code` is None where it had to be ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Report(
-        status=code if code is not None and code >= 0 else None,
-        signal=signal.Signals(-code).name if code is not None and code < 0 else None,
+        code=code,
         timed_out=watch.timed_out,
         full=full,
         suspended=watch.suspended,

@@ -56,12 +56,6 @@ class Response:
     retry_after: str | None = None
 
 
-def begin(client: "Client", limiter: RateLimiter | None) -> None:
-    """Prepare a worker for its first fetch."""
-    RateLimiter.here = limiter
-    client.prepare()
-
-
 @dataclass
 class Phases:
     """Keep the seconds of a fetch by phase; a phase that a client does not have stays empty."""
@@ -134,6 +128,12 @@ class Client:
     def reason(self, error: BaseException) -> str | None:
         """Return why the fetch failed, in the vocabulary; None for an error of its own code."""
         raise NotImplementedError
+
+
+def begin(client: Client, limiter: RateLimiter | None) -> None:
+    """Prepare a worker for its first fetch."""
+    RateLimiter.here = limiter
+    client.prepare()
 
 
 def fetch(client: Client, zero: float, page: Page) -> Fetch:
