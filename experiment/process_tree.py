@@ -83,10 +83,10 @@ def end_with(parent: int, folder: Path) -> None:
     this = os.getpid()
 
     def become_the_end(number: int, _frame: object) -> None:
+        """Turn into another program: this one's threads would go on starting processes."""
         if os.getpid() != this:  # a forked worker
             os._exit(128 + number)
         adopt_orphans()
-        # Another program takes its place, since its threads would go on starting processes.
         os.execv(sys.executable, [sys.executable, "-m", "experiment.process_tree", str(folder)])  # noqa: S606
 
     signal.signal(signal.SIGTERM, become_the_end)
