@@ -29,10 +29,9 @@ def adopt_orphans() -> None:
 
 
 def end(pid: int) -> None:
-    """Kill a process and all below it, and nothing else.
+    """Kill a process and all below it.
 
-    Its parent calls this before it has waited for the process, so that no other one can have its
-    ID, and waits for it afterwards.
+    Its parent calls this before it waits for the process, so that no other one can have its ID.
     """
     import psutil
 
@@ -42,10 +41,7 @@ def end(pid: int) -> None:
 
 
 def end_children() -> None:
-    """Kill and reap until this process has no child left; new ones may start meanwhile.
-
-    This is for a program whose children all belong to one trial, adopted orphans included.
-    """
+    """Kill and reap until this process has no child left; new ones may start meanwhile."""
     import psutil
 
     limit = time.monotonic() + 10
@@ -83,15 +79,12 @@ def _pss_kb(pid: int) -> int:
 
 
 def end_with(parent: int, folder: Path) -> None:
-    """End this process, its whole tree and its folder when its parent is killed (Linux).
-
-    It then becomes another program, since its own threads would go on starting processes.
-    """
+    """End this process, its whole tree and its folder when its parent is killed (Linux)."""
     this = os.getpid()
 
     def become_the_end(number: int, _frame: object) -> None:
-        """Only for the process itself: a forked worker just goes."""
-        if os.getpid() != this:
+        """Turn into another program: this one's threads would go on starting processes."""
+        if os.getpid() != this:  # a forked worker
             os._exit(128 + number)
         adopt_orphans()
         os.execv(sys.executable, [sys.executable, "-m", "experiment.process_tree", str(folder)])  # noqa: S606

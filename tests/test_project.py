@@ -162,6 +162,14 @@ def test_every_module_and_public_name_says_what_it_is() -> None:
                 assert isinstance(node, ast.ClassDef) or length <= 40, f"{path.name}: {node.name}"
 
 
+def test_the_half_hours_read_takes_no_longer() -> None:
+    paragraph = (PROJECT / "README.md").read_text().split("**The half hour's read**")[1]
+    names = re.findall(r"`([\w/]+\.py)`", paragraph.split(".\n")[0])
+    assert len(names) == 7
+    lines = sum(len((PACKAGE / name).read_text().splitlines()) for name in names)
+    assert lines < 1_000
+
+
 def recipe(*targets: str) -> list[str]:
     """The commands that make would run for targets, without the set-up."""
     command = ["make", "-n", "-o", "setup", *targets]

@@ -90,12 +90,11 @@ def pickling_error(pool: WatchedPool) -> str | None:
 
 def interfaces() -> dict[str, list[str]]:
     """Return the public methods of both pools, with what they take."""
-    return {kind.__name__: _methods(kind) for kind in (Pool, ThreadPool)}
-
-
-def _methods(kind: type) -> list[str]:
-    return [
-        f"{name}{inspect.signature(method)}"
-        for name, method in inspect.getmembers(kind, callable)
-        if not name.startswith("_")
-    ]
+    return {
+        kind.__name__: [
+            f"{name}{inspect.signature(method)}"
+            for name, method in inspect.getmembers(kind, callable)
+            if not name.startswith("_")
+        ]
+        for kind in (Pool, ThreadPool)
+    }

@@ -6,6 +6,7 @@ supervisor, and `outcome.json` out of the trial.
 
 import json
 import math
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,10 +41,9 @@ class Launched:
 
 
 def launch(plan: Plan) -> Launched:
-    """Run a trial in a folder of its own, which is gone afterwards.
+    """Run a trial in a folder of its own; one that failed says why in its outcome.
 
-    A trial that failed says why in its outcome. Raises `UserError` where the folder is full, and
-    `RuntimeError`, with the log, for an error of our own.
+    Raises `UserError` where the folder is full; `RuntimeError`, with the log, for our own errors.
     """
     with (
         shortages.room_for_temporary_files(),
@@ -52,12 +52,13 @@ def launch(plan: Plan) -> Launched:
         folder = Path(name)
         (folder / "plan.json").write_bytes(PLAN.dump_json(plan))
         limit_s = time_limit_s(plan)
-        report = _report(_supervise(plan, folder, limit_s), folder)
+        printed = _supervise(plan, folder, limit_s)
         log = ""
         with suppress(FileNotFoundError):  # gone where the supervisor was killed
             log = redacted_text((folder / "log.txt").read_text(errors="replace"))
-        if report is None:
+        if not printed:
             return Launched(Outcome(reason="its supervisor was killed"), log)
+        report = _report(printed, folder)
         outcome = _outcome(report, folder, limit_s, log)
     stopped = "a worker was stopped by a signal" if outcome.stopped else None
     return Launched(outcome, log, report.cpu_s, report.browser_pss_mb, report.suspended or stopped)
@@ -82,8 +83,7 @@ def _supervise(plan: Plan, folder: Path, limit_s: float) -> str:
         env=environment.of_a_trial(plan.settings.embedded),
         start_new_session=True,
     )
-    assert process.stdin is not None
-    assert process.stdout is not None
+    assert process.stdin and process.stdout
     try:
         return process.stdout.read()
     finally:
@@ -91,10 +91,8 @@ def _supervise(plan: Plan, folder: Path, limit_s: float) -> str:
         process.wait()
 
 
-def _report(printed: str, folder: Path) -> Report | None:
-    """Return a supervisor's report, None of one that was killed; its own errors are ours."""
-    if not printed:
-        return None
+def _report(printed: str, folder: Path) -> Report:
+    """Return a supervisor's report; its own errors are ours."""
     try:
         return Report(**json.loads(printed))
     except ValueError:
@@ -104,24 +102,20 @@ def _report(printed: str, folder: Path) -> Report | None:
 
 
 def _outcome(report: Report, folder: Path, limit_s: float, log: str) -> Outcome:
-    """Return what a trial measured, or why it failed."""
-    reason = _reason(report, limit_s)
-    if reason is None:
+    """Return what a trial measured, or why it did not end well."""
+    if report.timed_out:
+        reason = f"it took longer than {limit_s:.0f} s"
+    elif report.code and report.code < 0:
+        reason = f"it was ended by {signal.Signals(-report.code).name}"
+    elif report.code:
+        reason = f"it ended with status {report.code}"
+    else:
         return read_outcome(folder / "outcome.json")
     if report.full:
         raise shortages.no_room()
-    if report.status == UNEXPECTED:
+    if report.code == UNEXPECTED:
         raise RuntimeError(f"a trial failed unexpectedly:\n{log}")
     return Outcome(reason=reason)
-
-
-def _reason(report: Report, limit_s: float) -> str | None:
-    """Return in words why a trial did not end well; None for one that did."""
-    if report.timed_out:
-        return f"it took longer than {limit_s:.0f} s"
-    if report.signal:
-        return f"it was ended by {report.signal}"
-    return f"it ended with status {report.status}" if report.status else None
 
 
 def read_outcome(path: Path) -> Outcome:

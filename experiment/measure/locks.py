@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -73,10 +73,8 @@ def _acquire(lock: filelock.BaseFileLock, folder: Path) -> bool:
 
 
 def _this_process() -> str:
-    user, host = psutil.Process().username(), platform.node()
-    return (
-        f"process {os.getpid()} ({user} on {host}, since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC)\n"
-    )
+    user, host, now = psutil.Process().username(), platform.node(), datetime.now(UTC)
+    return f"process {os.getpid()} ({user} on {host}, since {now:%Y-%m-%d %H:%M} UTC)\n"
 
 
 def _holder(path: Path) -> str:
@@ -89,40 +87,29 @@ def _holder(path: Path) -> str:
 
 @contextmanager
 def of_machine() -> Iterator[bool]:
-    """Hold the machine-wide lock, so that no two studies measure at once.
+    """Hold the machine-wide lock, so that no two studies measure at once; yield whether it is held.
 
-    Yields whether it could be taken. Raises `UserError` where a study of any user holds it.
+    Raises `UserError` where a study of any user holds it.
     """
-    descriptor = None
-    try:
-        descriptor = _taken(OF_MACHINE)
-    except BlockingIOError:
-        raise UserError(
-            "run: another study is being measured on this machine, and two would spoil each other; "
-            "wait until it has ended"
-        ) from None
-    except OSError as error:
-        print(
-            f"warning: the lock {OF_MACHINE} cannot be used ({error.strerror}), so another study "
-            "on this machine would not be noticed",
-            file=sys.stderr,
-        )
-    try:
-        yield descriptor is not None
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
-
-
-def _taken(path: Path) -> int:
-    """Return the descriptor that holds a lock; raise `BlockingIOError` where another one does."""
-    descriptor = _open(path)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+    locked = False
+    with ExitStack() as stack:
+        try:
+            descriptor = _open(OF_MACHINE)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
+        except BlockingIOError:
+            raise UserError(
+                "run: another study is being measured on this machine, and two would spoil each "
+                "other; wait until it has ended"
+            ) from None
+        except OSError as error:
+            print(
+                f"warning: the lock {OF_MACHINE} cannot be used ({error.strerror}), so another "
+                "study on this machine would not be noticed",
+                file=sys.stderr,
+            )
+        yield locked
 
 
 def _open(path: Path) -> int:

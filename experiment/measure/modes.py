@@ -124,20 +124,21 @@ class WatchedPool:
 class PoolKind(NamedTuple):
     """Make a pool from a size, an initializer and a context; say whether workers are processes."""
 
-    make: Callable[[int, Callable[[], object], BaseContext], Pool]
+    make: Callable[[int, Callable[[], object], BaseContext], Serial | Pool]
     has_processes: bool
 
 
 POOLS: dict[Mode, PoolKind] = {
+    "serial": PoolKind(lambda _size, begin, _: Serial(begin), False),
     "threads": PoolKind(lambda size, begin, _: ThreadPool(size, begin), False),
     "processes": PoolKind(lambda size, begin, ctx: ProcessPool(size, begin, context=ctx), True),
 }
-"""The pools of `vocabulary.POOLS`."""
+"""The pools of all modes; a new mode is a new line."""
 
 
 def has_processes(mode: Mode) -> bool:
     """Tell whether the workers of a mode are processes."""
-    return mode in POOLS and POOLS[mode].has_processes
+    return POOLS[mode].has_processes
 
 
 @contextmanager
@@ -151,7 +152,7 @@ def workers(
     context = multiprocessing.get_context(start_method)
     ready: Ready = context.Semaphore(0) if has_processes(mode) else threading.Semaphore(0)
     begin = functools.partial(_begin, prepare, ready)
-    pool = Serial(begin) if mode == "serial" else POOLS[mode].make(size, begin, context)
+    pool = POOLS[mode].make(size, begin, context)
     group = WatchedPool(pool, size if has_processes(mode) else 0)
     group.wait_until_ready(ready, 1 if mode == "serial" else size)
     yield group

@@ -33,7 +33,7 @@ def check(study: Study) -> None:
 
     The limit of file descriptors of this process, and of those it starts, is raised before.
     """
-    raise_descriptors()
+    _raise_descriptors()
     _check_loopback(study)
     for client in study.clients:
         _check_descriptors(study, client)
@@ -41,8 +41,7 @@ def check(study: Study) -> None:
             _check_memory(study, client, mode)
 
 
-def raise_descriptors() -> None:
-    """Raise the soft limit of file descriptors to the hard one."""
+def _raise_descriptors() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for limit in (hard, max(soft, min(hard, OPEN_MAX))):
         with suppress(ValueError, OSError):  # macOS does not grant what it calls unlimited
@@ -68,8 +67,10 @@ def _check_descriptors(study: Study, client: ClientName) -> None:
 
 def _check_memory(study: Study, client: ClientName, mode: Mode) -> None:
     size = 1 if mode == "serial" else max(study.sizes)
-    each_mb = _worker_mb(study, mode) + clients.of(client).memory_mb()
-    free = free_mb()
+    start_method = study.start_method or multiprocessing.get_context().get_start_method()
+    worker_mb = PROCESS_MB[start_method] if modes.has_processes(mode) else THREAD_MB
+    each_mb = worker_mb + clients.of(client).memory_mb()
+    free = _free_mb()
     if size * each_mb > free:
         raise _too_large(
             study,
@@ -79,18 +80,12 @@ def _check_memory(study: Study, client: ClientName, mode: Mode) -> None:
         )
 
 
-def _worker_mb(study: Study, mode: Mode) -> float:
-    if not modes.has_processes(mode):
-        return THREAD_MB
-    return PROCESS_MB[study.start_method or multiprocessing.get_context().get_start_method()]
-
-
 def _too_large(study: Study, words: str, fitting: int) -> UserError:
     name = study.size_parameter
     return UserError(f"{name}: {words}; {f'at most {fitting} fit' if fitting > 0 else 'none fits'}")
 
 
-def free_mb() -> float:
+def _free_mb() -> float:
     """Return the memory (MB) that is free: of the machine, and within the limits of a container."""
     groups = [_free_in(folder) for folder in _memory_groups()]
     return min(psutil.virtual_memory().available, *groups) / 1e6

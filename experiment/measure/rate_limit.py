@@ -17,10 +17,9 @@ WAIT_S = 5.0, 600.0
 
 
 class RateLimiter:
-    """Space starts evenly over all the workers of a pool, whatever its mode.
+    """Space starts evenly over all the workers of a pool; a site that refuses stops them.
 
-    Made before the pool; its values reach worker processes as they start. A site that refuses
-    stops it, and nothing is fetched any more.
+    Made before the pool; its values reach worker processes as they start.
     """
 
     here: ClassVar["RateLimiter | None"] = None

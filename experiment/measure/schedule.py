@@ -11,7 +11,7 @@ from experiment.measure import clients
 from experiment.measure.controls import STARTUP_WORKERS
 from experiment.records import TrialKey
 from experiment.study import Study
-from experiment.vocabulary import Arm
+from experiment.vocabulary import Arm, ClientName
 
 TYPICAL_SPEED_UP = 6
 TYPICAL_OVERHEAD_S, TYPICAL_CONNECTION_S = 1.2, 0.02
@@ -46,13 +46,10 @@ def control_trials(study: Study, number: int, cores: int) -> Iterator[TrialKey]:
         sizes["no_latency"] = study.pool_size
     for (arm, size), mode in itertools.product(sizes.items(), study.modes):
         if (arm, mode) != ("startup", "serial"):
+            client: ClientName | None = "requests" if arm == "no_latency" else None
+            pool_size = 1 if mode == "serial" else size
             yield TrialKey(
-                arm=arm,
-                client="requests" if arm == "no_latency" else None,
-                mode=mode,
-                pool_size=1 if mode == "serial" else size,
-                round=number,
-                repeat=1,
+                arm=arm, client=client, mode=mode, pool_size=pool_size, round=number, repeat=1
             )
 
 

@@ -15,8 +15,7 @@ from pathlib import Path
 from experiment.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-BLOCK = 65_536
-"""Bytes that a folder which is not full takes."""
+BLOCK = 65_536  # bytes that a folder which is not full takes
 
 
 @contextmanager
@@ -34,7 +33,7 @@ def shortage_said() -> Iterator[None]:
 def shortage(error: BaseException | None) -> str | None:
     """Return what has run out, in a line, where an error or one behind it tells of that.
 
-    Only its last line counts, in which an error that holds a program's log has the program's own.
+    Only its last line counts: an error may hold the log of a program, which ends with its own.
     """
     while error is not None:
         last = f"{type(error).__name__}: {error}".rstrip().splitlines()[-1]
@@ -58,10 +57,8 @@ def room_for_temporary_files() -> Iterator[None]:
 
 def no_room() -> UserError:
     """Return the error of a folder for temporary files that is full."""
-    return UserError(
-        f"TMPDIR: {tempfile.gettempdir()} is full or too small; set TMPDIR to a folder with more "
-        "room"
-    )
+    place = tempfile.gettempdir()
+    return UserError(f"TMPDIR: {place} is full or too small; set TMPDIR to a folder with more room")
 
 
 def nothing_left(said: str) -> UserError:

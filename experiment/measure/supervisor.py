@@ -33,13 +33,10 @@ SAMPLE_SHARE = 0.005
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a trial.
+    """What became of a trial."""
 
-    One that ended by itself has a `status` or the name of the `signal` that ended it.
-    """
-
-    status: int | None
-    signal: str | None
+    code: int | None
+    """Its exit status, or the negative signal that ended it; None if its supervisor ended it."""
     timed_out: bool
     full: bool
     """Whether no more could be written into its folder."""
@@ -73,11 +70,9 @@ def main() -> None:
 
 
 def _report(code: int | None, full: bool, watch: "Watch") -> Report:
-    """Return the report of a trial that is gone; `code` is None where it had to be ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Report(
-        status=code if code is not None and code >= 0 else None,
-        signal=signal.Signals(-code).name if code is not None and code < 0 else None,
+        code=code,
         timed_out=watch.timed_out,
         full=full,
         suspended=watch.suspended,
@@ -87,26 +82,24 @@ def _report(code: int | None, full: bool, watch: "Watch") -> Report:
 
 
 def _start(folder: Path) -> "subprocess.Popen[bytes]":
+    """Start the trial, with a HOME of its own only where the user has none to write to.
+
+    Firefox needs one, and without the caches of the user's own a browser would cost more.
+    """
     temporary = folder / "tmp"
     temporary.mkdir()
+    own = {"TMPDIR": str(temporary)}
+    if not os.access(os.environ.get("HOME", ""), os.W_OK | os.X_OK):
+        own["HOME"] = str(temporary)
     with (folder / "log.txt").open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "experiment.measure.trial", str(folder), str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={**os.environ, "TMPDIR": str(temporary), **_home(temporary)},
+            env={**os.environ, **own},
             start_new_session=True,
         )
-
-
-def _home(temporary: Path) -> dict[str, str]:
-    """Return a HOME where the user has none to write to, as Firefox needs.
-
-    Otherwise it stays: without its caches a browser would cost more.
-    """
-    own = os.access(os.environ.get("HOME", ""), os.W_OK | os.X_OK)
-    return {} if own else {"HOME": str(temporary)}
 
 
 class Watch:
@@ -142,10 +135,9 @@ class Watch:
 
 
 class Memory:
-    """Sample the memory of the browsers of the trial, sparingly, and keep the most.
+    """Sample the memory of the trial's browsers, sparingly, and keep the most.
 
-    Whether a process of the trial was stopped is seen by the way: a worker's own browser is no
-    child of whom else would notice.
+    It also notices a process that was stopped, even one that is no child of its worker.
     """
 
     def __init__(self) -> None:
@@ -159,27 +151,17 @@ class Memory:
         if begun < self._next:
             return
         ours = Path(sys.executable).resolve()
-        below = psutil.Process().children(recursive=True)
-        self.saw_stopped |= any(_is_stopped(process) for process in below)
-        browsers = [process for process in below if _program(process) not in (ours, None)]
+        browsers = []
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):  # it has ended meanwhile
+                self.saw_stopped |= process.status() == psutil.STATUS_STOPPED
+                if Path(process.exe()) != ours:
+                    browsers.append(process.pid)
         if browsers:
-            seen_mb = process_tree.pss_mb(browser.pid for browser in browsers)
+            seen_mb = process_tree.pss_mb(browsers)
             self.most_mb = seen_mb and max(self.most_mb or 0.0, seen_mb)
         cost = time.monotonic() - begun
         self._next = begun + max(SAMPLE_EVERY_S, cost / SAMPLE_SHARE)
-
-
-def _program(process: psutil.Process) -> Path | None:
-    try:
-        return Path(process.exe())
-    except psutil.Error:
-        return None
-
-
-def _is_stopped(process: psutil.Process) -> bool:
-    with suppress(psutil.Error):
-        return process.status() == psutil.STATUS_STOPPED
-    return False
 
 
 def _runner_is_gone(wait_s: float = 0.0) -> bool:

@@ -1,13 +1,9 @@
-"""Notice that the machine or a process was suspended: what was measured meanwhile is void.
-
-A machine sleeps, a container is frozen, a signal stops a process: fetches stand still, and their
-clock goes on.
-"""
+"""Notice that the machine or a process was suspended: fetches stood still, their clock went on."""
 
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 LATE_S = 1.0
 """A heartbeat that is later than this was held up by more than a busy machine."""
@@ -18,10 +14,7 @@ is MONOTONIC on macOS. `time.monotonic` stands still meanwhile on both."""
 
 
 class Heartbeat:
-    """Time a loop that waits for a known time: where it comes late, something was suspended.
-
-    The wall clock has no part in it, so setting that changes nothing.
-    """
+    """Time a loop that waits for a known time: where it comes late, something was suspended."""
 
     def __init__(self) -> None:
         self.late_s = 0.0
@@ -47,18 +40,15 @@ def _asleep_s() -> float:
 
 
 def was_stopped(child: int | None = None) -> bool:
-    """Return whether a signal stopped a child of this process, or continued it, since last asked.
+    """Return whether a signal stopped or continued this child, or any, since last asked.
 
-    Of all children, or of the one with this process ID; none is reaped. Python tells it on macOS
-    from 3.13 on only.
+    None is reaped. Python tells it on macOS from 3.13 on only.
     """
     if not hasattr(os, "waitid"):
         return False
     kind = os.P_ALL if child is None else os.P_PID
     happened = False
-    try:
+    with suppress(ChildProcessError):  # there is none, or it has ended
         while os.waitid(kind, child or 0, os.WSTOPPED | os.WCONTINUED | os.WNOHANG):
             happened = True
-    except ChildProcessError:  # there is none, or it has ended
-        pass
     return happened

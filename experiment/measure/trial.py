@@ -96,22 +96,21 @@ def _work(plan: Plan) -> tuple[Callable[[], None], Work]:
     """Return what each worker prepares, and what the pool then does."""
     if plan.client is not None:
         client = clients.make(plan.client, plan.timeout_s, plan.settings)
-        limiter = None
-        if plan.starts_a_second:
-            limiter = RateLimiter(plan.starts_a_second, plan.start_method)
+        rate = plan.starts_a_second
+        limiter = RateLimiter(rate, plan.start_method) if rate else None
         prepare = functools.partial(base.begin, client, limiter)
-        return prepare, functools.partial(_fetch_all, plan, client, limiter)
+        return prepare, lambda pool, ready: _fetch_all(plan, client, limiter, pool, ready)
     if plan.arm == "cpu":
-        return controls.nothing, functools.partial(_use_the_cpu, plan)
-    return controls.import_clients, _send
+        return controls.nothing, lambda pool, _: Outcome(
+            span_s=controls.square_all(pool, plan.cores)
+        )
+    return controls.import_clients, lambda pool, _: Outcome(
+        pickling_error=controls.pickling_error(pool)
+    )
 
 
 def _fetch_all(
-    plan: Plan,
-    client: base.Client,
-    limiter: RateLimiter | None,
-    pool: WatchedPool,
-    ready: float,
+    plan: Plan, client: base.Client, limiter: RateLimiter | None, pool: WatchedPool, ready: float
 ) -> Outcome:
     import psutil
 
@@ -119,21 +118,11 @@ def _fetch_all(
     fetches = pool.map(functools.partial(base.fetch, client, ready), plan.pages, plan.chunk_size)
     machine_cpu = psutil.cpu_percent() / 100
     if limiter and limiter.wait_s:
-        return Outcome(
-            reason=f"the site refused, and told to wait {limiter.wait_s:.0f} s",
-            wait_s=limiter.wait_s,
-        )
+        reason = f"the site refused, and told to wait {limiter.wait_s:.0f} s"
+        return Outcome(reason=reason, wait_s=limiter.wait_s)
     first = min(fetch.start_s for fetch in fetches)
     span_s = max(fetch.end_s for fetch in fetches) - first
     return Outcome(fetches, span_s=span_s, machine_cpu=machine_cpu)
-
-
-def _use_the_cpu(plan: Plan, pool: WatchedPool, _ready: float) -> Outcome:
-    return Outcome(span_s=controls.square_all(pool, plan.cores))
-
-
-def _send(pool: WatchedPool, _ready: float) -> Outcome:
-    return Outcome(pickling_error=controls.pickling_error(pool))
 
 
 def _usage() -> tuple[float, float | None]:

@@ -10,13 +10,14 @@ import string
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar, Self
+from typing import ClassVar
 from urllib.parse import quote
 
 from experiment.fetches import Fetch, Page
+from experiment.measure.clients.deadline import Deadline as Deadline
 from experiment.measure.rate_limit import REFUSALS, RateLimiter, wait_s
 from experiment.redaction import redacted_text
 
@@ -32,16 +33,15 @@ URL_LIMIT = 2_000
 
 @dataclass(frozen=True)
 class ClientSettings:
-    """Tell a client what it has to know of the source.
-
-    These are its certificates, whether it is embedded, the User-Agent header if it requires one,
-    and the process that holds the network in which it is alone with its clients.
-    """
+    """Tell a client what it has to know of the source."""
 
     bundle: str | None = None
+    """The file with its certificates."""
     embedded: bool = False
     user_agent: str | None = None
+    """The User-Agent header, if the source requires one."""
     network: int | None = None
+    """The process that holds the network in which it is alone with its clients."""
 
 
 @dataclass
@@ -54,12 +54,6 @@ class Response:
     status: int | None = None
     origin_ms: float | None = None
     retry_after: str | None = None
-
-
-def begin(client: "Client", limiter: RateLimiter | None) -> None:
-    """Prepare a worker for its first fetch."""
-    RateLimiter.here = limiter
-    client.prepare()
 
 
 @dataclass
@@ -95,19 +89,14 @@ class Client:
 
     packages: ClassVar[tuple[str, ...]] = ()
     """The packages that it uses, whose versions a run records."""
-
     suits_any_page: ClassVar[bool] = True
     """Whether a study of pages of others may use it without being told to."""
-
     typical_fetch_s: ClassVar[float] = 0.23
     """A rough guess, for the progress bar only."""
-
     origin_connections: ClassVar[int] = 1
     """Connections to the embedded origin that it has at once, at most."""
-
     own_files: ClassVar[int] = 0
     """File descriptors that one of its own processes needs."""
-
     own_mb: ClassVar[float] = 0
     """Memory (MB) of its own processes beside others, at least."""
 
@@ -132,7 +121,7 @@ class Client:
     def prepare(self) -> None:
         """Import what the client needs; a worker does it before its first fetch."""
 
-    def get(self, url: str, phases: Phases, deadline: "Deadline", response: Response) -> None:
+    def get(self, url: str, phases: Phases, deadline: Deadline, response: Response) -> None:
         """Fetch the page, timing each phase; what is learnt stays in `response`, come what may."""
         raise NotImplementedError
 
@@ -141,34 +130,10 @@ class Client:
         raise NotImplementedError
 
 
-class Deadline:
-    """Limit the total time of a fetch: then call `stop` until the fetch gives up.
-
-    Libraries bound the wait for each byte, not for all of them, so a server that drips its
-    response would hold a fetch for ever.
-    """
-
-    def __init__(self, timeout_s: float) -> None:
-        self.timeout_s = timeout_s
-        self.passed = False
-        self.stop: Callable[[], object] = lambda: None
-        self._done = threading.Event()
-
-    def __enter__(self) -> Self:
-        self._watch = threading.Thread(target=self._run, daemon=True)
-        self._watch.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._done.set()
-        self._watch.join()
-
-    def _run(self) -> None:
-        if not self._done.wait(self.timeout_s):
-            self.passed = True
-        while not self._done.is_set():
-            self.stop()
-            self._done.wait(0.1)
+def begin(client: Client, limiter: RateLimiter | None) -> None:
+    """Prepare a worker for its first fetch."""
+    RateLimiter.here = limiter
+    client.prepare()
 
 
 def fetch(client: Client, zero: float, page: Page) -> Fetch:

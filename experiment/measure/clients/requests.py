@@ -3,14 +3,6 @@
 from typing import Any
 
 from experiment.measure.clients import base
-from experiment.measure.clients.base import (
-    SIZE_LIMIT,
-    Deadline,
-    FetchError,
-    Phases,
-    Response,
-    server_timing_ms,
-)
 from experiment.measure.clients.sockets import Sockets
 
 
@@ -23,7 +15,9 @@ class Client(base.Client):
         """Import requests."""
         import requests  # noqa: F401
 
-    def get(self, url: str, phases: Phases, deadline: Deadline, response: Response) -> None:
+    def get(
+        self, url: str, phases: base.Phases, deadline: base.Deadline, response: base.Response
+    ) -> None:
         """Fetch the page; `load` is the article's call, `check` reads what came."""
         import requests
 
@@ -46,7 +40,7 @@ class Client(base.Client):
         with phases.timed("check"):
             response.body, response.length = body, len(body)
             response.final_url = received.url
-            response.origin_ms = server_timing_ms(received.headers.get("Server-Timing", ""))
+            response.origin_ms = base.server_timing_ms(received.headers.get("Server-Timing", ""))
 
     def _headers(self) -> dict[str, str] | None:
         """Return the User-Agent header, if the source requires one."""
@@ -60,7 +54,7 @@ class Client(base.Client):
         """Return the vocabulary's word for an exception of requests."""
         from requests import exceptions
 
-        if isinstance(error, FetchError):
+        if isinstance(error, base.FetchError):
             return str(error)
         words: dict[type[BaseException], str] = {
             exceptions.SSLError: "tls",
@@ -77,8 +71,8 @@ def _read(response: Any) -> bytes:
     body = bytearray()
     for chunk in response.iter_content(65536):
         body += chunk
-        if len(body) > SIZE_LIMIT:
-            raise FetchError("too large")
+        if len(body) > base.SIZE_LIMIT:
+            raise base.FetchError("too large")
     return bytes(body)
 
 

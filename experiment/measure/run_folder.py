@@ -1,0 +1,94 @@
+"""Begin or resume the run in a folder, add rounds to it, note its end."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from experiment import records
+from experiment.errors import UserError, writing
+from experiment.measure import controls, machine, provenance, sources
+from experiment.measure.rows import Measured
+from experiment.records import Run
+from experiment.redaction import count_users
+from experiment.study import Study
+
+
+def now() -> datetime:
+    """Return the time, in seconds, as a run notes it."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether a folder holds a run that will not change any more."""
+    return records.run_is_there(folder) and records.read_run(folder).finished_at is not None
+
+
+def join(study: Study, folder: Path) -> tuple[Study, Run | None]:
+    """Return the study of the run in a folder, and the run; None where there is none yet.
+
+    Raises `UserError` where it is damaged, or is not what the study asks for.
+    """
+    if not records.run_is_there(folder):
+        return study, None
+    own = records.read_run(folder)
+    records.load(folder)
+    joined = study.joined_to(own.study)
+    if "source" in study.model_fields_set:
+        sources.check_unchanged(joined, folder / "pages.txt")
+    return joined, own
+
+
+def check_writable(folder: Path) -> None:
+    """Raise `UserError` where the folder cannot be written, or cannot be made."""
+    place = folder if folder.exists() else folder.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(f"run: {place} cannot be written: it is no folder, or not yours")
+
+
+def new_run(study: Study, urls: Sequence[str]) -> Run:
+    """Return the run of a study that begins now."""
+    return Run(
+        study=study.written(),
+        machine=machine.describe(study),
+        kernel=os.uname().release,
+        clock_resolution_s=time.get_clock_info("perf_counter").resolution,
+        commit=provenance.commit(),
+        code=provenance.code(),
+        interfaces=controls.interfaces(),
+        controls=not study.is_sweep,
+        started_at=now(),
+        urls_with_user=count_users(urls),
+    )
+
+
+def begin(folder: Path, own: Run, urls: Sequence[str]) -> None:
+    """Make the run's folder, with its own copy of a list of URLs."""
+    with writing("run", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = folder / "pages.txt"
+        if own.study.source not in ("embedded", *urls) and not kept.exists():
+            records.replace_text(kept, "\n".join(urls) + "\n")
+        records.write_run(folder, own)
+
+
+def add_round(folder: Path, number: int, trials: Sequence[Measured], anew: int) -> None:
+    """Keep a round; its trials started after the run, also where the clock was set back."""
+    check_writable(folder)
+    own = records.read_run(folder)
+    kept = [replace(one.row, started_at=max(own.started_at, one.row.started_at)) for one in trials]
+    with writing("run", folder):
+        if anew:
+            counted = {**own.measured_anew, number: anew}
+            records.write_run(folder, own.model_copy(update={"measured_anew": counted}))
+        records.add_round(folder, [row for one in trials for row in one.fetches], kept)
+
+
+def finish(folder: Path) -> None:
+    """Note the end of a run, which is not before its start if the clock was set back."""
+    own = records.read_run(folder)
+    finished_at = max(own.started_at, now())
+    with writing("run", folder):
+        records.write_run(folder, own.model_copy(update={"finished_at": finished_at}))

@@ -1,0 +1,46 @@
+"""Try the clients of a study out, before anything is measured."""
+
+from dataclasses import replace
+
+from experiment.errors import UserError
+from experiment.measure import clients, plans, shortages, sources
+from experiment.measure.launch import Launched, launch
+from experiment.measure.trial import Plan
+from experiment.records import TrialKey
+from experiment.redaction import redacted
+from experiment.study import Study
+from experiment.vocabulary import ClientName
+
+
+def try_out(study: Study, opened: plans.Sources) -> None:
+    """Fetch a page with each client; raise `UserError` for what cannot work."""
+    for client in study.clients:
+        key = TrialKey(arm="main", client=client, mode="serial", pool_size=1, round=1, repeat=1)
+        plan = plans.of_trial(study, opened, key)
+        plan = replace(plan, pages=plan.pages[:1])
+        launched = launch(plan)
+        outcome = launched.outcome
+        if outcome.wait_s:
+            raise UserError(
+                f"source: {study.wiki} asks to wait {outcome.wait_s:.0f} s; try again then"
+            )
+        sources.check_arrival(study, outcome.fetches)
+        if short := shortages.shortage(RuntimeError(outcome.reason)):
+            raise UserError(short)
+        if error := outcome.reason or outcome.fetches[0].error:
+            _check_error(client, plan, launched, error, client == study.clients[0])
+
+
+def _check_error(
+    client: ClientName, plan: Plan, launched: Launched, error: str, is_first: bool
+) -> None:
+    """Raise `UserError` where a client cannot run, or the first one gets no answer."""
+    log = " ".join(launched.log.split())[:300]
+    fetches = launched.outcome.fetches
+    loaded = fetches and fetches[0].load_s is not None
+    if not loaded or plan.settings.embedded:  # then it is not for the server
+        clients.of(client).check_allowed()
+        raise UserError(f"clients: {client} cannot run ({error}): {log}")
+    if is_first and (error in ("connection", "timeout", "tls") or error.startswith("unexpected")):
+        url = redacted(plan.pages[0].url)
+        raise UserError(f"source: {url} does not answer {client} ({error}): {log}")
