@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
-import psutil
 import selenium
 from pydantic import Field, TypeAdapter, ValidationError
 from selenium import webdriver
@@ -26,6 +25,7 @@ from selenium.webdriver.remote.remote_connection import RemoteConnection
 from urllib3 import BaseHTTPResponse, PoolManager
 from urllib3.exceptions import HTTPError
 
+from experiment import process_tree
 from experiment.measure import programs
 from experiment.measure.clients import base
 from experiment.measure.clients.base import SIZE_LIMIT, Deadline, FetchError, Phases, Response
@@ -236,15 +236,7 @@ def _kill(service: Service) -> None:
     """End the driver and what it started; quiet where there is nothing left."""
     process = getattr(service, "process", None)
     if process is not None and process.poll() is None:
-        _end(process.pid)
-
-
-def _end(pid: int) -> None:
-    with suppress(psutil.NoSuchProcess):
-        driver = psutil.Process(pid)
-        for item in [*driver.children(recursive=True), driver]:
-            with suppress(psutil.NoSuchProcess):
-                item.kill()
+        process_tree.end(process.pid)
 
 
 class SecretPath(Service):
