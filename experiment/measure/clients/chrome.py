@@ -18,7 +18,7 @@ from selenium.webdriver.common.service import Service
 from experiment.errors import UserError
 from experiment.measure import programs
 from experiment.measure.clients.base import FetchError, Response
-from experiment.measure.clients.browser import Browser, SecretPath, new_secret, own_port, reason_in
+from experiment.measure.clients.browser import Browser, SecretPath, reason_in
 from experiment.measure.programs import Programs
 
 PROGRAMS = (
@@ -45,10 +45,9 @@ NO_SANDBOX = (
 class SecretChromeService(SecretPath, ChromeService):
     """Run chromedriver."""
 
-    def __init__(self, programs: Programs) -> None:
-        self.secret = new_secret()
-        arguments = [f"--url-base={self.secret}"]
-        super().__init__(str(programs.driver), port=own_port(), service_args=arguments)
+    def command_line_args(self) -> list[str]:
+        """Return its own arguments and the secret path."""
+        return [*super().command_line_args(), f"--url-base={self.secret}"]
 
     def is_connectable(self) -> bool:
         """Tell whether it takes sessions."""
@@ -67,11 +66,9 @@ class Client(Browser):
     @classmethod
     def find(cls) -> Programs:
         """Find Chrome and chromedriver."""
-        browser = programs.first(PROGRAMS)
-        driver = programs.first(("chromedriver",))
         return Programs(
-            browser or programs.missing(cls.name, "Chrome or Chromium", INSTALL),
-            driver or programs.missing(cls.name, "chromedriver", INSTALL),
+            programs.first(PROGRAMS) or programs.missing(cls.name, "Chrome or Chromium", INSTALL),
+            programs.first(["chromedriver"]) or programs.missing(cls.name, "chromedriver", INSTALL),
         )
 
     @classmethod
@@ -115,7 +112,7 @@ class Client(Browser):
 
     def service(self) -> Service:
         """Return chromedriver."""
-        return SecretChromeService(self.programs)
+        return SecretChromeService(self.programs.driver)
 
     def options(self) -> ArgOptions:
         """Make it headless and silent: nothing goes out but the request for the page."""
