@@ -6,9 +6,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from experiment.errors import UserError
 
@@ -16,8 +15,7 @@ LIBRARIES = {"libfontconfig": {"linux": "sudo apt install libfontconfig1"}}
 """What installs a library that a program may lack, by platform."""
 
 
-@dataclass(frozen=True)
-class Programs:
+class Programs(NamedTuple):
     """A browser and the driver that speaks for it; PhantomJS is both."""
 
     browser: Path

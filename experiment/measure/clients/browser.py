@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -115,7 +115,7 @@ class Browser(base.Client):
     @classmethod
     def version(cls) -> str:
         """Return the versions of browser and driver; raises `UserError` if one cannot run here."""
-        paths = dict.fromkeys(astuple(cls.find()))  # PhantomJS is both
+        paths = dict.fromkeys(cls.find())  # PhantomJS is both
         return ", ".join(programs.ask_version(cls.name, path) for path in paths)
 
     @property
