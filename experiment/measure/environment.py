@@ -44,12 +44,12 @@ def without_credentials() -> Iterator[None]:
 
 def bundle() -> str | None:
     """Return the user's own bundle of certificates, None for the usual one."""
-    return next((path for name in BUNDLES if (path := os.environ.get(name))), None)
+    return next(filter(None, map(os.environ.get, BUNDLES)), None)
 
 
 def check_bundle() -> None:
     """Raise `UserError` if the user's own bundle of certificates cannot be read."""
-    name = next((name for name in BUNDLES if os.environ.get(name)), None)
+    name = next(filter(os.environ.get, BUNDLES), None)
     if name is None:
         return
     path = Path(os.environ[name])

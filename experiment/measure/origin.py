@@ -56,9 +56,8 @@ class OriginSettings:
     def planned_s(self, round_number: int, page: int) -> float:
         """Return the delay of a page (s)."""
         chance = _chance(self.seed, round_number, page, "delay")
-        _, median, sigma = chance.choices(
-            DELAY_MIXTURE, weights=[weight for weight, _, _ in DELAY_MIXTURE]
-        )[0]
+        weights = [weight for weight, _, _ in DELAY_MIXTURE]
+        [(_, median, sigma)] = chance.choices(DELAY_MIXTURE, weights)
         draw = chance.lognormvariate(math.log(median), sigma)
         return max(0.0, self.latency * (draw - TLS_SHARE_S * self.tls))
 
@@ -107,7 +106,6 @@ def application(settings: OriginSettings) -> web.Application:
     """Return the application: pages, style sheet, script and images."""
 
     async def page(request: web.Request) -> web.Response:
-        """Respond with a page after its delay."""
         arrived = time.perf_counter()
         place = int(request.match_info["round"]), int(request.match_info["page"])
         body = settings.html(*place)
@@ -117,7 +115,6 @@ def application(settings: OriginSettings) -> web.Application:
         return web.Response(body=body, content_type="text/html", charset="utf-8", headers=timing)
 
     async def asset(request: web.Request) -> web.Response:
-        """Respond with a style sheet, script or image after a short delay."""
         await asyncio.sleep(ASSET_DELAY_S * settings.latency)
         match request.path.rsplit(".", 1):
             case [name, "png"]:
@@ -139,8 +136,7 @@ def _certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1", common_name="127.0.0.1").configure_cert(context)
     bundle = folder / "bundle.pem"
-    usual = Path(certifi.where()).read_bytes()
-    bundle.write_bytes(usual + authority.cert_pem.bytes())
+    bundle.write_bytes(Path(certifi.where()).read_bytes() + authority.cert_pem.bytes())
     return context, bundle
 
 
@@ -152,8 +148,7 @@ async def serve(settings: OriginSettings, folder: Path) -> None:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context, backlog=1024)
     await site.start()
-    scheme = "https" if settings.tls else "http"
-    url = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"
+    url = f"{'https' if settings.tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
     print(json.dumps({"url": url, "bundle": bundle and str(bundle)}), flush=True)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from experiment import records
 from experiment.errors import UserError
@@ -26,22 +26,22 @@ from experiment.study import Study, web_url
 ORIGIN_END_S = 2.0
 
 
-class Source(Protocol):
-    """A provider of pages."""
+class Source:
+    """Provide pages; `settings` tells clients what they have to know of this source."""
 
-    @property
-    def settings(self) -> ClientSettings:
-        """Return the settings of clients for this source."""
+    settings: ClientSettings
 
     def pages(self, round_number: int, count: int) -> list[Page]:
         """Return the pages of a round."""
+        raise NotImplementedError
 
     def check(self) -> bool:
         """Return whether it was stopped since the last call; raises an error if it has ended."""
+        return False
 
 
 @dataclass(frozen=True)
-class Embedded:
+class Embedded(Source):
     """The embedded origin, running."""
 
     origin_settings: OriginSettings
@@ -68,7 +68,7 @@ class Embedded:
 
 
 @dataclass(frozen=True)
-class Listed:
+class Listed(Source):
     """Any server: a list of URLs, repeated from its start as often as needed."""
 
     urls: Sequence[str]
@@ -80,10 +80,6 @@ class Listed:
         return [
             Page(index + 1, self.urls[(first + index) % len(self.urls)]) for index in range(count)
         ]
-
-    def check(self) -> bool:
-        """Return False: this source has no process."""
-        return False
 
 
 def open_source(

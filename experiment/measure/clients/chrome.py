@@ -31,6 +31,12 @@ PROGRAMS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )
+ARGUMENTS = (
+    "--headless --no-first-run --disable-background-networking --disable-component-update "
+    "--disable-default-apps --disable-sync --disable-dev-shm-usage --remote-debugging-pipe"
+).split()
+"""Nothing goes out but the request for a page; a debugging port would be open to other users."""
+
 INSTALL = {
     "linux": "sudo apt install chromium-headless-shell chromium-driver",
     "darwin": "brew install --cask chromium chromedriver",
@@ -119,16 +125,7 @@ class Client(Browser):
         options = webdriver.ChromeOptions()
         options.binary_location = str(self.programs.browser)
         options.accept_insecure_certs = self.settings.embedded
-        for argument in (
-            "--headless",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-default-apps",
-            "--disable-sync",
-            "--disable-dev-shm-usage",
-            "--remote-debugging-pipe",  # else it listens, and other users could command it
-        ):
+        for argument in ARGUMENTS:
             options.add_argument(argument)
         if os.geteuid() == 0:  # its sandbox refuses root
             options.add_argument("--no-sandbox")
