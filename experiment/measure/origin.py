@@ -55,7 +55,7 @@ class OriginSettings:
 
     def planned_s(self, round_number: int, page: int) -> float:
         """Return the delay of a page (s)."""
-        chance = _chance(self.seed, round_number, page, "delay")
+        chance = random.Random(f"{self.seed}/{round_number}/{page}/delay")
         weights = [weight for weight, _, _ in DELAY_MIXTURE]
         [(_, median, sigma)] = chance.choices(DELAY_MIXTURE, weights)
         draw = chance.lognormvariate(math.log(median), sigma)
@@ -63,7 +63,7 @@ class OriginSettings:
 
     def html(self, round_number: int, page: int) -> bytes:
         """Return a page: valid HTML of its drawn length, with style sheet, script and images."""
-        chance = _chance(self.seed, round_number, page, "length")
+        chance = random.Random(f"{self.seed}/{round_number}/{page}/length")
         length = LENGTH_LEAST + int(chance.lognormvariate(LENGTH_MU, LENGTH_SIGMA))
         title = f"Page {page} of round {round_number}"
         images = "".join(f'<img src="/image/{i}.png" alt="" width="64">' for i in range(IMAGES))
@@ -78,15 +78,10 @@ class OriginSettings:
         return f"{head}{text}{tail}".encode("ascii")
 
 
-def _chance(seed: int, round_number: int, page: int, what: str) -> random.Random:
-    return random.Random(f"{seed}/{round_number}/{page}/{what}")
-
-
 @cache
 def _prose(seed: int) -> str:
     """Return text as long as the longest page; each page is a slice, which costs no time."""
-    chance = random.Random(seed)
-    return " ".join(chance.choices(WORDS, k=400_000))
+    return " ".join(random.Random(seed).choices(WORDS, k=400_000))
 
 
 @cache
@@ -132,8 +127,7 @@ def application(settings: OriginSettings) -> web.Application:
 
 def _certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
     """Make a certificate for this run, and a bundle of the usual authorities and its own."""
-    authority = trustme.CA()
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1", common_name="127.0.0.1").configure_cert(context)
     bundle = folder / "bundle.pem"
     bundle.write_bytes(Path(certifi.where()).read_bytes() + authority.cert_pem.bytes())

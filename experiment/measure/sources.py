@@ -164,11 +164,11 @@ def resolve_redirects(url: str, count: str) -> Iterator[str]:
     for _ in range(int(count)):
         try:
             with environment.without_credentials():
-                answer = requests.get(url, timeout=60, stream=True)
-            with answer:
-                answer.raise_for_status()
-                _refuse_ruled([answer.url])
-                yield answer.url
+                response = requests.get(url, timeout=60, stream=True)
+            with response:
+                response.raise_for_status()
+                _refuse_ruled([response.url])
+                yield response.url
         except requests.RequestException as error:
             words = " ".join(redacted_text(str(error), url).split())[:200]
             raise UserError(f"url: {redacted(url)} leads nowhere: {words}") from None
@@ -186,12 +186,12 @@ def check_answered(folder: Path, own: Run) -> None:
     for row in records.read_fetches(folder):
         if row.arm == "main":
             errors.setdefault(row.client, set()).add(row.error)
-    if not errors or any(None in found or len(found) > 1 for found in errors.values()):
+    if not errors or any(None in reasons or len(reasons) > 1 for reasons in errors.values()):
         return
-    reasons = ", ".join(dict.fromkeys(str(found.pop()) for found in errors.values()))
+    words = ", ".join(dict.fromkeys(str(reason) for [reason] in errors.values()))
     then = "name another run" if own.finished_at else "give the same command again, which goes on"
     raise UserError(
-        f"source: every fetch failed ({reasons}); see that pages of {own.study.source} can be "
+        f"source: every fetch failed ({words}); see that pages of {own.study.source} can be "
         f"fetched, then {then}; the rounds measured are kept in data/{folder.name}"
     )
 
@@ -249,23 +249,23 @@ def _embedded(origin_settings: OriginSettings, network: int | None) -> Iterator[
                 start_new_session=True,  # Linux shares CPU by session, and browsers take a lot
             )
         stack.callback(_end, process)
-        where = _where(process, folder)
-        settings = ClientSettings(bundle=where["bundle"], embedded=True, network=network)
-        yield Embedded(origin_settings, where["url"], settings, process)
+        started = _read_start(process, folder)
+        settings = ClientSettings(bundle=started["bundle"], embedded=True, network=network)
+        yield Embedded(origin_settings, started["url"], settings, process)
 
 
-def _where(process: subprocess.Popen[str], folder: Path) -> dict[str, Any]:
-    """Return the address of the origin; raises an error if it did not start."""
+def _read_start(process: subprocess.Popen[str], folder: Path) -> dict[str, Any]:
+    """Return URL and bundle of the origin; raises an error if it did not start."""
     assert process.stdout is not None
-    where: dict[str, Any] = json.loads(process.stdout.readline() or "{}")
-    if "url" in where:
-        return where
-    if where.get("errno") in FULL:
+    started: dict[str, Any] = json.loads(process.stdout.readline() or "{}")
+    if "url" in started:
+        return started
+    if started.get("errno") in FULL:
         raise no_room()
     if process.wait() == -signal.SIGABRT:  # its event loop goes so, and says nothing
         raise nothing_left("the embedded origin aborted")
-    said = where.get("error") or (folder / "log.txt").read_text()
-    raise RuntimeError(f"the embedded origin did not start:\n{said}")
+    reason = started.get("error") or (folder / "log.txt").read_text()
+    raise RuntimeError(f"the embedded origin did not start:\n{reason}")
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -44,7 +44,7 @@ return [location.href, (document.documentElement || {outerHTML: ''}).outerHTML.l
 """
 """Return address and length; if told to ask for the timing, also HTTP status and origin's delay."""
 
-TOLD = TypeAdapter(tuple[str, Count, Annotated[int, Field(ge=100, le=999)] | None, Seconds | None])
+FACTS = TypeAdapter(tuple[str, Count, Annotated[int, Field(ge=100, le=999)] | None, Seconds | None])
 """What CHECK returns, unless the page's scripts have replaced what it calls."""
 
 REASONS = {
@@ -155,10 +155,10 @@ class Browser(base.Client):
     def read_response(self, driver: webdriver.Remote, url: str, response: Response) -> None:  # noqa: ARG002
         """Ask the page for its address, length, status and timing."""
         try:
-            told = TOLD.validate_python(driver.execute_script(CHECK, self.asks_timing))
+            facts = FACTS.validate_python(driver.execute_script(CHECK, self.asks_timing))
         except ValidationError:
             raise FetchError("page scripts") from None
-        response.final_url, response.length, response.status, response.origin_ms = told
+        response.final_url, response.length, response.status, response.origin_ms = facts
 
     @contextmanager
     def _open(self, phases: Phases, deadline: Deadline) -> Iterator[webdriver.Remote]:

@@ -79,7 +79,7 @@ class Client(Browser):
 
     @classmethod
     def memory_mb(cls) -> float:
-        """Return the memory (MB). Seen: 0.90 GB for 10 headless shells, 1.3 GB for 6 Chromiums."""
+        """Return the memory (MB), as measured: 0.90 GB for 10 shells, 1.3 GB for 6 Chromiums."""
         return 85 if "headless-shell" in cls.find().browser.name else 180
 
     @classmethod

@@ -26,7 +26,7 @@ class Client(browser.Browser):
     name = "firefox"
     typical_fetch_s = 4.0
     own_files = 140  # failed with 128, ran with 160
-    own_mb = 300.0  # seen: 1.4 GB for 4
+    own_mb = 300.0  # measured: 1.4 GB for 4
 
     @classmethod
     def find(cls) -> Programs:

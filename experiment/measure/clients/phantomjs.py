@@ -94,7 +94,7 @@ class Client(Browser):
     suits_any_page = False  # it has known security holes that nobody mends
     typical_fetch_s = 0.5
     own_files = 16
-    own_mb = 13.0  # seen: 0.27 GB for 20
+    own_mb = 13.0  # measured: 0.27 GB for 20
 
     @classmethod
     def find(cls) -> Programs:
@@ -123,8 +123,8 @@ class Client(Browser):
 
     def service(self) -> Service:
         """Return PhantomJS itself."""
-        known = self.settings.bundle or environment.bundle() or certifi.where()
-        return GhostService(self.programs.driver, known)
+        bundle = self.settings.bundle or environment.bundle() or certifi.where()
+        return GhostService(self.programs.driver, bundle)
 
     def options(self) -> ArgOptions:
         """Set the User-Agent header, if the source requires one; the rest is in the arguments."""
