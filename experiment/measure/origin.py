@@ -101,6 +101,7 @@ def application(settings: OriginSettings) -> web.Application:
     """Return the application: pages, style sheet, script and images."""
 
     async def page(request: web.Request) -> web.Response:
+        """Respond with a page after its delay."""
         arrived = time.perf_counter()
         place = int(request.match_info["round"]), int(request.match_info["page"])
         body = settings.html(*place)
@@ -110,6 +111,7 @@ def application(settings: OriginSettings) -> web.Application:
         return web.Response(body=body, content_type="text/html", charset="utf-8", headers=timing)
 
     async def asset(request: web.Request) -> web.Response:
+        """Respond with a style sheet, script or image after a short delay."""
         await asyncio.sleep(ASSET_DELAY_S * settings.latency)
         match request.path.rsplit(".", 1):
             case [name, "png"]:
