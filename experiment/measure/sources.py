@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Embedded(Source):
-    """The embedded origin, running."""
+    """Provide the pages of the embedded origin, which runs."""
 
     origin_settings: OriginSettings
     url: str
@@ -69,17 +70,15 @@ class Embedded(Source):
 
 @dataclass(frozen=True)
 class Listed(Source):
-    """Any server: a list of URLs, repeated from its start as often as needed."""
+    """Provide a list of URLs of any server, repeated from its start as often as needed."""
 
     urls: Sequence[str]
     settings: ClientSettings
 
     def pages(self, round_number: int, count: int) -> list[Page]:
         """Return the next slice of the list."""
-        first = (round_number - 1) * count
-        return [
-            Page(index + 1, self.urls[(first + index) % len(self.urls)]) for index in range(count)
-        ]
+        urls = islice(cycle(self.urls), (round_number - 1) * count, round_number * count)
+        return [Page(number, url) for number, url in enumerate(urls, start=1)]
 
 
 def open_source(
