@@ -11,22 +11,19 @@ from pathlib import Path
 
 from experiment.errors import UserError
 
-HERE = ("127.0.0.1", "localhost")
-"""Where the drivers of browsers are, which no proxy can reach."""
-
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """The variables that name a file or folder of certificates to trust; the first one set counts."""
 
 
 def of_a_trial(embedded: bool) -> dict[str, str]:
-    """Return the environment of a trial: no credentials, and no proxy to what is here."""
-    names = {"SE_OFFLINE": "true", "SE_AVOID_STATS": "true", "NETRC": os.devnull}
+    """Return the environment of a trial: no credentials, and no proxy to drivers."""
+    own = {"SE_OFFLINE": "true", "SE_AVOID_STATS": "true", "NETRC": os.devnull}
     if embedded:
         kept = {name: text for name, text in os.environ.items() if "_proxy" not in name.lower()}
-        return {**kept, **names}
+        return kept | own
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
-    hosts = ",".join(filter(None, [direct, *HERE]))
-    return {**os.environ, **names, "no_proxy": hosts, "NO_PROXY": hosts}
+    hosts = ",".join(filter(None, [direct, "127.0.0.1", "localhost"]))
+    return os.environ | own | {"no_proxy": hosts, "NO_PROXY": hosts}
 
 
 @contextmanager
@@ -44,12 +41,12 @@ def without_credentials() -> Iterator[None]:
 
 def bundle() -> str | None:
     """Return the user's own bundle of certificates, None for the usual one."""
-    return next((path for name in BUNDLES if (path := os.environ.get(name))), None)
+    return next(filter(None, map(os.environ.get, BUNDLES)), None)
 
 
 def check_bundle() -> None:
     """Raise `UserError` if the user's own bundle of certificates cannot be read."""
-    name = next((name for name in BUNDLES if os.environ.get(name)), None)
+    name = next(filter(os.environ.get, BUNDLES), None)
     if name is None:
         return
     path = Path(os.environ[name])

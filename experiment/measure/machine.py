@@ -1,7 +1,6 @@
 """Describe the machine, its software and its load."""
 
 import importlib.metadata
-import itertools
 import multiprocessing
 import os
 import platform
@@ -22,6 +21,8 @@ PACKAGES = ("aiohttp", "certifi", "psutil", "requests", "selenium", "trustme", "
 
 def describe(study: Study) -> Machine:
     """Describe the machine for a run; raises `UserError` if a client cannot run on it."""
+    kinds = {name: clients.of(name) for name in study.clients}
+    packages = set(PACKAGES).union(*(kind.packages for kind in kinds.values()))
     return Machine(
         cpu=_cpu(),
         cores=cores(),
@@ -30,16 +31,9 @@ def describe(study: Study) -> Machine:
         python=platform.python_version(),
         gil=getattr(sys, "_is_gil_enabled", lambda: True)(),
         start_method=study.start_method or multiprocessing.get_context().get_start_method(),
-        packages={name: importlib.metadata.version(name) for name in _packages(study)},
-        browsers={
-            name: version for name in study.clients if (version := clients.of(name).version())
-        },
+        packages={name: importlib.metadata.version(name) for name in sorted(packages)},
+        browsers={name: text for name, kind in kinds.items() if (text := kind.version())},
     )
-
-
-def _packages(study: Study) -> list[str]:
-    own = (clients.of(name).packages for name in study.clients)
-    return sorted({*PACKAGES, *itertools.chain.from_iterable(own)})
 
 
 def cores() -> int:

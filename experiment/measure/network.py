@@ -30,20 +30,11 @@ def private() -> Iterator[int | None]:
     if sys.platform != "linux":
         yield None
         return
-    holder = subprocess.Popen(
-        [sys.executable, "-m", "experiment.measure.network"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert holder.stdin is not None
-    assert holder.stdout is not None
-    try:
+    command = [sys.executable, "-m", "experiment.measure.network"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True) as holder:
+        assert holder.stdout is not None
         yield holder.pid if holder.stdout.readline() else None
-    finally:
-        holder.stdin.close()
-        holder.stdout.close()
-        holder.wait()
 
 
 def enter(holder: str) -> None:

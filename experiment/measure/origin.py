@@ -55,16 +55,15 @@ class OriginSettings:
 
     def planned_s(self, round_number: int, page: int) -> float:
         """Return the delay of a page (s)."""
-        chance = _chance(self.seed, round_number, page, "delay")
-        _, median, sigma = chance.choices(
-            DELAY_MIXTURE, weights=[weight for weight, _, _ in DELAY_MIXTURE]
-        )[0]
+        chance = random.Random(f"{self.seed}/{round_number}/{page}/delay")
+        weights = [weight for weight, _, _ in DELAY_MIXTURE]
+        [(_, median, sigma)] = chance.choices(DELAY_MIXTURE, weights)
         draw = chance.lognormvariate(math.log(median), sigma)
         return max(0.0, self.latency * (draw - TLS_SHARE_S * self.tls))
 
     def html(self, round_number: int, page: int) -> bytes:
         """Return a page: valid HTML of its drawn length, with style sheet, script and images."""
-        chance = _chance(self.seed, round_number, page, "length")
+        chance = random.Random(f"{self.seed}/{round_number}/{page}/length")
         length = LENGTH_LEAST + int(chance.lognormvariate(LENGTH_MU, LENGTH_SIGMA))
         title = f"Page {page} of round {round_number}"
         images = "".join(f'<img src="/image/{i}.png" alt="" width="64">' for i in range(IMAGES))
@@ -79,15 +78,10 @@ class OriginSettings:
         return f"{head}{text}{tail}".encode("ascii")
 
 
-def _chance(seed: int, round_number: int, page: int, what: str) -> random.Random:
-    return random.Random(f"{seed}/{round_number}/{page}/{what}")
-
-
 @cache
 def _prose(seed: int) -> str:
     """Return text as long as the longest page; each page is a slice, which costs no time."""
-    chance = random.Random(seed)
-    return " ".join(chance.choices(WORDS, k=400_000))
+    return " ".join(random.Random(seed).choices(WORDS, k=400_000))
 
 
 @cache
@@ -135,12 +129,10 @@ def application(settings: OriginSettings) -> web.Application:
 
 def _certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
     """Make a certificate for this run, and a bundle of the usual authorities and its own."""
-    authority = trustme.CA()
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1", common_name="127.0.0.1").configure_cert(context)
     bundle = folder / "bundle.pem"
-    usual = Path(certifi.where()).read_bytes()
-    bundle.write_bytes(usual + authority.cert_pem.bytes())
+    bundle.write_bytes(Path(certifi.where()).read_bytes() + authority.cert_pem.bytes())
     return context, bundle
 
 
@@ -152,8 +144,7 @@ async def serve(settings: OriginSettings, folder: Path) -> None:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context, backlog=1024)
     await site.start()
-    scheme = "https" if settings.tls else "http"
-    url = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}"
+    url = f"{'https' if settings.tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
     print(json.dumps({"url": url, "bundle": bundle and str(bundle)}), flush=True)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -6,18 +6,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from experiment.errors import UserError
 
-LIBRARIES = {"libfontconfig": {"linux": "sudo apt install libfontconfig1"}}
-"""What installs a library that a program may lack, by platform."""
+LIBRARIES = {"libfontconfig": "sudo apt install libfontconfig1"}
+"""What installs a library that a program may lack."""
 
 
-@dataclass(frozen=True)
-class Programs:
+class Programs(NamedTuple):
     """A browser and the driver that speaks for it; PhantomJS is both."""
 
     browser: Path
@@ -59,7 +57,7 @@ def ask_version(client: str, path: Path) -> str:
     lacking = re.search(r"shared libraries: (lib[\w-]+)(\S*):", result.stderr)
     if lacking:
         name = lacking[1]
-        command = LIBRARIES.get(name, {}).get(sys.platform, f"your system's package of {name}")
+        command = LIBRARIES.get(name, f"your system's package of {name}")
         raise UserError(
             f"clients: {client} cannot run, the library {name}{lacking[2]} is missing; "
             f"install it with: {command}"

@@ -16,19 +16,13 @@ from experiment.study import PROJECT
 
 PACKAGE = Path(__file__).parents[1]
 
-DIGITS = 16
-"""How much of a SHA-256 is noted."""
-
 
 def code() -> dict[str, str]:
-    """Return the files that measure, each with the start of its SHA-256.
-
-    These are the shared modules and all files of the measuring wing.
-    """
+    """Return the shared modules and all files that measure, each with the start of its SHA-256."""
     measuring = [path for end in ("py", "js") for path in PACKAGE.glob(f"measure/**/*.{end}")]
     shared = [path for path in PACKAGE.glob("*.py") if path.name != "__main__.py"]
     return {
-        path.relative_to(PACKAGE).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
+        path.relative_to(PACKAGE).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         for path in sorted([*measuring, *shared])
     }
 

@@ -1,16 +1,16 @@
 """Provide the pages of a round."""
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from itertools import cycle, islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from experiment import records
 from experiment.errors import UserError
@@ -27,38 +27,35 @@ from experiment.study import Study, web_url
 ORIGIN_END_S = 2.0
 
 
-class Source(Protocol):
-    """A provider of pages."""
+class Source:
+    """Provide pages; `settings` tells clients what they have to know of this source."""
 
-    @property
-    def settings(self) -> ClientSettings:
-        """Return the settings of clients for this source."""
+    settings: ClientSettings
 
     def pages(self, round_number: int, count: int) -> list[Page]:
         """Return the pages of a round."""
+        raise NotImplementedError
 
     def check(self) -> bool:
         """Return whether it was stopped since the last call; raises an error if it has ended."""
+        return False
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """The embedded origin, running."""
+class Embedded(Source):
+    """Provide the pages of the embedded origin, which runs."""
 
     origin_settings: OriginSettings
     url: str
     settings: ClientSettings
-    process: "subprocess.Popen[str]"
+    process: subprocess.Popen[str]
 
     def pages(self, round_number: int, count: int) -> list[Page]:
         """Return pages of this round only, with their planned delays."""
+        planned_s = self.origin_settings.planned_s
         return [
-            Page(
-                number,
-                f"{self.url}/{round_number}/{number}",
-                self.origin_settings.planned_s(round_number, number) * 1000,
-            )
-            for number in range(1, count + 1)
+            Page(page, f"{self.url}/{round_number}/{page}", planned_s(round_number, page) * 1000)
+            for page in range(1, count + 1)
         ]
 
     def check(self) -> bool:
@@ -72,37 +69,29 @@ class Embedded:
 
 
 @dataclass(frozen=True)
-class Listed:
-    """Any server: a list of URLs, repeated from its start as often as needed."""
+class Listed(Source):
+    """Provide a list of URLs of any server, repeated from its start as often as needed."""
 
     urls: Sequence[str]
     settings: ClientSettings
 
     def pages(self, round_number: int, count: int) -> list[Page]:
         """Return the next slice of the list."""
-        first = (round_number - 1) * count
-        return [
-            Page(index + 1, self.urls[(first + index) % len(self.urls)]) for index in range(count)
-        ]
-
-    def check(self) -> bool:
-        """Return False: this source has no process."""
-        return False
+        urls = islice(cycle(self.urls), (round_number - 1) * count, round_number * count)
+        return [Page(number, url) for number, url in enumerate(urls, start=1)]
 
 
-@contextmanager
-def open_source(study: Study, urls: Sequence[str], network: int | None = None) -> Iterator[Source]:
+def open_source(
+    study: Study, urls: Sequence[str], network: int | None = None
+) -> AbstractContextManager[Source]:
     """Open the source of a study; `urls` belong to any source but the embedded origin.
 
     That one runs in the network that the process `network` holds, or in the system's.
     """
     if study.source == "embedded":
-        with _embedded(OriginSettings(study.seed, study.latency, study.tls), network) as source:
-            yield source
-    elif study.source == "wikipedia":
-        yield Listed(urls, ClientSettings(user_agent=wikipedia.user_agent(study)))
-    else:
-        yield Listed(urls, ClientSettings())
+        return _embedded(OriginSettings(study.seed, study.latency, study.tls), network)
+    user_agent = wikipedia.user_agent(study) if study.source == "wikipedia" else None
+    return nullcontext(Listed(urls, ClientSettings(user_agent=user_agent)))
 
 
 def urls_of(study: Study, kept: Path | None = None) -> list[str]:
@@ -168,20 +157,17 @@ def resolve_redirects(url: str, count: str) -> Iterator[str]:
 
     if not count.isdecimal() or not 1 <= int(count) <= 100_000:
         raise UserError(f"-n: {count} is not a whole number from 1 to 100,000")
-    try:
-        web_url(url)
-    except ValueError:
-        raise UserError(f"url: {redacted(url)[:100]} is not an http or https URL") from None
+    _check_web_url(url, "url: ")
     _refuse_ruled([url])
     environment.check_bundle()
     for _ in range(int(count)):
         try:
             with environment.without_credentials():
-                answer = requests.get(url, timeout=60, stream=True)
-            with answer:
-                answer.raise_for_status()
-                _refuse_ruled([answer.url])
-                yield answer.url
+                response = requests.get(url, timeout=60, stream=True)
+            with response:
+                response.raise_for_status()
+                _refuse_ruled([response.url])
+                yield response.url
         except requests.RequestException as error:
             words = " ".join(redacted_text(str(error), url).split())[:200]
             raise UserError(f"url: {redacted(url)} leads nowhere: {words}") from None
@@ -199,12 +185,12 @@ def check_answered(folder: Path, own: Run) -> None:
     for row in records.read_fetches(folder):
         if row.arm == "main":
             errors.setdefault(row.client, set()).add(row.error)
-    if not errors or any(None in found or len(found) > 1 for found in errors.values()):
+    if not errors or any(None in reasons or len(reasons) > 1 for reasons in errors.values()):
         return
-    reasons = ", ".join(dict.fromkeys(str(found.pop()) for found in errors.values()))
+    words = ", ".join(dict.fromkeys(str(reason) for [reason] in errors.values()))
     then = "name another run" if own.finished_at else "give the same command again, which goes on"
     raise UserError(
-        f"source: every fetch failed ({reasons}); see that pages of {own.study.source} can be "
+        f"source: every fetch failed ({words}); see that pages of {own.study.source} can be "
         f"fetched, then {then}; the rounds measured are kept in data/{folder.name}"
     )
 
@@ -223,86 +209,65 @@ def read_urls(path: Path) -> list[str]:
     It is UTF-8, with a byte order mark or without; only \\n and \\r\\n end a line.
     """
     try:
-        lines = [line.strip(" \t\r") for line in _text(path).split("\n")]
+        text = path.read_bytes().decode("utf-8-sig")  # read as text, lines would end at \r, too
     except (OSError, UnicodeDecodeError) as error:
         words = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
         raise UserError(f"source: the file {path} cannot be read: {words}") from None
-    for number, line in enumerate(lines, start=1):
-        _check_url(path, number, line)
-    urls = [line for line in lines if line and not line.startswith("#")]
+    urls = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if (url := line.strip(" \t\r")) and not url.startswith("#"):
+            _check_web_url(url, f"source: {path}, line {number}: ")
+            urls.append(url)
     if not urls:
         raise UserError(f"source: the file {path} holds no URL; it takes one a line")
     return urls
 
 
-def _text(path: Path) -> str:
-    """Return the text of a file as it is: read as text, lines would end at \\r, too."""
-    return path.read_bytes().decode("utf-8-sig")
-
-
-def _check_url(path: Path, number: int, line: str) -> None:
-    if not line or line.startswith("#"):
-        return
+def _check_web_url(url: str, where: str) -> None:
     try:
-        web_url(line)
+        web_url(url)
     except ValueError:
-        raise UserError(
-            f"source: {path}, line {number}: {redacted(line)[:100]} is not an http or https URL"
-        ) from None
+        raise UserError(f"{where}{redacted(url)[:100]} is not an http or https URL") from None
 
 
 @contextmanager
 def _embedded(origin_settings: OriginSettings, network: int | None) -> Iterator[Embedded]:
-    with room_for_temporary_files():
-        folder = Path(tempfile.mkdtemp(prefix="origin-"))
-    try:
-        process = _start(origin_settings, folder, network)
-        try:
-            where = _where(process, folder)
-            settings = ClientSettings(bundle=where["bundle"], embedded=True, network=network)
-            yield Embedded(origin_settings, where["url"], settings, process)
-        finally:
-            _end(process)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    arguments = [json.dumps(asdict(origin_settings)), str(network or "")]
+    with ExitStack() as stack:
+        with room_for_temporary_files():
+            temporary = tempfile.TemporaryDirectory(prefix="origin-", ignore_cleanup_errors=True)
+            folder = Path(stack.enter_context(temporary))
+            log = (folder / "log.txt").open("wb")
+        with log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "experiment.measure.origin", str(folder), *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,  # Linux shares CPU by session, and browsers take a lot
+            )
+        stack.callback(_end, process)
+        started = _read_start(process, folder)
+        settings = ClientSettings(bundle=started["bundle"], embedded=True, network=network)
+        yield Embedded(origin_settings, started["url"], settings, process)
 
 
-def _start(
-    origin_settings: OriginSettings, folder: Path, network: int | None
-) -> "subprocess.Popen[str]":
-    """Start the origin in its own session.
-
-    Linux shares CPU by session, and browsers would starve the origin.
-    """
-    arguments = [str(folder), json.dumps(asdict(origin_settings)), str(network or "")]
-    with room_for_temporary_files():
-        log = (folder / "log.txt").open("wb")
-    with log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "experiment.measure.origin", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            start_new_session=True,
-        )
-
-
-def _where(process: "subprocess.Popen[str]", folder: Path) -> dict[str, Any]:
-    """Return the address of the origin; raises an error if it did not start."""
+def _read_start(process: subprocess.Popen[str], folder: Path) -> dict[str, Any]:
+    """Return URL and bundle of the origin; raises an error if it did not start."""
     assert process.stdout is not None
-    where: dict[str, Any] = json.loads(process.stdout.readline() or "{}")
-    if "url" in where:
-        return where
-    if where.get("errno") in FULL:
+    started: dict[str, Any] = json.loads(process.stdout.readline() or "{}")
+    if "url" in started:
+        return started
+    if started.get("errno") in FULL:
         raise no_room()
     if process.wait() == -signal.SIGABRT:  # its event loop goes so, and says nothing
         raise nothing_left("the embedded origin aborted")
-    said = where.get("error") or (folder / "log.txt").read_text()
-    raise RuntimeError(f"the embedded origin did not start:\n{said}")
+    reason = started.get("error") or (folder / "log.txt").read_text()
+    raise RuntimeError(f"the embedded origin did not start:\n{reason}")
 
 
-def _end(process: "subprocess.Popen[str]") -> None:
+def _end(process: subprocess.Popen[str]) -> None:
     assert process.stdin is not None
     process.stdin.close()
     try:

@@ -74,25 +74,20 @@ def _titles(study: Study, count: int) -> list[str]:
     """Return the titles of one request; waits as the server asks."""
     import requests
 
-    query = {"action": "query", "list": "random", "rnnamespace": "0", "rnlimit": str(count)}
-    agent = f"{user_agent(study)} {requests.utils.default_user_agent()}"
+    query = f"action=query&format=json&list=random&rnnamespace=0&rnlimit={count}"
+    headers = {"User-Agent": f"{user_agent(study)} {requests.utils.default_user_agent()}"}
     address = f"https://{study.wiki}/w/api.php"
     try:
         for refusals in range(1, MOST_REFUSALS + 1):
             with environment.without_credentials():
-                answer = requests.get(
-                    address,
-                    params={**query, "format": "json"},
-                    headers={"User-Agent": agent},
-                    timeout=study.timeout,
-                )
-            if answer.status_code not in REFUSALS:
-                answer.raise_for_status()
-                titles = [str(page["title"]) for page in answer.json()["query"]["random"]]
+                response = requests.get(address, query, headers=headers, timeout=study.timeout)
+            if response.status_code not in REFUSALS:
+                response.raise_for_status()
+                titles = [str(page["title"]) for page in response.json()["query"]["random"]]
                 if not titles:
                     raise ValueError("the list is empty")
                 return titles[:count]
-            seconds = wait_s(answer.headers.get("Retry-After"))
+            seconds = wait_s(response.headers.get("Retry-After"))
             if refusals < MOST_REFUSALS:
                 pause(study.wiki, seconds)
     except (requests.RequestException, KeyError, TypeError, ValueError) as error:

@@ -12,9 +12,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import psutil
 import selenium
 from pydantic import Field, TypeAdapter, ValidationError
 from selenium import webdriver
@@ -26,6 +26,7 @@ from selenium.webdriver.remote.remote_connection import RemoteConnection
 from urllib3 import BaseHTTPResponse, PoolManager
 from urllib3.exceptions import HTTPError
 
+from experiment import process_tree
 from experiment.measure import programs
 from experiment.measure.clients import base
 from experiment.measure.clients.base import SIZE_LIMIT, Deadline, FetchError, Phases, Response
@@ -41,11 +42,10 @@ for (var i = 0; i < timing.length; i++)
 return [location.href, (document.documentElement || {outerHTML: ''}).outerHTML.length,
     entry && entry.responseStatus || null, origin];
 """
-"""What came: address and length, and if it shall ask for the timing, HTTP status and the origin's
-own delay. The page's scripts may have replaced what it calls."""
+"""Return address and length; if told to ask for the timing, also HTTP status and origin's delay."""
 
-TOLD = TypeAdapter(tuple[str, Count, Annotated[int, Field(ge=100, le=999)] | None, Seconds | None])
-"""What the script returns unless the page's scripts interfere."""
+FACTS = TypeAdapter(tuple[str, Count, Annotated[int, Field(ge=100, le=999)] | None, Seconds | None])
+"""What CHECK returns, unless the page's scripts have replaced what it calls."""
 
 REASONS = {
     "page scripts": "JavascriptException",
@@ -114,12 +114,8 @@ class Browser(base.Client):
 
     @classmethod
     def version(cls) -> str:
-        """Return what browser and driver say of their versions.
-
-        Raises `UserError` if one of them does not run here.
-        """
-        found = cls.find()
-        paths = dict.fromkeys((found.browser, found.driver))
+        """Return the versions of browser and driver; raises `UserError` if one cannot run here."""
+        paths = dict.fromkeys(cls.find())  # PhantomJS is both
         return ", ".join(programs.ask_version(cls.name, path) for path in paths)
 
     @property
@@ -158,13 +154,11 @@ class Browser(base.Client):
 
     def read_response(self, driver: webdriver.Remote, url: str, response: Response) -> None:  # noqa: ARG002
         """Ask the page for its address, length, status and timing."""
-        told = driver.execute_script(CHECK, self.asks_timing)
         try:
-            response.final_url, response.length, response.status, response.origin_ms = (
-                TOLD.validate_python(told)
-            )
+            facts = FACTS.validate_python(driver.execute_script(CHECK, self.asks_timing))
         except ValidationError:
             raise FetchError("page scripts") from None
+        response.final_url, response.length, response.status, response.origin_ms = facts
 
     @contextmanager
     def _open(self, phases: Phases, deadline: Deadline) -> Iterator[webdriver.Remote]:
@@ -210,21 +204,20 @@ class Browser(base.Client):
 
 def reason_in(words: str) -> str:
     """Return the vocabulary's word for what a browser says."""
-    found = (word for word, pattern in REASONS.items() if re.search(pattern, words))
-    return next(found, "browser")
+    reasons = (word for word, pattern in REASONS.items() if re.search(pattern, words))
+    return next(reasons, "browser")
 
 
 def own_port() -> int:
     """Return a free port that no other worker draws.
 
-    Selenium asks the system for one and gives it back before the driver takes it; of ten workers
-    two would now and then be given the same, and share a browser. So each thread or process has
-    sixteen of its own, below those that the system hands out.
+    Selenium gives its port back before the driver takes it, so two workers may be given the same,
+    and share a browser. Each thread has sixteen of its own, below those that the system hands out.
     """
     first = 16 * (threading.get_native_id() % 1_200) + 12_000
     for port in random.sample(range(first, first + 16), 16):
-        # Bound, never listening: a driver that another thread starts at this moment holds a copy
-        # of the socket for an instant, and must not be taken for this one's driver.
+        # Bound, never listening: a driver that another thread starts now holds a copy of the
+        # socket for an instant, and must not be taken for this one's driver.
         with suppress(OSError), socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
@@ -236,32 +229,17 @@ def _kill(service: Service) -> None:
     """End the driver and what it started; quiet where there is nothing left."""
     process = getattr(service, "process", None)
     if process is not None and process.poll() is None:
-        _end(process.pid)
-
-
-def _end(pid: int) -> None:
-    with suppress(psutil.NoSuchProcess):
-        driver = psutil.Process(pid)
-        for item in [*driver.children(recursive=True), driver]:
-            with suppress(psutil.NoSuchProcess):
-                item.kill()
+        process_tree.end(process.pid)
 
 
 class SecretPath(Service):
-    """Serve a driver below a path that no page knows.
+    """Serve a driver below a path that nobody can guess: it would obey any page of this machine."""
 
-    A driver obeys any page that a server on this machine sent, and other users can read its
-    command line.
-    """
-
-    secret: str
+    def __init__(self, program: Path, **options: Any) -> None:
+        self.secret = secrets.token_urlsafe(32)
+        super().__init__(str(program), port=own_port(), **options)
 
     @property
     def service_url(self) -> str:
         """Return the address at which the driver serves."""
         return f"http://127.0.0.1:{self.port}/{self.secret}"
-
-
-def new_secret() -> str:
-    """Return a path that nobody can guess."""
-    return secrets.token_urlsafe(32)

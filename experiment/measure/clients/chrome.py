@@ -18,7 +18,7 @@ from selenium.webdriver.common.service import Service
 from experiment.errors import UserError
 from experiment.measure import programs
 from experiment.measure.clients.base import FetchError, Response
-from experiment.measure.clients.browser import Browser, SecretPath, new_secret, own_port, reason_in
+from experiment.measure.clients.browser import Browser, SecretPath, reason_in
 from experiment.measure.programs import Programs
 
 PROGRAMS = (
@@ -31,6 +31,12 @@ PROGRAMS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )
+ARGUMENTS = (
+    "--headless --no-first-run --disable-background-networking --disable-component-update "
+    "--disable-default-apps --disable-sync --disable-dev-shm-usage --remote-debugging-pipe"
+).split()
+"""Nothing goes out but the request for a page; a debugging port would be open to other users."""
+
 INSTALL = {
     "linux": "sudo apt install chromium-headless-shell chromium-driver",
     "darwin": "brew install --cask chromium chromedriver",
@@ -45,10 +51,9 @@ NO_SANDBOX = (
 class SecretChromeService(SecretPath, ChromeService):
     """Run chromedriver."""
 
-    def __init__(self, programs: Programs) -> None:
-        self.secret = new_secret()
-        arguments = [f"--url-base={self.secret}"]
-        super().__init__(str(programs.driver), port=own_port(), service_args=arguments)
+    def command_line_args(self) -> list[str]:
+        """Return its own arguments and the secret path."""
+        return [*super().command_line_args(), f"--url-base={self.secret}"]
 
     def is_connectable(self) -> bool:
         """Tell whether it takes sessions."""
@@ -67,16 +72,14 @@ class Client(Browser):
     @classmethod
     def find(cls) -> Programs:
         """Find Chrome and chromedriver."""
-        browser = programs.first(PROGRAMS)
-        driver = programs.first(("chromedriver",))
         return Programs(
-            browser or programs.missing(cls.name, "Chrome or Chromium", INSTALL),
-            driver or programs.missing(cls.name, "chromedriver", INSTALL),
+            programs.first(PROGRAMS) or programs.missing(cls.name, "Chrome or Chromium", INSTALL),
+            programs.first(["chromedriver"]) or programs.missing(cls.name, "chromedriver", INSTALL),
         )
 
     @classmethod
     def memory_mb(cls) -> float:
-        """Return the memory (MB). Seen: 0.90 GB for 10 headless shells, 1.3 GB for 6 Chromiums."""
+        """Return the memory (MB), as measured: 0.90 GB for 10 shells, 1.3 GB for 6 Chromiums."""
         return 85 if "headless-shell" in cls.find().browser.name else 180
 
     @classmethod
@@ -115,23 +118,14 @@ class Client(Browser):
 
     def service(self) -> Service:
         """Return chromedriver."""
-        return SecretChromeService(self.programs)
+        return SecretChromeService(self.programs.driver)
 
     def options(self) -> ArgOptions:
         """Make it headless and silent: nothing goes out but the request for the page."""
         options = webdriver.ChromeOptions()
         options.binary_location = str(self.programs.browser)
         options.accept_insecure_certs = self.settings.embedded
-        for argument in (
-            "--headless",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-default-apps",
-            "--disable-sync",
-            "--disable-dev-shm-usage",
-            "--remote-debugging-pipe",  # else it listens, and other users could command it
-        ):
+        for argument in ARGUMENTS:
             options.add_argument(argument)
         if os.geteuid() == 0:  # its sandbox refuses root
             options.add_argument("--no-sandbox")

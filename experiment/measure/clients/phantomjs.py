@@ -17,20 +17,8 @@ from selenium.webdriver.common.service import Service
 
 from experiment.errors import UserError
 from experiment.measure import environment, programs
-from experiment.measure.clients.base import (
-    UNKNOWN_STATUS,
-    FetchError,
-    Response,
-    server_timing_ms,
-)
-from experiment.measure.clients.browser import (
-    Browser,
-    DriverConnection,
-    SecretPath,
-    new_secret,
-    own_port,
-    reason_in,
-)
+from experiment.measure.clients.base import UNKNOWN_STATUS, FetchError, Response, server_timing_ms
+from experiment.measure.clients.browser import Browser, DriverConnection, SecretPath, reason_in
 from experiment.measure.programs import Programs
 from experiment.study import phantomjs_is_built_here
 
@@ -65,16 +53,12 @@ class GhostConnection(DriverConnection):
 class GhostService(SecretPath):
     """Run PhantomJS as its own driver."""
 
-    def __init__(self, programs: Programs, bundle: str) -> None:
+    def __init__(self, program: Path, bundle: str) -> None:
         self.bundle = bundle
-        self.secret = new_secret()
         self.output = tempfile.TemporaryFile()  # noqa: SIM115 - `stop` closes it
-        super().__init__(
-            str(programs.driver),
-            port=own_port(),
-            log_output=self.output,
-            env={**os.environ, "GHOSTDRIVER_SECRET": self.secret},
-        )
+        super().__init__(program, log_output=self.output)
+        # Other users can read a command line.
+        self.env = {**os.environ, "GHOSTDRIVER_SECRET": self.secret}
 
     def command_line_args(self) -> list[str]:
         """Return PhantomJS's own options, the script and the script's options."""
@@ -100,15 +84,6 @@ class GhostService(SecretPath):
         self.output.close()
 
 
-class GhostOptions(ArgOptions):
-    """Set the options of a session; PhantomJS takes most of its own on the command line."""
-
-    @property
-    def default_capabilities(self) -> dict[str, Any]:
-        """Return the name that the protocol asks for."""
-        return {"browserName": "phantomjs"}
-
-
 class Client(Browser):
     """Drive PhantomJS."""
 
@@ -119,7 +94,7 @@ class Client(Browser):
     suits_any_page = False  # it has known security holes that nobody mends
     typical_fetch_s = 0.5
     own_files = 16
-    own_mb = 13.0  # seen: 0.27 GB for 20
+    own_mb = 13.0  # measured: 0.27 GB for 20
 
     @classmethod
     def find(cls) -> Programs:
@@ -148,12 +123,13 @@ class Client(Browser):
 
     def service(self) -> Service:
         """Return PhantomJS itself."""
-        known = self.settings.bundle or environment.bundle() or certifi.where()
-        return GhostService(self.programs, known)
+        bundle = self.settings.bundle or environment.bundle() or certifi.where()
+        return GhostService(self.programs.driver, bundle)
 
     def options(self) -> ArgOptions:
-        """Set the User-Agent header, if the source requires one."""
-        options = GhostOptions()
+        """Set the User-Agent header, if the source requires one; the rest is in the arguments."""
+        options = ArgOptions()
+        options.set_capability("browserName", self.name)
         if self.user_agent:
             options.set_capability("phantomjs.page.settings.userAgent", self.user_agent)
         return options
@@ -165,7 +141,7 @@ class Client(Browser):
         transfers = json.loads(log[0]["message"])["log"]["entries"]
         address = str(response.final_url).partition("#")[0]
         if not address.startswith("http"):
-            if "server replied" not in _words(transfers):
+            if "server replied" not in _status_texts(transfers):
                 raise FetchError(_silent_failure(transfers))
             response.final_url = url  # an error without a body leaves its page blank
         of_page = [item for item in transfers if item["request"]["url"] == address] or transfers[:1]
@@ -188,14 +164,14 @@ def _silent_failure(transfers: Sequence[dict[str, Any]]) -> str:
     statuses = [item["response"]["status"] or 0 for item in transfers]
     if next((status for status in statuses if not 300 <= status < 400), 0) in range(200, 300):
         return "no page"
-    return "tls" if reason_in(_words(transfers)) == "tls" else "connection"
+    return "tls" if reason_in(_status_texts(transfers)) == "tls" else "connection"
 
 
-def _words(transfers: Sequence[dict[str, Any]]) -> str:
+def _status_texts(transfers: Sequence[dict[str, Any]]) -> str:
     return " ".join(str(item["response"]["statusText"]) for item in transfers)
 
 
-def _status(words: str) -> int | None:
+def _status(text: str) -> int | None:
     """Return the HTTP status of a response of which PhantomJS tells only the phrase."""
-    phrase = words.rpartition("server replied: ")[2]
+    phrase = text.rpartition("server replied: ")[2]
     return next((status.value for status in HTTPStatus if status.phrase == phrase), None)

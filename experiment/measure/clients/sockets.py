@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any, Self
 
 
@@ -15,7 +16,6 @@ class Sockets:
     """
 
     _of_thread = threading.local()
-    _hooked = False
 
     def __init__(self) -> None:
         self._open: list[socket.socket] = []
@@ -24,15 +24,14 @@ class Sockets:
     @contextmanager
     def opened_here(cls) -> Iterator[Self]:
         """Collect the sockets that this thread connects in the block."""
-        if not Sockets._hooked:
-            Sockets._hooked = True
-            sys.addaudithook(_note_connection)
+        _add_hook()
         cls._of_thread.sockets = sockets = cls()
         try:
             yield sockets
         finally:
             del cls._of_thread.sockets
-            sockets.close()
+            for item in sockets._open:
+                item.close()
 
     def add(self, connecting: socket.socket) -> None:
         """Keep a second handle, which stays good when TLS takes the first one over."""
@@ -44,10 +43,11 @@ class Sockets:
             with suppress(OSError):
                 item.shutdown(socket.SHUT_RDWR)
 
-    def close(self) -> None:
-        """Give the handles back."""
-        for item in self._open:
-            item.close()
+
+@cache
+def _add_hook() -> None:
+    """Add the audit hook once: none can be removed."""
+    sys.addaudithook(_note_connection)
 
 
 def _note_connection(event: str, arguments: tuple[Any, ...]) -> None:
