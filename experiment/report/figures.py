@@ -198,7 +198,7 @@ def distribution(results: RunResults, client: str, *, ax: Axes) -> Axes:
         ax.ecdf(seconds, color=look.colour, ls=look.line, lw=1.6)
         height, offset, side = look.name_at
         at = (float(seconds.quantile(height)), height)
-        _name(ax, mode, at, (offset, 0), side)
+        _note(ax, mode, at, (offset, 0), ha=side, color=look.colour, weight="bold", fontsize=9)
     ax.set_xscale("log")
     _plain_ticks(ax.xaxis)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
@@ -273,12 +273,6 @@ def _note(
 ) -> None:
     """Write beside a point, `offset` typographic points away."""
     ax.annotate(words, at, offset, textcoords="offset points", **{"ha": "center", **look})
-
-
-def _name(ax: Axes, mode: str, at: tuple[float, float], offset: tuple[int, int], side: str) -> None:
-    """Write the name of a mode beside its line."""
-    font = {"color": styles.of_mode(mode).colour, "weight": "bold", "fontsize": 9}
-    _note(ax, mode, at, offset, ha=side, **font)
 
 
 def _plain_ticks(axis: Axis) -> None:
@@ -449,16 +443,17 @@ def browser_phases(results: RunResults, client: str, *, ax: Axes) -> Axes:
     narrow = 0.1 * rounds.loc[rounds["client"] == client, "fetch_mean_s"].max()
     for place, mode in enumerate(modes):
         left, aside = 0.0, []
-        for phase, look in styles.PHASES.items():
+        for phase, colour in styles.PHASES.items():
             width = summary.mean(summary.of_cell(rounds, client, mode, f"{phase}_mean_s")).value
-            words = f"{look.words} {digits(width)} s"
-            ax.barh(place, width, 0.6, left=left, color=look.colour, edgecolor="white", lw=0.5)
+            words = f"{phase.removeprefix('browser_')} {digits(width)} s"
+            ax.barh(place, width, 0.6, left=left, color=colour, edgecolor="white", lw=0.5)
             if width > narrow:
                 ax.text(left + width / 2, place, words, ha="center", va="center", fontsize=9)
             else:
                 aside.append(words)
             left += width
-            starts[mode] = digits(width) if phase == "browser_start" else starts[mode]
+            if phase == "browser_start":
+                starts[mode] = digits(width)
         _note(ax, ", ".join(aside), (left, place), (5, 0), ha="left", va="center", fontsize=9)
     ax.set_yticks(range(len(modes)), modes)
     ax.invert_yaxis()
@@ -505,8 +500,9 @@ def _sweep_line(ax: Axes, own: Sequence[Size], mode: str) -> None:
     for place, item in zip(places, own, strict=True):
         if item.speed_up.ci95:
             ax.plot([place] * 2, item.speed_up.ci95, color=look.colour, lw=1.5)
+    font = {"ha": "right", "color": look.colour, "weight": "bold", "fontsize": 9}
     if own:
-        _name(ax, mode, (places[-1], values[-1]), look.name_offset, "right")
+        _note(ax, mode, (places[-1], values[-1]), look.name_offset, **font)
 
 
 def _modes(results: RunResults, client: str) -> list[str]:

@@ -143,11 +143,9 @@ class Explorer:
             return
         choice = self.choice
         figure = choice.drawn(self.figure.value)
-        if figure is None:
-            self.picture.value = "<p>There is nothing to draw for this choice.</p>"
-        else:
-            name = f"{self.figure.value}, {choice.client}, {' and '.join(choice.modes)}"
-            self.picture.value = _picture(figure, name)
+        name = f"{self.figure.value}, {choice.client}, {' and '.join(choice.modes)}"
+        nothing = "<p>There is nothing to draw for this choice.</p>"
+        self.picture.value = _picture(figure, name) if figure else nothing
         with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
             self.fetch.value = choice.of_page().to_html(border=0)
 
@@ -155,8 +153,7 @@ class Explorer:
 def _picture(figure: Figure, alt: str) -> str:
     """Return a figure as an image element that holds its data."""
     encoded = base64.b64encode(figures.png(figure, DPI)).decode()
-    width = int(figure.get_figwidth() * 96)
-    style = f"width: {width}px; max-width: 100%"
+    style = f"width: {figure.get_figwidth() * 96:.0f}px; max-width: 100%"
     return f'<img alt="{alt}" style="{style}" src="data:image/png;base64,{encoded}">'
 
 
@@ -164,13 +161,9 @@ def _described(fetch: dict[Any, Any]) -> dict[str, str]:
     times = ("start_s", "end_s", "fetch_s", *(f"{phase}_s" for phase in styles.PHASES))
     told = {name: f"{fetch[name]:.3f}" for name in times if pd.notna(fetch[name])}
     response = {name: _shown(fetch[name]) for name in ("origin_ms", "status", "length", "error")}
-    return {
-        "page": f"{fetch['page']}",
-        "url": str(fetch["url"]),
-        "worker": f"{fetch['worker']} of {fetch['pool_size']}",
-        **told,
-        **response,
-    }
+    worker = f"{fetch['worker']} of {fetch['pool_size']}"
+    place = {"page": f"{fetch['page']}", "url": str(fetch["url"]), "worker": worker}
+    return {**place, **told, **response}
 
 
 def _shown(value: Any) -> str:
