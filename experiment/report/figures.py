@@ -41,13 +41,11 @@ if TYPE_CHECKING:
 STYLE: list[str | Path | dict[str, Any]] = ["default", Path(__file__).with_name("figures.mplstyle")]
 """The library's own defaults and ours on top: a user's matplotlibrc changes nothing."""
 
-SHORTEST_S = 1e-6
-"""The resolution of times in the files of a run."""
-
 CLAIMS_SHOWN = 0.5, 5.0
 """The range of the axis of claims; an estimate beyond it is written at the edge."""
 
 Judged = Sequence[JudgedClaim]
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -202,8 +200,8 @@ def distribution(results: RunResults, client: str, *, ax: Axes) -> Axes:
     ax.set_xscale("log")
     _plain_ticks(ax.xaxis)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.set_title(_titled(client, "half of the fetches are done within", medians, "s in"))
     ax.set(xlabel="seconds of a fetch (log scale)", ylabel="fetches done within")
+    ax.set_title(_titled(client, "half of the fetches are done within", medians, "s in"))
     ax.grid(color="#E5E5E5")
     return ax
 
@@ -228,11 +226,9 @@ def total_times(results: RunResults, client: str, *, ax: Axes) -> Axes:
     return ax
 
 
-def _to_serial(
-    quantity: Callable[[pd.DataFrame, str, str], Estimate], results: RunResults, client: str
-) -> dict[str, str]:
+def _to_serial(ratio: Callable[..., Estimate], results: RunResults, client: str) -> dict[str, str]:
     """Return a ratio to serial of each pool that has one, in digits."""
-    estimates = {mode: quantity(results.rounds, client, mode) for mode in POOLS}
+    estimates = {mode: ratio(results.rounds, client, mode) for mode in POOLS}
     return {mode: estimate.shown for mode, estimate in estimates.items() if estimate.rounds}
 
 
@@ -268,9 +264,7 @@ def _bars(results: RunResults, client: str, column: article.Quantity, ax: Axes) 
     ax.grid(axis="y", color="#E5E5E5")
 
 
-def _note(
-    ax: Axes, words: str, at: tuple[float, float], offset: tuple[int, int], **look: Any
-) -> None:
+def _note(ax: Axes, words: str, at: Point, offset: tuple[int, int], **look: Any) -> None:
     """Write beside a point, `offset` typographic points away."""
     ax.annotate(words, at, offset, textcoords="offset points", **{"ha": "center", **look})
 
@@ -307,7 +301,7 @@ def where_it_goes(results: RunResults, *, ax: Axes) -> Axes:
     shares = {"idle workers": styles.IDLE, "slower or faster fetches": styles.SLOWER}
     keys = [Line2D([], [], color=colour, lw=6, label=words) for words, colour in shares.items()]
     ax.legend(handles=keys, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9)
-    labels = [f"{client}, {mode}" for client, mode in cells]
+    labels = [", ".join(cell) for cell in cells]
     return _in_rows(ax, labels, 1.5 + 0.45 * len(cells), _losses_title(losses))
 
 
@@ -348,7 +342,7 @@ def lanes_of_trial(
     [client], [mode], [workers] = (
         fetches[name].unique() for name in ("client", "mode", "pool_size")
     )
-    end = max(fetches["end_s"].max(), SHORTEST_S)
+    end = max(fetches["end_s"].max(), 1e-6)  # the resolution of times in a run's files
     bound = fetches["fetch_s"].sum() / workers
     for worker in range(1, workers + 1):
         lane = fetches[fetches["worker"] == worker].sort_values("start_s")
@@ -357,12 +351,11 @@ def lanes_of_trial(
         bar, lane_at = (fetch["start_s"], fetch["fetch_s"]), (fetch["worker"] - 0.4, 0.8)
         ax.broken_barh([bar], lane_at, facecolor=styles.CHOSEN, edgecolor="black", lw=1.5)
     ax.axvline(bound, color="black", ls=":", lw=1)
-    busy = summary.percent(bound / end)
-    ax.set_title(f"{client}, {mode}: {digits(end)} s, workers {busy} busy")
     words = f"no idle workers: {digits(bound)} s"
     _note(ax, words, (bound, workers + 0.55), (-4, 2), ha="right", fontsize=8)
-    ax.set(xlabel="seconds since the pool was ready", ylabel="worker", xlim=(0, end * 1.01))
-    ax.set_ylim(0.4, workers + 1.2)
+    title = f"{client}, {mode}: {digits(end)} s, workers {summary.percent(bound / end)} busy"
+    ax.set(title=title, xlabel="seconds since the pool was ready", ylabel="worker")
+    ax.set(xlim=(0, end * 1.01), ylim=(0.4, workers + 1.2))
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
 
@@ -477,11 +470,11 @@ def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes
     for mode in POOLS:
         _sweep_line(ax, [item for item in sizes if item.mode == mode], mode)
     answers = [item for item in sweeps.enough(results, measured) if item.at.client == client]
-    for item in answers:
-        at, colour = (item.at.size, item.at.speed_up.value), styles.of_mode(item.at.mode).colour
-        ax.plot(*at, "o", ms=15, mfc="none", mec=colour, mew=1.5)
-    ax.set(xscale="log", yscale="log", xlabel="workers (log scale)")
-    ax.set_ylabel("times as fast as serial (log scale)")
+    for at in (item.at for item in answers):
+        colour = styles.of_mode(at.mode).colour
+        ax.plot(at.size, at.speed_up.value, "o", ms=15, mfc="none", mec=colour, mew=1.5)
+    ax.set(xscale="log", xlabel="workers (log scale)")
+    ax.set(yscale="log", ylabel="times as fast as serial (log scale)")
     _plain_ticks(ax.yaxis)
     ax.set_xticks(workers, [str(size) for size in workers])
     ax.xaxis.set_minor_locator(NullLocator())

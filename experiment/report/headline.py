@@ -154,8 +154,8 @@ def _refused_rounds(results: RunResults) -> str:
 
 
 def _few(pages: "pd.Series[int]") -> str:
-    shown = ", ".join(map(str, pages[:10]))
-    return f"{shown} and {len(pages) - 10} more" if len(pages) > 10 else shown
+    more = f" and {len(pages) - 10} more" if len(pages) > 10 else ""
+    return f"{', '.join(map(str, pages[:10]))}{more}"
 
 
 def _unlike_2018(study: Study) -> str:
