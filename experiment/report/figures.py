@@ -13,11 +13,12 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
@@ -40,21 +41,18 @@ if TYPE_CHECKING:
 STYLE: list[str | Path | dict[str, Any]] = ["default", Path(__file__).with_name("figures.mplstyle")]
 """The library's own defaults and ours on top: a user's matplotlibrc changes nothing."""
 
-SHORTEST_S = 1e-6
-"""The resolution of times in the files of a run."""
-
 CLAIMS_SHOWN = 0.5, 5.0
 """The range of the axis of claims; an estimate beyond it is written at the edge."""
 
 Judged = Sequence[JudgedClaim]
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Layout:
     """How a figure is laid out; `alt` says what it shows, for readers who cannot see it.
 
-    `panels` returns the arguments of the figure's function, panel by panel. A panel is `height`
-    inches high, and `row_height` more for each of its `rows`.
+    `panels` returns the arguments of `draw`, panel by panel; a panel is `height` inches high.
     """
 
     draw: Callable[..., Axes]
@@ -62,9 +60,6 @@ class Layout:
     panels: Callable[[RunResults, Judged], Sequence[tuple[Any, ...]]]
     columns: int = 2
     height: float = 3.6
-    row_height: float = 0
-    rows: Callable[[RunResults, Judged], Sequence[Any]] = lambda _results, _judged: ()
-    title: Callable[[RunResults, Judged], str] = lambda _results, _judged: ""
 
 
 def show(draw: Callable[..., Axes], results: RunResults, judged: Judged = ()) -> "Image | None":
@@ -96,9 +91,7 @@ def drawn(draw: Callable[..., Axes], results: RunResults, judged: Judged = ()) -
     choices = layout.panels(results, judged)
     if not choices:
         return None
-    height = layout.height + layout.row_height * len(layout.rows(results, judged))
-    columns = min(layout.columns, len(choices))
-    return panels(draw, choices, columns, height, layout.title(results, judged))
+    return panels(draw, choices, min(layout.columns, len(choices)), layout.height)
 
 
 def _layout(draw: Callable[..., Axes]) -> tuple[int, Layout]:
@@ -107,24 +100,17 @@ def _layout(draw: Callable[..., Axes]) -> tuple[int, Layout]:
 
 
 def panels(
-    draw: Callable[..., Axes],
-    choices: Sequence[tuple[Any, ...]],
-    columns: int = 2,
-    height: float = 3.6,
-    title: str = "",
+    draw: Callable[..., Axes], choices: Sequence[tuple[Any, ...]], columns: int, height: float = 3.6
 ) -> Figure:
     """Return a figure with a panel for each choice, drawn by `draw(*choice, ax=ax)`."""
     with style.context(STYLE, after_reset=True):
-        rows = max(1, math.ceil(len(choices) / columns))
+        rows = math.ceil(len(choices) / columns)
         figure = Figure(figsize=(10, height * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
         for ax, choice in zip(axes.flat, choices, strict=False):
             draw(*choice, ax=ax)
         for ax in axes.flat[len(choices) :]:
             ax.remove()
-        if title:
-            lines = textwrap.fill(title, 105)
-            figure.suptitle(lines, x=0.01, ha="left", weight="bold", size="medium")
     return figure
 
 
@@ -140,23 +126,31 @@ def _encoded(figure: Figure, **how: Any) -> bytes:
     return target.getvalue()
 
 
-def claims(results: RunResults, judged: Judged, *, ax: Axes) -> Axes:
+def claims(_results: RunResults, judged: Judged, *, ax: Axes) -> Axes:
     """Draw what was measured / what is claimed, on the zone in which each claim holds."""
-    cells = _claims_drawn(results, judged)
+    cells = _claims_drawn(judged)
     for place, cell in enumerate(cells):
         _claim(ax, place, cell)
     ax.axvline(1, color="black", lw=1)
-    ax.set_xscale("log")
-    ax.set_xlim(*CLAIMS_SHOWN)
-    _plain_ticks(ax)
+    ax.set(xscale="log", xlim=CLAIMS_SHOWN, xlabel="measured / claimed (log scale)")
     labels = [f"{cell.words} ({cell.zone.words})" for cell in cells if cell.zone]
-    ax.set_yticks(range(len(cells)), labels)
     ax.set_ylim(len(cells) - 0.4, -0.6)
-    ax.set(xlabel="measured / claimed (log scale)")
+    return _in_rows(ax, labels, 1.3 + 0.3 * len(cells), headline.tally(judged))
+
+
+def _in_rows(ax: Axes, labels: Sequence[str], height: float, title: str) -> Axes:
+    """Label the rows of a figure of one panel; give the figure its height (inches) and title."""
+    _plain_ticks(ax.xaxis)
+    ax.set_yticks(range(len(labels)), labels)
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    figure.set_figheight(height)
+    lines = textwrap.fill(title, 105)
+    figure.suptitle(lines, x=0.01, ha="left", weight="bold", size="medium")
     return ax
 
 
-def _claims_drawn(_results: RunResults, judged: Judged) -> list[Comparison]:
+def _claims_drawn(judged: Judged) -> list[Comparison]:
     return [cell for claim in judged for cell in claim.cells if cell.zone and cell.estimate]
 
 
@@ -186,9 +180,9 @@ def _claim(ax: Axes, place: int, cell: Comparison) -> None:
 def fetch_times(results: RunResults, client: str, *, ax: Axes) -> Axes:
     """Draw the article's first chart: the mean time of one fetch in each mode."""
     _bars(results, client, "fetch_mean_s", ax)
-    ax.set_ylabel("mean time of a fetch (s)")
     longer = _to_serial(summary.slow_down, results, client)
     ax.set_title(_titled(client, "a fetch takes", longer, "times as long in"))
+    ax.set_ylabel("mean time of a fetch (s)")
     return ax
 
 
@@ -201,13 +195,13 @@ def distribution(results: RunResults, client: str, *, ax: Axes) -> Axes:
         look = styles.of_mode(mode)
         ax.ecdf(seconds, color=look.colour, ls=look.line, lw=1.6)
         height, offset, side = look.name_at
-        font = {"ha": side, "color": look.colour, "weight": "bold", "fontsize": 9}
-        _note(ax, mode, (float(seconds.quantile(height)), height), (offset, 0), **font)
+        at = (float(seconds.quantile(height)), height)
+        _note(ax, mode, at, (offset, 0), ha=side, color=look.colour, weight="bold", fontsize=9)
     ax.set_xscale("log")
-    _plain_ticks(ax)
+    _plain_ticks(ax.xaxis)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.set_title(_titled(client, "half of the fetches are done within", medians, "s in"))
     ax.set(xlabel="seconds of a fetch (log scale)", ylabel="fetches done within")
+    ax.set_title(_titled(client, "half of the fetches are done within", medians, "s in"))
     ax.grid(color="#E5E5E5")
     return ax
 
@@ -218,28 +212,23 @@ def total_times(results: RunResults, client: str, *, ax: Axes) -> Axes:
     ax.set_ylabel("total time (s)")
     sooner = _to_serial(summary.speed_up, results, client)
     ax.set_title(_titled(client, "all pages come", sooner, "times as fast in"))
-    rounds = results.rounds
-    limits = summary.bounds(rounds[rounds["client"] == client], results.cores)
+    limits = summary.bounds(results.rounds[results.rounds["client"] == client], results.cores)
     means = limits.groupby("mode")[["waiting_s", "cpu_s"]].mean().astype(float)
-    for column, colour, words in (
-        ("waiting_s", styles.WAITING, "waiting"),
-        ("cpu_s", styles.CPU, "CPU work"),
-    ):
-        heights = means.loc[_modes(results, client), column].dropna()
-        places = [_modes(results, client).index(mode) for mode in heights.index]
-        starts, ends = ([place + half for place in places] for half in (-0.36, 0.36))
-        if places:
+    bounds = means.loc[_modes(results, client)].reset_index(drop=True)
+    looks = {"waiting_s": (styles.WAITING, "waiting"), "cpu_s": (styles.CPU, "CPU work")}
+    for column, (colour, words) in looks.items():
+        heights = bounds[column].dropna()
+        if len(heights):
+            starts, ends = heights.index - 0.36, heights.index + 0.36
             ax.hlines(heights, starts, ends, color=colour, lw=2, zorder=4, label=words)
-    if limits[["waiting_s", "cpu_s"]].notna().any(axis=None):
+    if bounds.notna().any(axis=None):
         ax.legend(loc="upper right", fontsize=9, title="lower bounds", title_fontsize=9)
     return ax
 
 
-def _to_serial(
-    quantity: Callable[[pd.DataFrame, str, str], Estimate], results: RunResults, client: str
-) -> dict[str, str]:
+def _to_serial(ratio: Callable[..., Estimate], results: RunResults, client: str) -> dict[str, str]:
     """Return a ratio to serial of each pool that has one, in digits."""
-    estimates = {mode: quantity(results.rounds, client, mode) for mode in POOLS}
+    estimates = {mode: ratio(results.rounds, client, mode) for mode in POOLS}
     return {mode: estimate.shown for mode, estimate in estimates.items() if estimate.rounds}
 
 
@@ -252,9 +241,7 @@ def _titled(client: str, before: str, values: dict[str, str], between: str) -> s
     return f"{client}: {before}\n{', '.join(parts)}"
 
 
-def _bars(
-    results: RunResults, client: str, column: Literal["fetch_mean_s", "span_s"], ax: Axes
-) -> None:
+def _bars(results: RunResults, client: str, column: article.Quantity, ax: Axes) -> None:
     """Draw bars from zero with the rounds, their mean and its 95 % interval, and 2018."""
     modes = _modes(results, client)
     for place, mode in enumerate(modes):
@@ -266,7 +253,10 @@ def _bars(
         if estimate.ci95:
             ax.vlines(place, *estimate.ci95, color=colour, lw=2, zorder=5)
         ax.plot(place, height, "o", ms=7, color=colour, mec="white", zorder=5)
-        _in_2018(ax, place + 0.28, article.measured(client, mode, column))
+        then = article.measured(client, mode, column)
+        if then is not None:
+            ax.plot(place + 0.28, then, "D", ms=6, mfc="white", mec="black", zorder=6)
+            _note(ax, "2018", (place + 0.28, then), (0, 7), fontsize=8)
         top = max(height, (estimate.ci95 or (0, 0))[1], values.max())
         _note(ax, f"{estimate.shown} s", (place - 0.1, top), (0, 5), weight="bold", color=colour)
     ax.set_xticks(range(len(modes)), modes)
@@ -274,23 +264,13 @@ def _bars(
     ax.grid(axis="y", color="#E5E5E5")
 
 
-def _in_2018(ax: Axes, place: float, then: float | None) -> None:
-    """Draw the diamond of what the article measured, if it did."""
-    if then is not None:
-        ax.plot(place, then, "D", ms=6, mfc="white", mec="black", zorder=6)
-        _note(ax, "2018", (place, then), (0, 7), fontsize=8)
-
-
-def _note(
-    ax: Axes, words: str, at: tuple[float, float], offset: tuple[int, int], **look: Any
-) -> None:
+def _note(ax: Axes, words: str, at: Point, offset: tuple[int, int], **look: Any) -> None:
     """Write beside a point, `offset` typographic points away."""
     ax.annotate(words, at, offset, textcoords="offset points", **{"ha": "center", **look})
 
 
-def _plain_ticks(ax: Axes, which: Literal["x", "y"] = "x") -> None:
+def _plain_ticks(axis: Axis) -> None:
     """Label a log axis with plain numbers, as many as there is room for."""
-    axis = {"x": ax.xaxis, "y": ax.yaxis}[which]
     low, high = axis.get_view_interval()
     if high < 3 * low:
         ticks = list(MaxNLocator(7, steps=[1, 2, 5, 10]).tick_values(low, high))
@@ -306,40 +286,30 @@ def _plain_ticks(ax: Axes, which: Literal["x", "y"] = "x") -> None:
 def where_it_goes(results: RunResults, *, ax: Axes) -> Axes:
     """Draw how idle workers and slower fetches reduce the pool size to the measured speed-up."""
     cells = sentences.compared(results)
-    for place, (client, mode) in enumerate(cells):
-        size, left, measured = summary.losses(results.rounds, client, mode)
-        for track, start, end, colour in (
-            (-0.12, size, left, styles.IDLE),
-            (0.12, left, measured, styles.SLOWER),
-        ):
-            ax.plot([start, end], [place + track] * 2, color=colour, lw=6, solid_capstyle="butt")
+    losses = [summary.losses(results.rounds, *cell) for cell in cells]
+    for place, ((_, mode), (size, left, measured)) in enumerate(zip(cells, losses, strict=True)):
+        bar: dict[str, Any] = {"lw": 6, "solid_capstyle": "butt"}
+        ax.plot([size, left], [place - 0.12] * 2, color=styles.IDLE, **bar)
+        ax.plot([left, measured], [place + 0.12] * 2, color=styles.SLOWER, **bar)
         colour = styles.of_mode(mode).colour
         ax.plot(measured, place + 0.12, "o", ms=9, color=colour, mec="white", zorder=5)
         at = (min(measured, left), place)
         _note(ax, f"{digits(measured)}x", at, (-9, 0), ha="right", va="center")
-    ax.set_xscale("log")
+    ax.set(xscale="log", xlabel="speed-up (log scale)", ylim=(len(cells) - 0.5, -0.5))
     low, high = ax.get_xlim()
     ax.set_xlim(low / 1.25, high)
-    _plain_ticks(ax)
-    ax.set_yticks(range(len(cells)), [f"{client}, {mode}" for client, mode in cells])
-    ax.set_ylim(len(cells) - 0.5, -0.5)
-    ax.set(xlabel="speed-up (log scale)")
     shares = {"idle workers": styles.IDLE, "slower or faster fetches": styles.SLOWER}
     keys = [Line2D([], [], color=colour, lw=6, label=words) for words, colour in shares.items()]
     ax.legend(handles=keys, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9)
-    return ax
+    labels = [", ".join(cell) for cell in cells]
+    return _in_rows(ax, labels, 1.5 + 0.45 * len(cells), _losses_title(losses))
 
 
-def _losses_title(results: RunResults, _judged: Judged) -> str:
-    sizes, left, measured = zip(
-        *(summary.losses(results.rounds, *cell) for cell in sentences.compared(results)),
-        strict=True,
-    )
+def _losses_title(losses: Sequence[tuple[float, float, float]]) -> str:
+    sizes, left, measured = zip(*losses, strict=True)
     fetches = "slower fetches" if all(map(float.__lt__, measured, left)) else "fetch times"
-    return (
-        f"Ideal {max(sizes):.0f}x; idle workers cut it to {_range(left)}, {fetches} to "
-        f"{_range(measured)}"
-    )
+    cut = f"idle workers cut it to {_range(left)}, {fetches} to {_range(measured)}"
+    return f"Ideal {max(sizes):.0f}x; {cut}"
 
 
 def _range(values: Sequence[float]) -> str:
@@ -347,23 +317,11 @@ def _range(values: Sequence[float]) -> str:
     return f"{'–'.join(ends)}x"  # noqa: RUF001
 
 
-def swim_lanes(
-    results: RunResults,
-    client: str,
-    mode: str,
-    number: int | None = None,
-    page: int | None = None,
-    *,
-    ax: Axes,
-) -> Axes:
-    """Draw what each worker did when, in round `number` (None: the one nearest the median).
-
-    The fetch of `page`, if given, is outlined.
-    """
-    number = number or summary.typical_round(results.rounds, client, mode)
+def swim_lanes(results: RunResults, client: str, mode: str, *, ax: Axes) -> Axes:
+    """Draw what each worker did when, in the round whose total is nearest the median."""
+    number = summary.typical_round(results.rounds, client, mode)
     assert number is not None
-    fetches = fetches_of_trial(results, client, mode, number)
-    return lanes_of_trial(results.study, fetches, page, ax=ax)
+    return lanes_of_trial(results.study, fetches_of_trial(results, client, mode, number), ax=ax)
 
 
 def fetches_of_trial(results: RunResults, client: str, mode: str, number: int) -> pd.DataFrame:
@@ -384,7 +342,7 @@ def lanes_of_trial(
     [client], [mode], [workers] = (
         fetches[name].unique() for name in ("client", "mode", "pool_size")
     )
-    end = max(fetches["end_s"].max(), SHORTEST_S)
+    end = max(fetches["end_s"].max(), 1e-6)  # the resolution of times in a run's files
     bound = fetches["fetch_s"].sum() / workers
     for worker in range(1, workers + 1):
         lane = fetches[fetches["worker"] == worker].sort_values("start_s")
@@ -393,12 +351,11 @@ def lanes_of_trial(
         bar, lane_at = (fetch["start_s"], fetch["fetch_s"]), (fetch["worker"] - 0.4, 0.8)
         ax.broken_barh([bar], lane_at, facecolor=styles.CHOSEN, edgecolor="black", lw=1.5)
     ax.axvline(bound, color="black", ls=":", lw=1)
-    busy = summary.percent(bound / end)
-    ax.set_title(f"{client}, {mode}: {digits(end)} s, workers {busy} busy")
     words = f"no idle workers: {digits(bound)} s"
     _note(ax, words, (bound, workers + 0.55), (-4, 2), ha="right", fontsize=8)
-    ax.set(xlabel="seconds since the pool was ready", ylabel="worker", xlim=(0, end * 1.01))
-    ax.set_ylim(0.4, workers + 1.2)
+    title = f"{client}, {mode}: {digits(end)} s, workers {summary.percent(bound / end)} busy"
+    ax.set(title=title, xlabel="seconds since the pool was ready", ylabel="worker")
+    ax.set(xlim=(0, end * 1.01), ylim=(0.4, workers + 1.2))
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
 
@@ -415,7 +372,7 @@ def _lane(ax: Axes, lane: pd.DataFrame, worker: int, mode: str, chunk: int, end:
     ax.barh(worker, end - idle, 0.8, left=idle, **tail)
 
 
-def threads_against_processes(results: RunResults, *, ax: Axes) -> Axes:
+def threads_against_processes(results: RunResults, judged: Judged = (), *, ax: Axes) -> Axes:
     """Draw ratios of totals on the band of 10 %, the A/A control in grey.
 
     Thick: 90 % interval, thin: 95 %; the control has its 99 % interval, too.
@@ -430,14 +387,11 @@ def threads_against_processes(results: RunResults, *, ax: Axes) -> Axes:
         _interval(ax, place, estimate, colour)
         over = {"bbox": {"fc": styles.ZONE, "ec": "none", "pad": 0.5}, "color": colour}
         _note(ax, estimate.shown, (estimate.value, place), (0, 8), **over)
-    ax.set_xscale("log")
+    ax.set(xscale="log", xlabel="ratio of totals (log scale); shaded: less than 10 % apart")
     low, high = ax.get_xlim()
-    ax.set_xlim(min(low, 0.85), max(high, 1.18))
-    _plain_ticks(ax)
-    ax.set_yticks(range(len(ratios)), [label for label, _, _ in ratios])
-    ax.set_ylim(len(ratios) - 0.5, -0.8)
-    ax.set(xlabel="ratio of totals (log scale); shaded: less than 10 % apart")
-    return ax
+    ax.set(xlim=(min(low, 0.85), max(high, 1.18)), ylim=(len(ratios) - 0.5, -0.8))
+    labels = [label for label, _, _ in ratios]
+    return _in_rows(ax, labels, 1.5 + 0.45 * len(ratios), _against_title(judged) if judged else "")
 
 
 def _total_ratios(results: RunResults) -> list[tuple[str, Estimate, bool]]:
@@ -455,7 +409,7 @@ def _total_ratios(results: RunResults) -> list[tuple[str, Estimate, bool]]:
     return [line for line in ratios if line[1].rounds]
 
 
-def _against_title(_results: RunResults, judged: Judged) -> str:
+def _against_title(judged: Judged) -> str:
     words = {"holds": "the same within 10 %", "does not hold": "not the same"}
     clients: dict[str, list[str]] = {}
     for cell in cells_of(judged, "no-difference"):
@@ -482,16 +436,17 @@ def browser_phases(results: RunResults, client: str, *, ax: Axes) -> Axes:
     narrow = 0.1 * rounds.loc[rounds["client"] == client, "fetch_mean_s"].max()
     for place, mode in enumerate(modes):
         left, aside = 0.0, []
-        for phase, look in styles.PHASES.items():
+        for phase, colour in styles.PHASES.items():
             width = summary.mean(summary.of_cell(rounds, client, mode, f"{phase}_mean_s")).value
-            words = f"{look.words} {digits(width)} s"
-            ax.barh(place, width, 0.6, left=left, color=look.colour, edgecolor="white", lw=0.5)
+            words = f"{phase.removeprefix('browser_')} {digits(width)} s"
+            ax.barh(place, width, 0.6, left=left, color=colour, edgecolor="white", lw=0.5)
             if width > narrow:
                 ax.text(left + width / 2, place, words, ha="center", va="center", fontsize=9)
             else:
                 aside.append(words)
             left += width
-            starts[mode] = digits(width) if phase == "browser_start" else starts[mode]
+            if phase == "browser_start":
+                starts[mode] = digits(width)
         _note(ax, ", ".join(aside), (left, place), (5, 0), ha="left", va="center", fontsize=9)
     ax.set_yticks(range(len(modes)), modes)
     ax.invert_yaxis()
@@ -515,12 +470,12 @@ def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes
     for mode in POOLS:
         _sweep_line(ax, [item for item in sizes if item.mode == mode], mode)
     answers = [item for item in sweeps.enough(results, measured) if item.at.client == client]
-    for item in answers:
-        at, colour = (item.at.size, item.at.speed_up.value), styles.of_mode(item.at.mode).colour
-        ax.plot(*at, "o", ms=15, mfc="none", mec=colour, mew=1.5)
-    ax.set(xscale="log", yscale="log", xlabel="workers (log scale)")
-    ax.set_ylabel("times as fast as serial (log scale)")
-    _plain_ticks(ax, "y")
+    for at in (item.at for item in answers):
+        colour = styles.of_mode(at.mode).colour
+        ax.plot(at.size, at.speed_up.value, "o", ms=15, mfc="none", mec=colour, mew=1.5)
+    ax.set(xscale="log", xlabel="workers (log scale)")
+    ax.set(yscale="log", ylabel="times as fast as serial (log scale)")
+    _plain_ticks(ax.yaxis)
     ax.set_xticks(workers, [str(size) for size in workers])
     ax.xaxis.set_minor_locator(NullLocator())
     words = f"workers that no larger pool beats by more than {summary.percent(sweeps.GAIN - 1)}:"
@@ -538,8 +493,8 @@ def _sweep_line(ax: Axes, own: Sequence[Size], mode: str) -> None:
     for place, item in zip(places, own, strict=True):
         if item.speed_up.ci95:
             ax.plot([place] * 2, item.speed_up.ci95, color=look.colour, lw=1.5)
+    font = {"ha": "right", "color": look.colour, "weight": "bold", "fontsize": 9}
     if own:
-        font = {"ha": "right", "color": look.colour, "weight": "bold", "fontsize": 9}
         _note(ax, mode, (places[-1], values[-1]), look.name_offset, **font)
 
 
@@ -550,8 +505,7 @@ def _modes(results: RunResults, client: str) -> list[str]:
 
 
 def _clients(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
-    complete = set(results.rounds["client"])
-    return [(results, client) for client in results.study.clients if client in complete]
+    return [(results, client) for client in results.study.clients if _modes(results, client)]
 
 
 def _timed_browsers(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
@@ -560,11 +514,8 @@ def _timed_browsers(results: RunResults, _judged: Judged) -> list[tuple[Any, ...
 
 
 def _lanes(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
-    return [
-        (results, client, mode)
-        for client, mode in itertools.product(results.study.clients, POOLS)
-        if summary.typical_round(results.rounds, client, mode) is not None
-    ]
+    cells = itertools.product(results.study.clients, POOLS)
+    return [(results, *cell) for cell in cells if cell[1] in _modes(results, cell[0])]
 
 
 def _swept(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
@@ -576,11 +527,7 @@ REPORT = (
     Layout(
         claims,
         "measured / claimed for every claim, with the zones in which the claims hold",
-        lambda results, judged: [(results, judged)] if _claims_drawn(results, judged) else [],
-        height=1.3,
-        row_height=0.3,
-        rows=_claims_drawn,
-        title=lambda _, judged: headline.tally(judged),
+        lambda results, judged: [(results, judged)] if _claims_drawn(judged) else [],
     ),
     Layout(fetch_times, "mean time of one fetch by client and mode, beside 2018", _clients),
     Layout(distribution, "share of the fetches done within a time, by client and mode", _clients),
@@ -589,31 +536,17 @@ REPORT = (
         where_it_goes,
         "from the pool size to the measured speed-up, by idle workers and slower fetches",
         lambda results, _: [(results,)] if sentences.compared(results) else [],
-        height=1.5,
-        row_height=0.45,
-        rows=lambda results, _: sentences.compared(results),
-        title=_losses_title,
     ),
     Layout(swim_lanes, "what each worker did when, by client and mode", _lanes),
     Layout(
         threads_against_processes,
         "total of threads / total of processes, with the A/A control where there is one",
-        lambda results, _: [(results,)] if _total_ratios(results) else [],
-        height=1.5,
-        row_height=0.45,
-        rows=lambda results, _: _total_ratios(results),
-        title=_against_title,
+        lambda results, judged: [(results, judged)] if _total_ratios(results) else [],
     ),
     Layout(browser_phases, "phases of a browser's fetch by mode", _timed_browsers, 1, 2.5),
 )
 """The figures of the report, in its order."""
 
-SWEEP = (
-    Layout(
-        speed_up_by_pool_size,
-        "speed-up against pool size, by client and mode, with the ideal and the ceiling",
-        _swept,
-        height=5.2,
-    ),
-)
+SWEEP_ALT = "speed-up against pool size, by client and mode, with the ideal and the ceiling"
+SWEEP = (Layout(speed_up_by_pool_size, SWEEP_ALT, _swept, height=5.2),)
 """The figures of the report on a sweep, in its order."""

@@ -40,13 +40,10 @@ def headline(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
 def tally(judged: Sequence[JudgedClaim]) -> str:
     """Return a sentence that counts the claims by verdict."""
     counts = Counter(claim.ruling.verdict for claim in judged)
-    parts = [f"{counts[name]} {words[counts[name] > 1]}" for name, words in TALLY.items()]
-    known = [part for part in parts if not part.startswith("0 ")]
-    return f"Of the article's {len(judged)} claims, on this machine, {_and(known)}."
-
-
-def _and(parts: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+    known = [(counts[name], words) for name, words in TALLY.items() if counts[name]]
+    *others, last = (f"{count} {words[count > 1]}" for count, words in known)
+    listed = " and ".join(filter(None, [", ".join(others), last]))
+    return f"Of the article's {len(judged)} claims, on this machine, {listed}."
 
 
 def _of_client(results: RunResults, judged: Sequence[JudgedClaim], client: str) -> str:
@@ -116,28 +113,23 @@ def caveats(results: RunResults) -> str:
 
 def disturbed(results: RunResults) -> str:
     """Return what makes any run doubtful: no lock, a busy machine, modes with other pages."""
-    said = [_unlocked(results), _busy(results), _refused_rounds(results)]
-    return "\n\n".join(filter(None, said))
-
-
-def _unlocked(results: RunResults) -> str:
-    if results.run.locked or article.is_article(results.study):
-        return ""
-    return (
-        "**No lock**: the lock of this machine could not be used, so another study may have been "
-        "measured at the same time."
-    )
-
-
-def _busy(results: RunResults) -> str:
-    trials = results.trials
+    said, trials = [], results.trials
+    if not results.run.locked and not article.is_article(results.study):
+        said.append(
+            "**No lock**: the lock of this machine could not be used, so another study may have "
+            "been measured at the same time."
+        )
     busy = int((trials["other_cpu"] > OTHERS_CPU).sum())
-    if busy <= len(trials) * DISTURBED_TRIALS:
-        return ""
-    return (
-        f"**The machine was busy**: before {busy} of {len(trials)} trials other programs used more "
-        f"than {percent(OTHERS_CPU)} of its CPU. Measure again when nothing else runs."
-    )
+    if busy > len(trials) * DISTURBED_TRIALS:
+        said.append(
+            f"**The machine was busy**: before {busy} of {len(trials)} trials other programs used "
+            f"more than {percent(OTHERS_CPU)} of its CPU. Measure again when nothing else runs."
+        )
+    if refused := _refused_rounds(results):
+        said.append(
+            f"**The modes did not fetch the same pages** ({refused}). These rounds are excluded."
+        )
+    return "\n\n".join(said)
 
 
 def _failed_control(results: RunResults, client: str) -> str:
@@ -153,24 +145,17 @@ def _failed_control(results: RunResults, client: str) -> str:
 
 
 def _refused_rounds(results: RunResults) -> str:
-    parts = [
+    places = ["arm", "client", "round"]
+    return "; ".join(
         f"{client}{'' if arm == 'main' else ' (control)'}, round {number}: "
         f"page{'s' if len(pages) > 1 else ''} {_few(pages['page'])}"
-        for (arm, client, number), pages in summary.different_pages(results.fetches).groupby(
-            ["arm", "client", "round"]
-        )
-    ]
-    if not parts:
-        return ""
-    return (
-        f"**The modes did not fetch the same pages** ({'; '.join(parts)}). These rounds are "
-        "excluded."
+        for (arm, client, number), pages in summary.different_pages(results.fetches).groupby(places)
     )
 
 
 def _few(pages: "pd.Series[int]") -> str:
-    shown = ", ".join(map(str, pages[:10]))
-    return f"{shown} and {len(pages) - 10} more" if len(pages) > 10 else shown
+    more = f" and {len(pages) - 10} more" if len(pages) > 10 else ""
+    return f"{', '.join(map(str, pages[:10]))}{more}"
 
 
 def _unlike_2018(study: Study) -> str:
@@ -178,16 +163,15 @@ def _unlike_2018(study: Study) -> str:
         return article.OWN_FIGURES
     theirs = Study(clients=("requests", "phantomjs"))
     unlike = [
-        f"{name} {as_words(getattr(study, name))}, not {as_words(getattr(theirs, name))}"
+        f"{name} {as_words(ours)}, not {as_words(then)}"
         for name in ("pool_size", "pages", "latency", "tls", "chunk_size")
-        if getattr(study, name) != getattr(theirs, name)
+        if (ours := getattr(study, name)) != (then := getattr(theirs, name))
     ]
     unlike += ["pages of another source"] if study.source != "embedded" else []
     others = [name for name in study.clients if name in BROWSERS and name not in theirs.clients]
     unlike += [f"{' and '.join(others)}, not phantomjs"] if others else []
-    if not unlike:
-        return ""
-    return f"The 2018 figures come from a different experiment ({'; '.join(unlike)})."
+    said = f"The 2018 figures come from a different experiment ({'; '.join(unlike)})."
+    return said if unlike else ""
 
 
 def table(judged: Sequence[JudgedClaim]) -> pd.DataFrame:
@@ -196,14 +180,14 @@ def table(judged: Sequence[JudgedClaim]) -> pd.DataFrame:
 
 
 def _rows(claim: JudgedClaim) -> list[dict[str, str]]:
-    verdict = claim.ruling.verdict
+    verdict, unknown = claim.ruling.verdict, "a guess" if claim.id == "contention" else "-"
     rows = [
         {
             "the article says": "",
             "verdict": "",
             "measured": cell.words,
             "value [95 %]": _value(cell),
-            "2018": _then(claim, cell),
+            "2018": unknown if cell.article_2018 is None else digits(cell.article_2018),
             "in detail": _detail(cell, verdict),
         }
         for cell in claim.cells
@@ -215,12 +199,6 @@ def _rows(claim: JudgedClaim) -> list[dict[str, str]]:
 def _value(cell: Comparison) -> str:
     estimate = cell.estimate
     return f"{estimate.shown} {summary.brackets(estimate.ci95)}".strip() if estimate else ""
-
-
-def _then(claim: JudgedClaim, cell: Comparison) -> str:
-    if cell.article_2018 is not None:
-        return digits(cell.article_2018)
-    return "a guess" if claim.id == "contention" else "-"
 
 
 def _detail(cell: Comparison, verdict: Verdict) -> str:
@@ -245,21 +223,16 @@ def aligned(table: pd.DataFrame) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return a text with its control characters escaped."""
-    return "".join(repr(c)[1:-1] if category(c) in _STEERING else c for c in text)
-
-
-_STEERING = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""The categories of Unicode that hold control characters and changes of direction."""
+    """Escape control characters and changes of direction, by their categories in Unicode."""
+    steering = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "".join(repr(c)[1:-1] if category(c) in steering else c for c in text)
 
 
 def beside_2018(results: RunResults) -> str:
     """Return the caveats about the 2018 figures that this run can quantify, as Markdown."""
     lines = list(filter(None, [_chunks_2018(results), _sleep_2018(results)]))
-    if not lines:
-        return ""
     count = "A caveat" if len(lines) == 1 else "Two caveats"
-    return "\n".join([f"{count} about the 2018 figures:", "", *lines])
+    return "\n".join([f"{count} about the 2018 figures:", "", *lines]) if lines else ""
 
 
 def _chunks_2018(results: RunResults) -> str:
@@ -268,14 +241,13 @@ def _chunks_2018(results: RunResults) -> str:
         chunk: summary.ceiling(results.complete_fetches, "requests", study.pool_size, chunk)
         for chunk in (study.pages_in_a_chunk(), 1)
     }
-    if not ceilings[1].rounds:
-        return ""
     parts = [f"{most.shown} (chunks of {chunk})" for chunk, most in ceilings.items()]
-    return (
+    said = (
         "- A pool hands out pages in chunks, so some workers finish before the last one. If "
         "`requests` fetches took no longer in a pool than in serial, the speed-up would be "
         f"{' or '.join(parts)}."
     )
+    return said if ceilings[1].rounds else ""
 
 
 def _sleep_2018(results: RunResults) -> str:
@@ -285,13 +257,12 @@ def _sleep_2018(results: RunResults) -> str:
         if summary.has_phases(results.rounds, client)
         and (without := summary.speed_up_without_start(results.rounds, client, "threads")).rounds
     ]
-    if not parts:
-        return ""
-    return (
+    said = (
         "- Selenium of 2018 slept for a second while its driver started. Sleeping costs no CPU, so "
         "a pool gains more from it. Without the start of the browser the speed-up in threads would "
         f"be {' and '.join(parts)}."
     )
+    return said if parts else ""
 
 
 def not_judged() -> str:

@@ -46,34 +46,29 @@ def _means(results: RunResults, client: str, mode: str) -> dict[str, str]:
         summary.mean(summary.of_cell(rounds, client, mode, column))
         for column in ("span_s", "fetch_mean_s")
     )
-    faster, slower = summary.speed_up(rounds, client, mode), summary.slow_down(rounds, client, mode)
-    is_serial = mode == "serial"
-    return {
+    shown = {
         "total (s)": total.shown,
-        "speed-up [95 %]": "1" if is_serial else str(faster),
-        "speed-up in 2018": "1" if is_serial else _in_2018(client, mode, "speed_up"),
+        "speed-up [95 %]": str(summary.speed_up(rounds, client, mode)),
+        "speed-up in 2018": digits(article.measured(client, mode, "speed_up")),
         "one fetch (s)": fetch.shown,
-        "slow-down [95 %]": "1" if is_serial else str(slower),
-        "slow-down in 2018": "1" if is_serial else _in_2018(client, mode, "slow_down"),
+        "slow-down [95 %]": str(summary.slow_down(rounds, client, mode)),
+        "slow-down in 2018": digits(article.measured(client, mode, "slow_down")),
     }
-
-
-def _in_2018(client: str, mode: str, quantity: article.Quantity) -> str:
-    value = article.measured(client, mode, quantity)
-    return "-" if value is None else digits(value)
+    if mode == "serial":
+        shown |= {name: "1" for name in shown if not name.endswith("(s)")}
+    return shown
 
 
 def fetch_times(results: RunResults) -> str:
     """Return the median and the 95th percentile of the fetch times, a line for each client."""
-    seconds = {
-        cell: rows["fetch_s"] for cell, rows in results.complete_fetches.groupby(["client", "mode"])
-    }
+    seconds = results.complete_fetches.groupby(["client", "mode"])["fetch_s"]
+    medians, most = seconds.median(), seconds.quantile(0.95)
     lines = []
     for client in results.study.clients:
         parts = [
-            f"{digits(own.median())} and {digits(float(own.quantile(0.95)))} s in {mode}"
+            f"{digits(medians[client, mode])} and {digits(most[client, mode])} s in {mode}"
             for mode in results.study.modes
-            if (own := seconds.get((client, mode))) is not None
+            if (client, mode) in medians.index
         ]
         lines += [f"- {client}: {', '.join(parts)}."] if parts else []
     if not lines:
@@ -83,18 +78,18 @@ def fetch_times(results: RunResults) -> str:
 
 def lower_bounds(results: RunResults) -> str:
     """Return each pool's total beside its lower bounds, a line for each client and mode."""
-    limits = summary.bounds(results.rounds, results.cores)
+    bounds = summary.bounds(results.rounds, results.cores).groupby(["client", "mode"])
+    cpu = f"CPU on {results.cores} cores"
+    limits = {"waiting": bounds["waiting_s"].mean(), cpu: bounds["cpu_s"].mean()}
     lines = []
-    for client, mode in itertools.product(results.study.clients, POOLS):
-        total = summary.mean(summary.of_cell(results.rounds, client, mode, "span_s")).shown
-        cell = limits[(limits["client"] == client) & (limits["mode"] == mode)]
-        bounds = {
-            "waiting": cell["waiting_s"].mean(),
-            f"CPU on {results.cores} cores": cell["cpu_s"].mean(),
-        }
-        known = [f"{digits(value)} s {what}" for what, value in bounds.items() if pd.notna(value)]
+    for cell in itertools.product(results.study.clients, POOLS):
+        total = summary.mean(summary.of_cell(results.rounds, *cell, "span_s"))
+        if not total.rounds:
+            continue
+        values = {kind: mean[cell] for kind, mean in limits.items()}
+        known = [f"{digits(value)} s {kind}" for kind, value in values.items() if pd.notna(value)]
         if known:
-            lines.append(f"- {client}, {mode}: {total} s; lower bounds: {', '.join(known)}.")
+            lines.append(f"- {', '.join(cell)}: {total.shown} s; lower bounds: {', '.join(known)}.")
     return "\n".join(lines) or "No lower bounds are known."
 
 
@@ -121,20 +116,19 @@ def _losses(results: RunResults, client: str, mode: str) -> str:
 
 def aa_controls(results: RunResults) -> str:
     """Return the A/A controls, and whether they cover 1, a line for each client."""
-    alike = {
-        client: summary.aa_control(results.main_trials, client)[0]
-        for client in results.study.clients
-    }
     lines = [
         f"- A/A control, {client}: {control.shown} {summary.brackets(control.ci99)} (99 %)"
         f"{_covers_one(control)}."
-        for client, control in alike.items()
-        if control.rounds
+        for client in results.study.clients
+        if (control := summary.aa_control(results.main_trials, client)[0]).rounds
     ]
-    both = set(ARTICLE_PAIR) <= set(results.rounds["mode"])
-    if not lines and both and not article.is_article(results.study):
-        return "There is no A/A control: each pool ran once a round. `REPEATS=3` repeats it."
-    return "\n".join(lines) or ("" if both else "There are no complete rounds of both pools.")
+    if lines:
+        return "\n".join(lines)
+    if not set(ARTICLE_PAIR) <= set(results.rounds["mode"]):
+        return "There are no complete rounds of both pools."
+    if article.is_article(results.study):
+        return ""
+    return "There is no A/A control: each pool ran once a round. `REPEATS=3` repeats it."
 
 
 def _covers_one(control: Estimate) -> str:
@@ -166,16 +160,13 @@ def _browser_start(results: RunResults, cell: Comparison) -> str:
     longer = summary.mean(parallel - serial).value
     signed = f"{digits(abs(longer))} s {'longer' if longer > 0 else 'less'}"
     said = f"- {cell.client}: a fetch took {signed} in threads than in serial"
-    ends = {
-        "holds": ": most of the extra time, as the article guessed",
-        "does not hold": ": less than half of the extra time, unlike the article's guess",
-        "inconclusive": ". It is open whether that is most of the extra time",
-    }
-    if cell.ruling.verdict not in ends or cell.estimate is None:
+    if cell.ruling.verdict not in ("holds", "does not hold", "inconclusive") or not cell.estimate:
         return f"{said}. The share of the start is not judged: {cell.ruling.reason}."
-    low_high = ", ".join(map(percent, cell.estimate.ci95 or ()))
-    share = f"{percent(cell.estimate.value)}{f' [{low_high}]' if low_high else ''}"
-    return f"{said}, {share} of it in the start of the browser{ends[cell.ruling.verdict]}."
+    share = percent(cell.estimate.value)
+    return (
+        f"{said}, {share} of it in the start of the browser "
+        f"(the article's guess: {cell.ruling.verdict})."
+    )
 
 
 def controls(results: RunResults) -> pd.DataFrame:
@@ -189,13 +180,13 @@ def controls(results: RunResults) -> pd.DataFrame:
         f"memory of a ready pool of {pool} (MB)": (results.startup, "", "python_pss_mb", 1),
     }
     cells = {
-        name: [
+        mode: [
             digits(summary.mean(summary.of_cell(rounds, client, mode, column)).value * factor)
-            for mode in MODES
+            for rounds, client, column, factor in rows.values()
         ]
-        for name, (rounds, client, column, factor) in rows.items()
+        for mode in MODES
     }
-    return pd.DataFrame.from_dict(cells, orient="index", columns=list(MODES))
+    return pd.DataFrame(cells, index=list(rows))
 
 
 def exclusions(results: RunResults) -> str:
@@ -223,16 +214,12 @@ def _counted(reasons: "pd.Series[str]") -> str:
 
 def _measured_again(results: RunResults) -> str:
     times = {1: "once", 2: "twice"}
-    rounds = [
+    rounds = ", ".join(
         f"round {number} {times.get(count, f'{count} times')}"
         for number, count in sorted(results.run.measured_anew.items())
-    ]
-    if not rounds:
-        return ""
-    return (
-        f" Measured again, since the machine or a process was suspended: {', '.join(rounds)}; "
-        "the earlier attempts do not count."
     )
+    why = "Measured again, since the machine or a process was suspended"
+    return f" {why}: {rounds}; the earlier attempts do not count." if rounds else ""
 
 
 def pages(results: RunResults) -> str:
@@ -278,10 +265,9 @@ def _one_url(results: RunResults) -> str:
     fetches = results.fetches
     address, different = markup.escape(results.study.source), fetches["final_url"].nunique()
     said = f"Every fetch requested <code>{address}</code> and followed its redirects"
-    if different == 0 and fetches["error"].isna().any():
-        return f"{said}; the final URLs are not known."
     if different == 0:
-        return f"{said}; none succeeded."
+        is_unknown = fetches["error"].isna().any()
+        return f"{said}; {'the final URLs are not known' if is_unknown else 'none succeeded'}."
     if different == 1:
         return f"{said}: always to the same page, so the intervals hold for this page only."
     return f"{said}: to {different} different pages, so the pages differ by mode and round."
@@ -307,9 +293,8 @@ def instrument(results: RunResults) -> pd.DataFrame:
         "above_p99_ms": "fetch less origin's delay (ms): 99 %",
     }
     shown = table.join(errors[list(names)].map(digits).rename(columns=names)).fillna("-")
-    cells = itertools.product(results.study.clients, MODES)
-    order = [cell for cell in cells if cell in shown.index]
-    return shown.loc[order].rename_axis([None, None])
+    order = itertools.product(results.study.clients, MODES)
+    return shown.loc[[cell for cell in order if cell in shown.index]].rename_axis([None, None])
 
 
 def quiet(results: RunResults) -> str:
@@ -355,10 +340,10 @@ def parameters(results: RunResults) -> pd.DataFrame:
 def differences(results: RunResults, others: Mapping[str, RunResults]) -> str:
     """Return what keeps each other run from being combined with this one, a line each."""
     lines = [
-        f"- {markup.escape(other)}: {markup.escape('; '.join(unlike)) or 'alike'}."
-        for other, run in others.items()
-        if other != results.name
-        for unlike in [runs.differences(results, run)]
+        f"- {markup.escape(name)}: {markup.escape('; '.join(unlike)) or 'alike'}."
+        for name, other in others.items()
+        if name != results.name
+        for unlike in [runs.differences(results, other)]
     ]
     if not lines:
         return "There is no other run."

@@ -12,26 +12,20 @@ from experiment.vocabulary import MODES
 
 @dataclass(frozen=True)
 class ModeStyle:
-    """How one mode is drawn."""
+    """How one mode is drawn.
+
+    `name_at` says where its name stands in the distribution: height, points aside from the curve,
+    alignment. In a sweep `shift` multiplies its pool sizes, so that intervals do not overlap, and
+    `name_offset` are the points between its last mark and its name.
+    """
 
     colour: str
     light: str
     line: str
     hatch: str
     name_at: tuple[float, int, Literal["left", "right"]]
-    """Where its name stands in the distribution: height, points aside from the curve, alignment."""
     shift: float = 1.0
-    """What multiplies its pool sizes in a sweep, so that intervals do not overlap."""
     name_offset: tuple[int, int] = (-14, 10)
-    """Points between its last mark in a sweep and its name."""
-
-
-@dataclass(frozen=True)
-class PhaseStyle:
-    """How one phase of a fetch is drawn, and its name in a figure."""
-
-    colour: str
-    words: str
 
 
 KNOWN: dict[str, ModeStyle] = {
@@ -48,12 +42,7 @@ OTHERS = (
 )
 """How modes that are not in `KNOWN` are drawn, in their order in the vocabulary."""
 
-PHASES = {
-    "browser_start": PhaseStyle("#E69F00", "start"),
-    "load": PhaseStyle("#56B4E9", "load"),
-    "check": PhaseStyle("#009E73", "check"),
-    "close": PhaseStyle("#CC79A7", "close"),
-}
+PHASES = {"browser_start": "#E69F00", "load": "#56B4E9", "check": "#009E73", "close": "#CC79A7"}
 
 WAITING, CPU = "#009E73", "#CC79A7"
 IDLE, SLOWER = "#E69F00", "#CC79A7"

@@ -54,28 +54,32 @@ class Choice:
         )
         return replace(self.run, fetches=fetches, trials=trials)
 
-    def trials(self) -> list[tuple[str, int]]:
-        """Return mode and round of each trial to look into; of all rounds a typical one."""
-        rounds = self.results.rounds
-        typical = (summary.typical_round(rounds, self.client, mode) for mode in self.modes)
-        number = self.round or next(filter(None, typical), None)
-        modes = set(rounds.loc[rounds["round"] == number, "mode"])
-        return [(mode, number) for mode in self.modes if mode in modes and number is not None]
+    @cached_property
+    def trials(self) -> dict[str, pd.DataFrame]:
+        """Return the fetches of a trial in each mode, by its name; of all rounds a typical one."""
+        results, client = self.results, self.client
+        typical = (summary.typical_round(results.rounds, client, mode) for mode in self.modes)
+        number = self.round or next(filter(None, typical), 0)
+        measured = set(results.rounds.loc[results.rounds["round"] == number, "mode"])
+        return {
+            f"{mode}, round {number}": figures.fetches_of_trial(results, client, mode, number)
+            for mode in self.modes
+            if mode in measured
+        }
 
     def drawn(self, name: str) -> Figure | None:
         """Return the figure of that name, None where there is nothing to draw."""
         if FIGURES[name] is not figures.swim_lanes:
             return figures.drawn(FIGURES[name], self.results)
-        lanes = [(self.results, self.client, *trial, self.page) for trial in self.trials()]
-        return figures.panels(figures.swim_lanes, lanes, min(2, len(lanes))) if lanes else None
+        lanes = [(self.run.study, fetches, self.page) for fetches in self.trials.values()]
+        return figures.panels(figures.lanes_of_trial, lanes, min(2, len(lanes))) if lanes else None
 
     def of_page(self) -> pd.DataFrame:
         """Return what became of the chosen page in each mode: a column a trial."""
         columns = {}
-        for mode, number in self.trials():
-            fetches = figures.fetches_of_trial(self.results, self.client, mode, number)
+        for trial, fetches in self.trials.items():
             for fetch in fetches[fetches["page"] == self.page].to_dict("records"):
-                columns[f"{mode}, round {number}"] = _described(fetch)
+                columns[trial] = _described(fetch)
         return pd.DataFrame(columns)
 
 
@@ -139,11 +143,9 @@ class Explorer:
             return
         choice = self.choice
         figure = choice.drawn(self.figure.value)
-        if figure is None:
-            self.picture.value = "<p>There is nothing to draw for this choice.</p>"
-        else:
-            name = f"{self.figure.value}, {choice.client}, {' and '.join(choice.modes)}"
-            self.picture.value = _picture(figure, name)
+        name = f"{self.figure.value}, {choice.client}, {' and '.join(choice.modes)}"
+        nothing = "<p>There is nothing to draw for this choice.</p>"
+        self.picture.value = _picture(figure, name) if figure else nothing
         with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
             self.fetch.value = choice.of_page().to_html(border=0)
 
@@ -151,8 +153,7 @@ class Explorer:
 def _picture(figure: Figure, alt: str) -> str:
     """Return a figure as an image element that holds its data."""
     encoded = base64.b64encode(figures.png(figure, DPI)).decode()
-    width = int(figure.get_figwidth() * 96)
-    style = f"width: {width}px; max-width: 100%"
+    style = f"width: {figure.get_figwidth() * 96:.0f}px; max-width: 100%"
     return f'<img alt="{alt}" style="{style}" src="data:image/png;base64,{encoded}">'
 
 
@@ -160,13 +161,9 @@ def _described(fetch: dict[Any, Any]) -> dict[str, str]:
     times = ("start_s", "end_s", "fetch_s", *(f"{phase}_s" for phase in styles.PHASES))
     told = {name: f"{fetch[name]:.3f}" for name in times if pd.notna(fetch[name])}
     response = {name: _shown(fetch[name]) for name in ("origin_ms", "status", "length", "error")}
-    return {
-        "page": f"{fetch['page']}",
-        "url": str(fetch["url"]),
-        "worker": f"{fetch['worker']} of {fetch['pool_size']}",
-        **told,
-        **response,
-    }
+    worker = f"{fetch['worker']} of {fetch['pool_size']}"
+    place = {"page": f"{fetch['page']}", "url": str(fetch["url"]), "worker": worker}
+    return {**place, **told, **response}
 
 
 def _shown(value: Any) -> str:
