@@ -96,7 +96,7 @@ def _run(**parameters: str) -> None:
 
 def _report(**parameters: str) -> None:
     study = Study.of(parameters)
-    if study.is_sweep:
+    if study.kind == "sweep":
         raise UserError(
             f"pool_sizes: {as_words(study.pool_sizes)} has no use here; it goes with make sweep"
         )

@@ -258,7 +258,7 @@ class Study(BaseModel):
         return self
 
     def _conflicts_with_kind(self) -> Iterator[str]:
-        if self.is_sweep:
+        if self.kind == "sweep":
             for name in UNUSED[self.kind]:
                 if (value := getattr(self, name)) != self.default(name):
                     yield (
@@ -323,14 +323,9 @@ class Study(BaseModel):
         return "report" if self.pool_sizes is None else "sweep"
 
     @property
-    def is_sweep(self) -> bool:
-        """Return whether several pool sizes are measured against each other."""
-        return self.kind == "sweep"
-
-    @property
     def size_parameter(self) -> Literal["pool_size", "pool_sizes"]:
         """Return the parameter that decides the sizes of its pools."""
-        return "pool_sizes" if self.is_sweep else "pool_size"
+        return "pool_sizes" if self.kind == "sweep" else "pool_size"
 
     @property
     def parameters(self) -> list[str]:
@@ -344,7 +339,7 @@ class Study(BaseModel):
 
     def default(self, name: str) -> Any:
         """Return the value of a parameter that nobody chose, in a study of this kind."""
-        if self.is_sweep and name in SWEEP:
+        if self.kind == "sweep" and name in SWEEP:
             return SWEEP[name]
         if name == "clients" and self.source == "embedded":
             return default_clients()
@@ -352,7 +347,7 @@ class Study(BaseModel):
 
     def chunk(self) -> int | None:
         """Return the pages to hand to a worker at a time; None is the library's choice."""
-        return SWEEP_CHUNK_SIZE if self.is_sweep else self.chunk_size
+        return SWEEP_CHUNK_SIZE if self.kind == "sweep" else self.chunk_size
 
     def pages_in_a_chunk(self) -> int:
         """Return the pages that a pool hands to a worker at a time, whoever chose it."""
@@ -376,7 +371,7 @@ class Study(BaseModel):
 
     def _described(self, form: str, words: Callable[[Any], str]) -> list[str]:
         own = [form.format(name, words(value)) for name, value in self.differences().items()]
-        return ["sweep", *own] if self.is_sweep else own
+        return ["sweep", *own] if self.kind == "sweep" else own
 
     def differences(self) -> dict[str, Any]:
         """Return what is not the default and tells one study from another."""
@@ -391,7 +386,7 @@ class Study(BaseModel):
         Raises `UserError` for a value that was given and is not the run's own.
         """
         if self.kind != own.kind:
-            is_what = "a sweep" if own.is_sweep else "no sweep"
+            is_what = "a sweep" if own.kind == "sweep" else "no sweep"
             raise UserError(f"run: {self.run_name()} is {is_what}; it goes with make {own.kind}")
         for name in type(self).model_fields:
             asked, had = getattr(self, name), getattr(own, name)
@@ -413,7 +408,7 @@ class Study(BaseModel):
 def sweep_of(parameters: Mapping[str, Any]) -> Study:
     """Return the sweep that `parameters` describe; raises `UserError` for what is not right."""
     study = Study.of({**SWEEP, **parameters})
-    if not study.is_sweep:
+    if study.kind == "report":
         raise UserError(f"pool_sizes: none is not {_expected(Study.model_fields['pool_sizes'])}")
     return study.given(parameters)
 

@@ -80,7 +80,7 @@ def _listed(cells: Sequence[Comparison]) -> str:
 
 def judge(results: RunResults) -> list[JudgedClaim]:
     """Judge all claims of the article; raises `UserError` for a sweep."""
-    if results.study.is_sweep:
+    if results.study.kind == "sweep":
         raise UserError(
             "run: the claims are about one pool size, and this run is a sweep; see make sweep"
         )
@@ -141,7 +141,7 @@ def _guarded(
         return Ruling("not measured", missing)
     if unless:
         return Ruling("not applicable", unless)
-    if not estimate.enough:
+    if not estimate.has_enough_rounds:
         count = f"{estimate.rounds} complete round{'' if estimate.rounds == 1 else 's'}"
         return Ruling("too few rounds", f"{count}; it takes {ENOUGH_ROUNDS}")
     return rule(estimate)
@@ -240,7 +240,9 @@ def _contention(results: RunResults) -> Iterator[Comparison]:
     for client in results.browsers:
         slower = summary.slow_down(results.rounds, client, "threads")
         clear = slower.ci95 is not None and slower.ci95[0] > 1
-        unless = "" if clear or not slower.enough else "its fetches are not clearly slower"
+        unless = (
+            "" if clear or not slower.has_enough_rounds else "its fetches are not clearly slower"
+        )
         missing = _missing(results, "serial", "threads")
         if slower.rounds and not summary.has_phases(results.rounds, client):
             missing = "the start of the browser was not timed"

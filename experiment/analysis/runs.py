@@ -36,7 +36,7 @@ def studies() -> list[str]:
     names = []
     for path in run_folders():
         with suppress(UserError):
-            names += [] if records.read_run(path).study.is_sweep else [path.name]
+            names += [] if records.read_run(path).study.kind == "sweep" else [path.name]
     return names
 
 
@@ -77,7 +77,7 @@ def _in_a_row(folder: Path) -> dict[str, str]:
 
 def _verdicts(results: RunResults) -> dict[str, str]:
     """Return the verdicts of the main claims; a sweep has none."""
-    if results.study.is_sweep:
+    if results.study.kind == "sweep":
         return dict.fromkeys(MAIN_CLAIMS, "-")
     found = {claim.id: claim.ruling.verdict for claim in claims.judge(results)}
     return {name: found[name] for name in MAIN_CLAIMS}

@@ -36,7 +36,7 @@ class Estimate:
     rounds: int
 
     @property
-    def enough(self) -> bool:
+    def has_enough_rounds(self) -> bool:
         """Return whether there are enough rounds to judge by."""
         return self.rounds >= ENOUGH_ROUNDS
 
@@ -48,7 +48,7 @@ class Estimate:
     @property
     def beside(self) -> str:
         """Return the interval, and a note if there are too few rounds, to print after the value."""
-        few = "" if self.enough or not self.rounds else "(too few rounds)"
+        few = "" if self.has_enough_rounds or not self.rounds else "(too few rounds)"
         return "".join(f" {words}" for words in (brackets(self.ci95), few) if words)
 
     def __str__(self) -> str:

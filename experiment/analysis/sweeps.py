@@ -12,15 +12,15 @@ from experiment.analysis.results import RunResults
 from experiment.analysis.summary import Estimate, digits, percent
 from experiment.vocabulary import ARTICLE_PAIR, BROWSERS, POOLS
 
-GAIN = 1.05
+WORTHWHILE_GAIN = 1.05
 """How many times as fast a larger pool must be to be worth its workers."""
 
-BUSY, IDLE, NEAR = 0.85, 0.5, 0.90
+FULL_USE, LOW_USE, NEAR_CEILING = 0.85, 0.5, 0.90
 """Use of the cores that counts as full, as little; share of the ceiling that counts as near."""
 
 
 @dataclass(frozen=True)
-class Size:
+class SizeResult:
     """What one pool size came to, for one client in one mode, over the rounds.
 
     `ceiling` is the speed-up of workers whose fetches take as long as in serial, `cores` how many
@@ -41,11 +41,11 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Enough:
+class Recommendation:
     """The smallest size that no larger one beats by more than 5 %, and the best of the larger."""
 
-    at: Size
-    best: Size | None = None
+    at: SizeResult
+    best: SizeResult | None = None
     gain: Estimate | None = None
 
     @property
@@ -54,9 +54,13 @@ class Enough:
         return f"{self.at.size}" if self.best else f"{self.at.size} or more"
 
 
-def sizes(results: RunResults) -> list[Size]:
+def compare_sizes(results: RunResults) -> list[SizeResult]:
     """Every client, mode and pool size that has complete rounds to compare with serial."""
-    return [found for cell in _wanted(results) if (found := _size(results, *cell)).speed_up.rounds]
+    return [
+        found
+        for cell in _wanted(results)
+        if (found := _compare_size(results, *cell)).speed_up.rounds
+    ]
 
 
 def _wanted(results: RunResults) -> list[tuple[str, str, int]]:
@@ -65,11 +69,11 @@ def _wanted(results: RunResults) -> list[tuple[str, str, int]]:
     return list(itertools.product(study.clients, modes, study.sizes))
 
 
-def _size(results: RunResults, client: str, mode: str, size: int) -> Size:
+def _compare_size(results: RunResults, client: str, mode: str, size: int) -> SizeResult:
     rounds = summary.of_size(results.rounds, size)
     own = rounds[(rounds["client"] == client) & (rounds["mode"] == mode)]
     used = (own["cpu_s"] - own["startup_cpu_s"]) / own["span_s"]
-    found = Size(
+    found = SizeResult(
         client=client,
         mode=mode,
         size=size,
@@ -85,50 +89,50 @@ def _size(results: RunResults, client: str, mode: str, size: int) -> Size:
     return replace(found, limit=_limit(results, found, rounds))
 
 
-def _limit(results: RunResults, found: Size, rounds: pd.DataFrame) -> str:
+def _limit(results: RunResults, found: SizeResult, rounds: pd.DataFrame) -> str:
     """What keeps a pool from being faster."""
     cores = results.cores or math.nan  # no number is more or less than that
     if claims.paced(results.study):
         return "the pace"
     if _is_gil(results, found, rounds):
         return "the GIL"
-    if found.machine_cpu >= BUSY or found.cores >= BUSY * cores:
+    if found.machine_cpu >= FULL_USE or found.cores >= FULL_USE * cores:
         return "the cores"
-    if found.speed_up.value >= NEAR * found.ceiling.value:
+    if found.speed_up.value >= NEAR_CEILING * found.ceiling.value:
         return "waiting"
-    if found.machine_cpu < IDLE and found.cores < IDLE * cores:
+    if found.machine_cpu < LOW_USE and found.cores < LOW_USE * cores:
         return "slower answers, though cores are free"
     return "waiting and the CPU both"
 
 
-def _is_gil(results: RunResults, found: Size, rounds: pd.DataFrame) -> bool:
+def _is_gil(results: RunResults, found: SizeResult, rounds: pd.DataFrame) -> bool:
     """Whether threads keep a core busy while as many processes are faster on the same cores."""
-    fitting = found.client not in BROWSERS and found.mode == "threads" and found.cores >= BUSY
+    fitting = found.client not in BROWSERS and found.mode == "threads" and found.cores >= FULL_USE
     totals = (summary.of_cell(rounds, found.client, mode, "span_s") for mode in ARTICLE_PAIR)
     apart = summary.ratio(*totals)
-    clear = apart.value > GAIN and apart.ci95 is not None and apart.ci95[0] > 1
+    clear = apart.value > WORTHWHILE_GAIN and apart.ci95 is not None and apart.ci95[0] > 1
     return fitting and clear and results.run.machine.gil
 
 
-def enough(results: RunResults, found: Sequence[Size]) -> list[Enough]:
+def recommend(results: RunResults, found: Sequence[SizeResult]) -> list[Recommendation]:
     """For each client and mode the smallest size that is enough."""
     cells = dict.fromkeys((item.client, item.mode) for item in found)
     return [
-        _enough(results, [item for item in found if (item.client, item.mode) == cell])
+        _recommend_size(results, [item for item in found if (item.client, item.mode) == cell])
         for cell in cells
     ]
 
 
-def _enough(results: RunResults, own: Sequence[Size]) -> Enough:
+def _recommend_size(results: RunResults, own: Sequence[SizeResult]) -> Recommendation:
     for place, item in enumerate(own):
         gains = [(larger, _gain(results, item, larger)) for larger in own[place + 1 :]]
         known = [(larger, gain) for larger, gain in gains if gain.rounds]
-        if known and all(gain.value <= GAIN for _, gain in known):
-            return Enough(item, *max(known, key=lambda pair: pair[1].value))
-    return Enough(own[-1])
+        if known and all(gain.value <= WORTHWHILE_GAIN for _, gain in known):
+            return Recommendation(item, *max(known, key=lambda pair: pair[1].value))
+    return Recommendation(own[-1])
 
 
-def _gain(results: RunResults, small: Size, large: Size) -> Estimate:
+def _gain(results: RunResults, small: SizeResult, large: SizeResult) -> Estimate:
     """How many times as fast the larger pool is, round by round."""
     rounds = results.rounds
     small_s, large_s = (
@@ -138,11 +142,11 @@ def _gain(results: RunResults, small: Size, large: Size) -> Estimate:
     return summary.ratio(small_s, large_s)
 
 
-def answer(results: RunResults, found: Sequence[Size]) -> str:
+def answer(results: RunResults, found: Sequence[SizeResult]) -> str:
     """The plain answer, a line for each client and mode."""
     if claims.paced(results.study):
         return f"Not applicable: {claims.paced(results.study)}, not what a pool can do."
-    lines = [_answer(item) for item in enough(results, found)]
+    lines = [_recommendation_in_words(item) for item in recommend(results, found)]
     there = [(item.client, item.mode, item.size) for item in found]
     gone = [cell for cell in _wanted(results) if cell not in there]
     lines += [
@@ -152,7 +156,7 @@ def answer(results: RunResults, found: Sequence[Size]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _answer(item: Enough) -> str:
+def _recommendation_in_words(item: Recommendation) -> str:
     at = item.at
     workers = "worker" if at.size == 1 else "workers"
     return (
@@ -163,21 +167,21 @@ def _answer(item: Enough) -> str:
     )
 
 
-def _larger(item: Enough) -> str:
+def _larger(item: Recommendation) -> str:
     if item.best is None or item.gain is None:
         return "it is the largest measured here that gains, and a larger one may be faster still"
     return (
-        f"no larger pool measured here is more than {percent(GAIN - 1)} faster (the best of them, "
-        f"{item.best.size}, is {item.gain.shown} times as fast{item.gain.beside})"
+        f"no larger pool measured here is more than {percent(WORTHWHILE_GAIN - 1)} faster (the "
+        f"best of them, {item.best.size}, is {item.gain.shown} times as fast{item.gain.beside})"
     )
 
 
-def table(results: RunResults, found: Sequence[Size]) -> pd.DataFrame:
+def table(results: RunResults, found: Sequence[SizeResult]) -> pd.DataFrame:
     """A row for each client, mode and pool size."""
     return pd.DataFrame([_row(item, results.cores) for item in found])
 
 
-def _row(item: Size, cores: int | None) -> dict[str, str]:
+def _row(item: SizeResult, cores: int | None) -> dict[str, str]:
     return {
         "client": item.client,
         "mode": item.mode,
