@@ -179,9 +179,7 @@ class Study(BaseModel):
         le=9,
         description="trials of each parallel mode in a round (odd); their median counts",
     )
-    clients: Clients = Field(
-        (), description="requests, phantomjs, chrome, firefox (none: as suits the source)"
-    )
+    clients: Clients = Field((), description="what fetches the pages (none: as suits the source)")
     modes: Modes = Field(
         ("serial", "threads", "processes"), description="how the fetches are spread"
     )

@@ -1,4 +1,4 @@
-"""How many workers? The pool sizes of a sweep compared, and the smallest that is enough."""
+"""Compare the pool sizes of a sweep, and recommend the smallest that is enough."""
 
 import itertools
 import math
@@ -21,11 +21,11 @@ FULL_USE, LOW_USE, NEAR_CEILING = 0.85, 0.5, 0.90
 
 @dataclass(frozen=True)
 class SizeResult:
-    """What one pool size came to, for one client in one mode, over the rounds.
+    """The estimates of one pool size, for one client in one mode.
 
-    `ceiling` is the speed-up of workers whose fetches take as long as in serial, `cores` how many
-    cores the trial itself kept busy while it fetched, `machine_cpu` the share of all of them that
-    anything did, `limit` what keeps the pool from being faster.
+    `ceiling` is the speed-up if fetches took as long as in serial, `cores` the number of cores
+    that the trial itself kept busy, `machine_cpu` the share of all cores that anything kept busy,
+    `limit` what keeps the pool from being faster.
     """
 
     client: str
@@ -50,17 +50,14 @@ class Recommendation:
 
     @property
     def words(self) -> str:
-        """The size; the largest that was measured may not be enough."""
+        """Return the size; the largest that was measured may not be enough."""
         return f"{self.at.size}" if self.best else f"{self.at.size} or more"
 
 
 def compare_sizes(results: RunResults) -> list[SizeResult]:
-    """Every client, mode and pool size that has complete rounds to compare with serial."""
-    return [
-        found
-        for cell in _wanted(results)
-        if (found := _compare_size(results, *cell)).speed_up.rounds
-    ]
+    """Return the pool sizes of each client and mode that have complete rounds and serial ones."""
+    sizes = [_compare_size(results, *cell) for cell in _wanted(results)]
+    return [item for item in sizes if item.speed_up.rounds]
 
 
 def _wanted(results: RunResults) -> list[tuple[str, str, int]]:
@@ -73,54 +70,53 @@ def _compare_size(results: RunResults, client: str, mode: str, size: int) -> Siz
     rounds = summary.of_size(results.rounds, size)
     own = rounds[(rounds["client"] == client) & (rounds["mode"] == mode)]
     used = (own["cpu_s"] - own["startup_cpu_s"]) / own["span_s"]
-    found = SizeResult(
+    chunk = results.study.pages_in_a_chunk()
+    result = SizeResult(
         client=client,
         mode=mode,
         size=size,
         total=summary.mean(summary.of_cell(rounds, client, mode, "span_s")),
         speed_up=summary.speed_up(rounds, client, mode),
         slow_down=summary.slow_down(rounds, client, mode),
-        ceiling=summary.ceiling(
-            results.complete_fetches, client, size, results.study.pages_in_a_chunk()
-        ),
+        ceiling=summary.ceiling(results.complete_fetches, client, size, chunk),
         cores=float(used.mean()),
         machine_cpu=float(own["machine_cpu"].mean()),
     )
-    return replace(found, limit=_limit(results, found, rounds))
+    return replace(result, limit=_limit(results, result, rounds))
 
 
-def _limit(results: RunResults, found: SizeResult, rounds: pd.DataFrame) -> str:
-    """What keeps a pool from being faster."""
+def _limit(results: RunResults, result: SizeResult, rounds: pd.DataFrame) -> str:
+    """Return what keeps a pool from being faster."""
     cores = results.cores or math.nan  # no number is more or less than that
     if claims.paced(results.study):
         return "the pace"
-    if _is_gil(results, found, rounds):
+    if _is_gil(results, result, rounds):
         return "the GIL"
-    if found.machine_cpu >= FULL_USE or found.cores >= FULL_USE * cores:
+    if result.machine_cpu >= FULL_USE or result.cores >= FULL_USE * cores:
         return "the cores"
-    if found.speed_up.value >= NEAR_CEILING * found.ceiling.value:
+    if result.speed_up.value >= NEAR_CEILING * result.ceiling.value:
         return "waiting"
-    if found.machine_cpu < LOW_USE and found.cores < LOW_USE * cores:
+    if result.machine_cpu < LOW_USE and result.cores < LOW_USE * cores:
         return "slower answers, though cores are free"
     return "waiting and the CPU both"
 
 
-def _is_gil(results: RunResults, found: SizeResult, rounds: pd.DataFrame) -> bool:
-    """Whether threads keep a core busy while as many processes are faster on the same cores."""
-    fitting = found.client not in BROWSERS and found.mode == "threads" and found.cores >= FULL_USE
-    totals = (summary.of_cell(rounds, found.client, mode, "span_s") for mode in ARTICLE_PAIR)
-    apart = summary.ratio(*totals)
-    clear = apart.value > WORTHWHILE_GAIN and apart.ci95 is not None and apart.ci95[0] > 1
-    return fitting and clear and results.run.machine.gil
+def _is_gil(results: RunResults, result: SizeResult, rounds: pd.DataFrame) -> bool:
+    """Return whether threads keep a core busy while as many processes are faster on the cores."""
+    if result.client in BROWSERS or result.mode != "threads" or result.cores < FULL_USE:
+        return False
+    totals = (summary.of_cell(rounds, result.client, mode, "span_s") for mode in ARTICLE_PAIR)
+    gain = summary.ratio(*totals)
+    clear = gain.value > WORTHWHILE_GAIN and gain.ci95 is not None and gain.ci95[0] > 1
+    return clear and results.run.machine.gil
 
 
-def recommend(results: RunResults, found: Sequence[SizeResult]) -> list[Recommendation]:
-    """For each client and mode the smallest size that is enough."""
-    cells = dict.fromkeys((item.client, item.mode) for item in found)
-    return [
-        _recommend_size(results, [item for item in found if (item.client, item.mode) == cell])
-        for cell in cells
-    ]
+def recommend(results: RunResults, sizes: Sequence[SizeResult]) -> list[Recommendation]:
+    """Return the smallest size that is enough, for each client and mode."""
+    by_cell: dict[tuple[str, str], list[SizeResult]] = {}
+    for item in sizes:
+        by_cell.setdefault((item.client, item.mode), []).append(item)
+    return [_recommend_size(results, own) for own in by_cell.values()]
 
 
 def _recommend_size(results: RunResults, own: Sequence[SizeResult]) -> Recommendation:
@@ -133,30 +129,30 @@ def _recommend_size(results: RunResults, own: Sequence[SizeResult]) -> Recommend
 
 
 def _gain(results: RunResults, small: SizeResult, large: SizeResult) -> Estimate:
-    """How many times as fast the larger pool is, round by round."""
+    """Return how many times as fast the larger pool is, round by round."""
     rounds = results.rounds
-    small_s, large_s = (
+    spans = (
         summary.of_cell(rounds[rounds["pool_size"] == item.size], item.client, item.mode, "span_s")
         for item in (small, large)
     )
-    return summary.ratio(small_s, large_s)
+    return summary.ratio(*spans)
 
 
-def answer(results: RunResults, found: Sequence[SizeResult]) -> str:
-    """The plain answer, a line for each client and mode."""
+def answer(results: RunResults, sizes: Sequence[SizeResult]) -> str:
+    """Return the plain answer, a line for each client and mode."""
     if claims.paced(results.study):
         return f"Not applicable: {claims.paced(results.study)}, not what a pool can do."
-    lines = [_recommendation_in_words(item) for item in recommend(results, found)]
-    there = [(item.client, item.mode, item.size) for item in found]
-    gone = [cell for cell in _wanted(results) if cell not in there]
+    lines = [_in_words(item) for item in recommend(results, sizes)]
+    complete = [(item.client, item.mode, item.size) for item in sizes]
     lines += [
         f"{client}, {mode}: {size} workers have no complete round and do not count."
-        for client, mode, size in gone
+        for client, mode, size in _wanted(results)
+        if (client, mode, size) not in complete
     ]
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _recommendation_in_words(item: Recommendation) -> str:
+def _in_words(item: Recommendation) -> str:
     at = item.at
     workers = "worker" if at.size == 1 else "workers"
     return (
@@ -176,9 +172,9 @@ def _larger(item: Recommendation) -> str:
     )
 
 
-def table(results: RunResults, found: Sequence[SizeResult]) -> pd.DataFrame:
-    """A row for each client, mode and pool size."""
-    return pd.DataFrame([_row(item, results.cores) for item in found])
+def table(results: RunResults, sizes: Sequence[SizeResult]) -> pd.DataFrame:
+    """Return a row for each client, mode and pool size."""
+    return pd.DataFrame([_row(item, results.cores) for item in sizes])
 
 
 def _row(item: SizeResult, cores: int | None) -> dict[str, str]:
