@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -49,7 +50,7 @@ LONGEST_NAME = 120
 
 @dataclass(frozen=True)
 class Expected:
-    """The description of a valid value, in words that complete "is not ..."."""
+    """The words that complete "is not ..." in the message about an invalid value."""
 
     words: str
 
@@ -60,13 +61,13 @@ SWEEP: dict[str, Any] = {
     "rounds": 3,
     "clients": ("requests",),
 }
-"""What a sweep has unless told otherwise; the rest is as in any study."""
+"""The defaults of a sweep that differ from those of any study."""
 
 SWEEP_CHUNK_SIZE = 1
-"""In a sweep the library's own choice would change with the pool size."""
+"""One for all pool sizes; the library's own choice would change with the size."""
 
 UNUSED = {"report": ("pool_sizes",), "sweep": ("pool_size", "chunk_size")}
-"""Parameters that studies of a kind do not have."""
+"""The parameters that studies of a kind do not have."""
 
 
 def phantomjs_is_built_here() -> bool:
@@ -77,8 +78,7 @@ def phantomjs_is_built_here() -> bool:
 def default_clients() -> tuple[ClientName, ...]:
     """Return the article's two clients, or Chrome where PhantomJS has no build.
 
-    They are for the embedded origin; for any other source see `measure.clients.usual`, which
-    depends on what is installed.
+    For a source other than the embedded origin see `measure.clients.usual`.
     """
     return ("requests", "phantomjs" if phantomjs_is_built_here() else "chrome")
 
@@ -89,7 +89,6 @@ def library_chunk_size(pages: int, workers: int) -> int:
 
 
 def _none_if_empty(value: Any) -> Any:
-    """Return None for what means it: an empty text, or the word."""
     return None if isinstance(value, str) and value.strip().lower() in ("", "none") else value
 
 
@@ -123,38 +122,33 @@ def web_url(value: str) -> str:
     return value
 
 
-Clients = Annotated[
-    tuple[ClientName, ...],
-    Field(min_length=1),
-    BeforeValidator(_as_list),
-    AfterValidator(_each_once),
-    Expected(f"one or more of {', '.join(CLIENTS)}, each once"),
-]
-Modes = Annotated[
-    tuple[Mode, ...],
-    Field(min_length=1),
-    BeforeValidator(_as_list),
-    AfterValidator(_each_once),
-    Expected(f"one or more of {', '.join(MODES)}, each once"),
+OrNone = Annotated[Item | None, BeforeValidator(_none_if_empty)]
+EachOnce = Annotated[
+    tuple[Item, ...], Field(min_length=1), BeforeValidator(_as_list), AfterValidator(_each_once)
 ]
 PoolSizes = Annotated[
-    Annotated[tuple[Annotated[int, Field(ge=1, le=500)], ...], Field(min_length=1)] | None,
-    BeforeValidator(_as_list),
-    BeforeValidator(_none_if_empty),  # the last one is asked first
-    AfterValidator(_each_once),
+    OrNone[EachOnce[Annotated[int, Field(ge=1, le=500)]]],
     AfterValidator(lambda sizes: sizes and tuple(sorted(sizes))),
     Expected("one or more whole numbers from 1 to 500, each once"),
 ]
+Clients = Annotated[
+    EachOnce[ClientName], Expected(f"one or more of {', '.join(CLIENTS)}, each once")
+]
+Modes = Annotated[EachOnce[Mode], Expected(f"one or more of {', '.join(MODES)}, each once")]
 ChunkSize = Annotated[
-    Annotated[int, Field(ge=1)] | None,
-    BeforeValidator(_none_if_empty),
+    OrNone[Annotated[int, Field(ge=1)]],
     Expected("a whole number from 1 to the number of pages, or none"),
 ]
+ProcessStart = Annotated[OrNone[StartMethod], Expected("fork, spawn, forkserver or none")]
+Contact = Annotated[
+    OrNone[Annotated[str, Field(pattern=r"^([^\s()@]+@[^\s()@]+|https?://[^\s()]+)$")]],
+    Expected("an e-mail address or a URL"),
+]
 RunName = Annotated[
-    Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,149}$")] | None,
-    BeforeValidator(_none_if_empty),
+    OrNone[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,149}$")]],
     Expected("a name that starts with a letter and has only letters, digits, dots, - and _"),
 ]
+OnOrOff = Annotated[bool, Expected("on or off")]
 
 
 class Study(BaseModel):
@@ -188,31 +182,25 @@ class Study(BaseModel):
     ] = Field(
         "embedded", description="where pages come from: embedded, wikipedia, a URL, a file of URLs"
     )
-    keep_query: Annotated[bool, Expected("on or off")] = Field(
+    keep_query: OnOrOff = Field(
         False, description="whether query values of URLs are written down (off: a digest of each)"
     )
-    tls: Annotated[bool, Expected("on or off")] = Field(
+    tls: OnOrOff = Field(
         True, description="whether the embedded origin speaks HTTPS, as Wikipedia does"
     )
     latency: float = Field(1.0, ge=0, le=100, description="factor on the embedded origin's latency")
     chunk_size: ChunkSize = Field(
         None, description="pages handed to a worker at a time (none: the library's own choice)"
     )
-    start_method: Annotated[
-        StartMethod | None,
-        BeforeValidator(_none_if_empty),
-        Expected("fork, spawn, forkserver or none"),
-    ] = Field(
+    start_method: ProcessStart = Field(
         None,
         description="how processes start: fork, spawn, forkserver (none: the platform's default)",
     )
     timeout: float = Field(60.0, ge=1, le=600, description="seconds that one fetch may take")
     seed: int = Field(2018, ge=0, le=2**31 - 1, description="decides the pages and the order")
-    contact: Annotated[
-        Annotated[str, Field(pattern=r"^([^\s()@]+@[^\s()@]+|https?://[^\s()]+)$")] | None,
-        BeforeValidator(_none_if_empty),
-        Expected("an e-mail address or a URL"),
-    ] = Field(None, description="whom Wikipedia may write to; for the source wikipedia only")
+    contact: Contact = Field(
+        None, description="whom Wikipedia may write to; for the source wikipedia only"
+    )
     wiki: Annotated[
         str, Field(pattern=r"^[a-z0-9.-]+(:\d+)?$"), Expected("a host such as de.wikipedia.org")
     ] = Field("en.wikipedia.org", description="which wiki; for the source wikipedia only")
@@ -251,8 +239,8 @@ class Study(BaseModel):
 
     @model_validator(mode="after")
     def _parameters_agree(self) -> Self:
-        if conflicts := [*self._conflicts_with_kind(), *self._conflicts_with_source()]:
-            raise UserError(conflicts[0])
+        for conflict in chain(self._conflicts_with_kind(), self._conflicts_with_source()):
+            raise UserError(conflict)
         return self
 
     def _conflicts_with_kind(self) -> Iterator[str]:
@@ -275,24 +263,28 @@ class Study(BaseModel):
             )
 
     def _conflicts_with_source(self) -> Iterator[str]:
-        is_wikipedia = self.source == "wikipedia"
-        for name in () if is_wikipedia else ("contact", "wiki"):
-            if getattr(self, name) != self.default(name):
-                yield (
-                    f"{name}: {getattr(self, name)} has no use here; "
-                    f"it goes with source=wikipedia, and source is {self.written().source}"
-                )
         if self.keep_query and self.source in ("embedded", "wikipedia"):
             yield (
                 "keep_query: on has no use here; it goes with a URL or a file of URLs, and source "
                 f"is {self.source}"
             )
-        if is_wikipedia and max(self.sizes) > WIKIPEDIA_WORKERS:
+        if self.source == "wikipedia":
+            yield from self._conflicts_with_wikipedia()
+            return
+        for name in ("contact", "wiki"):
+            if (value := getattr(self, name)) != self.default(name):
+                yield (
+                    f"{name}: {value} has no use here; it goes with source=wikipedia, and source "
+                    f"is {self.written().source}"
+                )
+
+    def _conflicts_with_wikipedia(self) -> Iterator[str]:
+        if max(self.sizes) > WIKIPEDIA_WORKERS:
             yield (
                 f"{self.size_parameter}: {max(self.sizes)} is not a whole number from 1 to "
                 f"{WIKIPEDIA_WORKERS}, the most that Wikipedia's rules for robots allow"
             )
-        if is_wikipedia and self.contact is None:
+        if self.contact is None:
             yield (
                 "contact: none is not an e-mail address or a URL, by which Wikipedia's rules for "
                 "robots want you to be reached"
@@ -364,7 +356,7 @@ class Study(BaseModel):
         return _shortened("_".join(self._described("{}-{}", _in_a_folder_name))) or "default"
 
     def in_short(self) -> str:
-        """Return what it is, in words: what differs from the default."""
+        """Return what differs from the default, in words."""
         return ", ".join(self._described("{} {}", as_words)) or "default"
 
     def _described(self, form: str, words: Callable[[Any], str]) -> list[str]:
@@ -373,10 +365,11 @@ class Study(BaseModel):
 
     def differences(self) -> dict[str, Any]:
         """Return what is not the default and tells one study from another."""
-        names = (name for name in type(self).model_fields if name not in ("run", "contact"))
-        written = self.written()
-        values = {name: getattr(written, name) for name in names}
-        return {name: value for name, value in values.items() if value != self.default(name)}
+        return {
+            name: value
+            for name, value in self.written()
+            if name not in ("run", "contact") and value != self.default(name)
+        }
 
     def joined_to(self, own: "Study") -> "Study":
         """Return the study of a run that exists, unless this one asks for something else.
@@ -386,10 +379,9 @@ class Study(BaseModel):
         if self.kind != own.kind:
             is_what = "a sweep" if own.kind == "sweep" else "no sweep"
             raise UserError(f"run: {self.run_name()} is {is_what}; it goes with make {own.kind}")
+        as_own = self.model_copy(update={"keep_query": own.keep_query}).written()
         for name in type(self).model_fields:
-            asked, had = getattr(self, name), getattr(own, name)
-            if name == "source":
-                asked, had = self._written_as(own).source, own.written().source
+            asked, had = getattr(as_own, name), getattr(own.written(), name)
             if name in self.model_fields_set - {"run"} and asked not in (had, ()):
                 raise UserError(
                     f"{name}: {as_words(asked)} was asked for, but the run "
@@ -397,10 +389,6 @@ class Study(BaseModel):
                 )
         is_given = "source" in self.model_fields_set
         return own.model_copy(update={"source": self.source}) if is_given else own
-
-    def _written_as(self, own: "Study") -> "Study":
-        """Return the study as a run that may keep queries writes it down."""
-        return self.model_copy(update={"keep_query": own.keep_query}).written()
 
 
 def sweep_of(parameters: Mapping[str, Any]) -> Study:
@@ -447,19 +435,20 @@ def _in_a_folder_name(value: Any) -> str:
     words = as_words(value).replace(" ", "-")
     if re.fullmatch(r"[A-Za-z0-9.-]{1,40}", words):
         return words
-    place = words.partition("://")[2].partition("?")[0]
-    readable = place or Path(words).stem
-    readable = re.sub(r"[^A-Za-z0-9.]+", "-", readable)[:24].strip("-")
-    return f"{readable}-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
+    place = words.partition("://")[2].partition("?")[0] or Path(words).stem
+    readable = re.sub(r"[^A-Za-z0-9.]+", "-", place)[:24].strip("-")
+    return f"{readable}-{_digest(words)}"
 
 
 def _shortened(name: str) -> str:
     """Return a name that leaves room for endings; a digest tells long ones apart."""
     if len(name) <= LONGEST_NAME:
         return name
-    return (
-        f"{name[: LONGEST_NAME - 9].rstrip('-_')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    )
+    return f"{name[: LONGEST_NAME - 9].rstrip('-_')}-{_digest(name)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _message(error: ValidationError) -> str:
@@ -473,9 +462,8 @@ def _message(error: ValidationError) -> str:
 
 
 def _expected(field: FieldInfo) -> str:
-    for item in field.metadata:
-        if isinstance(item, Expected):
-            return item.words
+    for expected in (item for item in field.metadata if isinstance(item, Expected)):
+        return expected.words
     low = next(item.ge for item in field.metadata if hasattr(item, "ge"))
     high = next(item.le for item in field.metadata if hasattr(item, "le"))
     kind = "whole number" if field.annotation is int else "number"
