@@ -4,6 +4,7 @@ Equivalence is tested by two one-sided tests, that is, by the 90 % interval (D. 
 J. Pharmacokinet. Biopharm. 15, 1987, doi:10.1007/BF01068419).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -11,20 +12,11 @@ from typing import Literal
 from experiment.analysis.summary import Estimate, Interval
 
 Verdict = Literal[
-    "holds",
-    "stronger",
-    "weaker",
-    "does not hold",
-    "inconclusive",
-    "mixed",
-    "too few rounds",
-    "not applicable",
-    "not measured",
-]
+    "holds", "stronger", "weaker", "does not hold", "inconclusive", "mixed", "too few rounds",
+    "not applicable", "not measured",
+]  # fmt: skip
 NEGLIGIBLE, ALIKE = 1.05, 1.1
 """Ratios below which a slow-down is negligible, and two modes perform the same."""
-
-INFINITE = float("inf")
 
 
 @dataclass(frozen=True)
@@ -47,7 +39,7 @@ class Zone:
 
 @dataclass(frozen=True)
 class Rule:
-    """A zone and the function that judges an estimate by it."""
+    """A zone, and the function that judges an estimate by it."""
 
     zone: Zone
     judge: Callable[[Estimate], Ruling]
@@ -110,12 +102,12 @@ def _more_than_half(estimate: Estimate) -> Ruling:
     return Ruling("does not hold" if ci95[1] < 0.5 else "inconclusive")
 
 
-MORE_THAN_ONE = Rule(Zone("more than 1", 1, 1, INFINITE), _more_than_one)
-MORE_THAN_TWO = Rule(Zone("more than 2", 2, 2, INFINITE), _more_than_two)
+MORE_THAN_ONE = Rule(Zone("more than 1", 1, 1, math.inf), _more_than_one)
+MORE_THAN_TWO = Rule(Zone("more than 2", 2, 2, math.inf), _more_than_two)
 NO_DIFFERENCE = Rule(Zone("the same", 1, 1 / ALIKE, ALIKE), _alike)
-MORE_THAN_HALF = Rule(Zone("more than half", 0.5, 0.5, INFINITE), _more_than_half)
+MORE_THAN_HALF = Rule(Zone("more than half", 0.5, 0.5, math.inf), _more_than_half)
 CPU_BOUND_THREADS = Zone("less than 1.1", 1, 0, ALIKE)
-CPU_BOUND_PROCESSES = Zone("more than 1.1", 1, ALIKE, INFINITE)
+CPU_BOUND_PROCESSES = Zone("more than 1.1", 1, ALIKE, math.inf)
 
 
 def cpu_bound(threads: Estimate, processes: Estimate) -> Ruling:
