@@ -9,22 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from experiment.analysis import article, summary
+from experiment.analysis import article, rules, summary
 from experiment.analysis.results import RunResults
-from experiment.analysis.rules import (
-    CPU_BOUND_PROCESSES,
-    CPU_BOUND_THREADS,
-    MORE_THAN_HALF,
-    MORE_THAN_ONE,
-    MORE_THAN_TWO,
-    NO_DIFFERENCE,
-    Rule,
-    Ruling,
-    Verdict,
-    Zone,
-    cpu_bound,
-    roughly,
-)
+from experiment.analysis.rules import Rule, Ruling, Verdict, Zone
 from experiment.analysis.summary import ENOUGH_ROUNDS, Estimate
 from experiment.errors import UserError
 from experiment.study import Study
@@ -192,7 +179,7 @@ def _speed_up(results: RunResults, client: ClientName, times: float) -> Comparis
     study = results.study
     return _compare(
         (client, "threads"), "speed-up",
-        summary.speed_up(results.rounds, client, "threads"), roughly(times),
+        summary.speed_up(results.rounds, client, "threads"), rules.roughly(times),
         missing=_missing(results, "serial", "threads"),
         unless=paced(study) or _other_pool_size(study) or _no_latency(study),
         article_2018=article.measured(client, "threads", "speed_up"),
@@ -211,7 +198,7 @@ def _slow_down(
 
 def _fetch_slower(results: RunResults) -> Iterator[Comparison]:
     for client, mode in itertools.product(results.study.clients, ARTICLE_PAIR):
-        yield _slow_down(results, client, mode, MORE_THAN_ONE, _one_worker(results.study))
+        yield _slow_down(results, client, mode, rules.MORE_THAN_ONE, _one_worker(results.study))
 
 
 def _selenium_twice(results: RunResults) -> Iterator[Comparison]:
@@ -219,7 +206,7 @@ def _selenium_twice(results: RunResults) -> Iterator[Comparison]:
         yield _not_in_study("browser", "slow-down")
     for client in results.browsers:
         unless = _other_pool_size(results.study)
-        yield _slow_down(results, client, "threads", MORE_THAN_TWO, unless)
+        yield _slow_down(results, client, "threads", rules.MORE_THAN_TWO, unless)
 
 
 def _contention(results: RunResults) -> Iterator[Comparison]:
@@ -235,7 +222,7 @@ def _contention(results: RunResults) -> Iterator[Comparison]:
             missing = "the start of the browser was not timed"
         estimate = summary.start_share(results.rounds, client, "threads")
         yield _compare(
-            (client, "threads"), quantity, estimate, MORE_THAN_HALF,
+            (client, "threads"), quantity, estimate, rules.MORE_THAN_HALF,
             missing=missing, unless=_one_worker(results.study) or unless,
         )  # fmt: skip
 
@@ -248,7 +235,7 @@ def _requests_lighter(results: RunResults) -> Iterator[Comparison]:
     for client, mode in itertools.product(results.browsers, ("serial", *ARTICLE_PAIR)):
         pair = [(client, mode), ("requests", mode)]
         yield _compare(
-            (client, mode), quantity, _ratio(results, pair, "fetch_mean_s"), MORE_THAN_ONE,
+            (client, mode), quantity, _ratio(results, pair, "fetch_mean_s"), rules.MORE_THAN_ONE,
             missing=_missing(results, mode), article_2018=_ratio_2018(pair, "fetch_mean_s"),
         )  # fmt: skip
 
@@ -258,7 +245,7 @@ def _no_difference(results: RunResults) -> Iterator[Comparison]:
         pair = [(client, mode) for mode in ARTICLE_PAIR]
         yield _compare(
             (client, None), "total, threads / processes",
-            _ratio(results, pair, "span_s"), NO_DIFFERENCE,
+            _ratio(results, pair, "span_s"), rules.NO_DIFFERENCE,
             missing=_missing(results, *ARTICLE_PAIR),
             unless=paced(results.study) or _one_worker(results.study),
             article_2018=_ratio_2018(pair, "span_s"),
@@ -282,12 +269,12 @@ def _cpu_bound(results: RunResults) -> Iterator[Comparison]:
     threads, processes = (summary.speed_up(results.cpu, "", mode) for mode in ARTICLE_PAIR)
     ruling = _guarded(
         min(threads, processes, key=lambda estimate: estimate.rounds),
-        lambda _: cpu_bound(threads, processes),
+        lambda _: rules.cpu_bound(threads, processes),
         _missing(results, "serial", *ARTICLE_PAIR, control=True),
         "this machine has one core" if results.cores == 1 else no_gil,
     )
     quantity = "CPU-bound speed-up" + (f", {results.cores} cores" if results.cores else "")
-    zones = CPU_BOUND_THREADS, CPU_BOUND_PROCESSES
+    zones = rules.CPU_BOUND_THREADS, rules.CPU_BOUND_PROCESSES
     for mode, estimate, zone in zip(ARTICLE_PAIR, (threads, processes), zones, strict=True):
         known = estimate if estimate.rounds else None
         yield Comparison(None, mode, quantity, ruling, known, zone)
@@ -307,7 +294,7 @@ def _latency(results: RunResults) -> Iterator[Comparison]:
         missing = "its control needs the embedded origin"
     yield _compare(
         ("requests", "threads"), "speed-up, with latency / without",
-        summary.ratio(faster, control), MORE_THAN_ONE,
+        summary.ratio(faster, control), rules.MORE_THAN_ONE,
         missing=missing, unless=_no_latency(study) or _one_worker(study),
     )  # fmt: skip
 
@@ -329,7 +316,7 @@ def _start_cost(results: RunResults, column: str, what: str) -> Comparison:
         missing = "this system does not tell it"
     quantity = f"{what}, processes ({results.run.machine.start_method}) / threads"
     ratio = summary.ratio(processes, threads)
-    return _compare((None, None), quantity, ratio, MORE_THAN_ONE, missing=missing)
+    return _compare((None, None), quantity, ratio, rules.MORE_THAN_ONE, missing=missing)
 
 
 def _pickling(results: RunResults) -> Iterator[Comparison]:

@@ -46,11 +46,13 @@ class Rule:
 
 
 def roughly(times: float) -> Rule:
-    """Return the rule of "roughly so many times": within a factor of 1.2."""
+    """Return the rule of "roughly so many times": within a factor of 1.2.
+
+    The claim holds with the 90 % interval inside the zone, fails with the 95 % interval outside.
+    """
     zone = Zone(f"roughly {times:g}", times, times / 1.2, times * 1.2)
 
     def judge(estimate: Estimate) -> Ruling:
-        """Judge by the 90 % interval inside the zone, or the 95 % interval outside."""
         ci95, ci90 = _intervals(estimate)
         if _within(ci90, zone.low, zone.high):
             return Ruling("holds")
@@ -75,15 +77,6 @@ def _more_than_one(estimate: Estimate) -> Ruling:
     return Ruling("inconclusive")
 
 
-def _more_than_two(estimate: Estimate) -> Ruling:
-    ci95, _ = _intervals(estimate)
-    if ci95[0] > 2:
-        return Ruling("holds")
-    if ci95[1] < 2:
-        return Ruling("weaker" if ci95[0] > 1 else "does not hold")
-    return Ruling("inconclusive")
-
-
 def _alike(estimate: Estimate) -> Ruling:
     """Run two one-sided tests at 5 %: the 90 % interval lies inside the zone."""
     ci95, ci90 = _intervals(estimate)
@@ -95,17 +88,24 @@ def _alike(estimate: Estimate) -> Ruling:
     return Ruling("inconclusive", exists)
 
 
-def _more_than_half(estimate: Estimate) -> Ruling:
-    ci95, _ = _intervals(estimate)
-    if ci95[0] > 0.5:
-        return Ruling("holds")
-    return Ruling("does not hold" if ci95[1] < 0.5 else "inconclusive")
+def _more_than(words: str, value: float, weaker_above: float = math.inf) -> Rule:
+    """Return the rule of "more than a value", by the 95 % interval on one side of it."""
+
+    def judge(estimate: Estimate) -> Ruling:
+        ci95, _ = _intervals(estimate)
+        if ci95[0] > value:
+            return Ruling("holds")
+        if ci95[1] < value:
+            return Ruling("weaker" if ci95[0] > weaker_above else "does not hold")
+        return Ruling("inconclusive")
+
+    return Rule(Zone(words, value, value, math.inf), judge)
 
 
 MORE_THAN_ONE = Rule(Zone("more than 1", 1, 1, math.inf), _more_than_one)
-MORE_THAN_TWO = Rule(Zone("more than 2", 2, 2, math.inf), _more_than_two)
+MORE_THAN_TWO = _more_than("more than 2", 2, weaker_above=1)
 NO_DIFFERENCE = Rule(Zone("the same", 1, 1 / ALIKE, ALIKE), _alike)
-MORE_THAN_HALF = Rule(Zone("more than half", 0.5, 0.5, math.inf), _more_than_half)
+MORE_THAN_HALF = _more_than("more than half", 0.5)
 CPU_BOUND_THREADS = Zone("less than 1.1", 1, 0, ALIKE)
 CPU_BOUND_PROCESSES = Zone("more than 1.1", 1, ALIKE, math.inf)
 
