@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
+from annotated_types import Predicate
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -25,7 +26,6 @@ from pydantic import (
     HttpUrl,
     TypeAdapter,
     ValidationError,
-    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -122,6 +122,18 @@ def web_url(value: str) -> str:
     return value
 
 
+def _known_source(value: str) -> str:
+    value = value.strip()
+    if value in ("embedded", "wikipedia"):
+        return value
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value):
+        return web_url(value)
+    try:
+        return str(Path(value).expanduser().resolve())
+    except RuntimeError as error:  # ~name of nobody
+        raise ValueError(str(error)) from None
+
+
 OrNone = Annotated[Item | None, BeforeValidator(_none_if_empty)]
 EachOnce = Annotated[
     tuple[Item, ...], Field(min_length=1), BeforeValidator(_as_list), AfterValidator(_each_once)
@@ -149,6 +161,20 @@ RunName = Annotated[
     Expected("a name that starts with a letter and has only letters, digits, dots, - and _"),
 ]
 OnOrOff = Annotated[bool, Expected("on or off")]
+Repeats = Annotated[
+    int,
+    Field(ge=1, le=9),
+    Predicate(lambda value: value % 2 == 1),
+    Expected("an odd whole number from 1 to 9"),
+]
+Source = Annotated[
+    str,
+    AfterValidator(_known_source),
+    Expected("embedded, wikipedia, an http or https URL, or a file of URLs"),
+]
+Host = Annotated[
+    str, Field(pattern=r"^[a-z0-9.-]+(:\d+)?$"), Expected("a host such as de.wikipedia.org")
+]
 
 
 class Study(BaseModel):
@@ -161,25 +187,17 @@ class Study(BaseModel):
         None, description="sizes of pools that a sweep sets against each other"
     )
     pages: int = Field(100, ge=1, le=100_000, description="pages that a trial fetches")
-    rounds: int = Field(
-        5,
-        ge=1,
-        le=100,
-        description="replications; a ratio needs 3 for an interval to be worth reading",
+    rounds: Annotated[int, Field(ge=1, le=100)] = Field(
+        5, description="replications; a ratio needs 3 for an interval to be worth reading"
     )
-    repeats: Annotated[int, Expected("an odd whole number from 1 to 9")] = Field(
-        1,
-        ge=1,
-        le=9,
-        description="trials of each parallel mode in a round (odd); their median counts",
+    repeats: Repeats = Field(
+        1, description="trials of each parallel mode in a round (odd); their median counts"
     )
     clients: Clients = Field((), description="what fetches the pages (none: as suits the source)")
     modes: Modes = Field(
         ("serial", "threads", "processes"), description="how the fetches are spread"
     )
-    source: Annotated[
-        str, Expected("embedded, wikipedia, an http or https URL, or a file of URLs")
-    ] = Field(
+    source: Source = Field(
         "embedded", description="where pages come from: embedded, wikipedia, a URL, a file of URLs"
     )
     keep_query: OnOrOff = Field(
@@ -201,9 +219,7 @@ class Study(BaseModel):
     contact: Contact = Field(
         None, description="whom Wikipedia may write to; for the source wikipedia only"
     )
-    wiki: Annotated[
-        str, Field(pattern=r"^[a-z0-9.-]+(:\d+)?$"), Expected("a host such as de.wikipedia.org")
-    ] = Field("en.wikipedia.org", description="which wiki; for the source wikipedia only")
+    wiki: Host = Field("en.wikipedia.org", description="which wiki; for the source wikipedia only")
     run: RunName = Field(
         None, description="the run's folder (none: named after what is not the default)"
     )
@@ -216,26 +232,6 @@ class Study(BaseModel):
         others = {name: value for name, value in values.items() if name != "clients"}
         embedded = values.get("source", "embedded") == "embedded"
         return {**others, "clients": default_clients()} if embedded else others
-
-    @field_validator("repeats")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        if value % 2 == 0:
-            raise ValueError("even")
-        return value
-
-    @field_validator("source")
-    @classmethod
-    def _known_source(cls, value: str) -> str:
-        value = value.strip()
-        if value in ("embedded", "wikipedia"):
-            return value
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value):
-            return web_url(value)
-        try:
-            return str(Path(value).expanduser().resolve())
-        except RuntimeError as error:  # ~name of nobody
-            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _parameters_agree(self) -> Self:
@@ -263,28 +259,24 @@ class Study(BaseModel):
             )
 
     def _conflicts_with_source(self) -> Iterator[str]:
-        if self.keep_query and self.source in ("embedded", "wikipedia"):
-            yield (
-                "keep_query: on has no use here; it goes with a URL or a file of URLs, and source "
-                f"is {self.source}"
-            )
-        if self.source == "wikipedia":
-            yield from self._conflicts_with_wikipedia()
-            return
-        for name in ("contact", "wiki"):
+        is_wikipedia = self.source == "wikipedia"
+        for name in () if is_wikipedia else ("contact", "wiki"):
             if (value := getattr(self, name)) != self.default(name):
                 yield (
                     f"{name}: {value} has no use here; it goes with source=wikipedia, and source "
                     f"is {self.written().source}"
                 )
-
-    def _conflicts_with_wikipedia(self) -> Iterator[str]:
-        if max(self.sizes) > WIKIPEDIA_WORKERS:
+        if self.keep_query and self.source in ("embedded", "wikipedia"):
+            yield (
+                "keep_query: on has no use here; it goes with a URL or a file of URLs, and source "
+                f"is {self.source}"
+            )
+        if is_wikipedia and max(self.sizes) > WIKIPEDIA_WORKERS:
             yield (
                 f"{self.size_parameter}: {max(self.sizes)} is not a whole number from 1 to "
                 f"{WIKIPEDIA_WORKERS}, the most that Wikipedia's rules for robots allow"
             )
-        if self.contact is None:
+        if is_wikipedia and self.contact is None:
             yield (
                 "contact: none is not an e-mail address or a URL, by which Wikipedia's rules for "
                 "robots want you to be reached"
@@ -381,7 +373,9 @@ class Study(BaseModel):
             raise UserError(f"run: {self.run_name()} is {is_what}; it goes with make {own.kind}")
         as_own = self.model_copy(update={"keep_query": own.keep_query}).written()
         for name in type(self).model_fields:
-            asked, had = getattr(as_own, name), getattr(own.written(), name)
+            asked, had = getattr(self, name), getattr(own, name)
+            if name == "source":
+                asked, had = as_own.source, own.written().source
             if name in self.model_fields_set - {"run"} and asked not in (had, ()):
                 raise UserError(
                     f"{name}: {as_words(asked)} was asked for, but the run "
@@ -403,22 +397,17 @@ def from_notebook(namespace: Mapping[str, Any], also: Sequence[str] = ()) -> Stu
     """Return the study that a notebook's parameters describe; refuse unknown ones of papermill.
 
     papermill only warns of a parameter that the notebook does not have, so the names that its
-    cell (marked "# Parameters") sets are checked too, but for those that are `also` parameters.
-    Given are those, and what was edited in the notebook's own cell: what is not the default.
+    cell (marked "# Parameters") sets are checked, except those in `also`. These names, and the
+    parameters edited in the notebook's own cell, count as given.
     """
     injected = [cell for cell in namespace.get("In", ()) if cell.startswith("# Parameters\n")]
-    names = {
-        target.id
-        for cell in injected
-        for statement in ast.parse(cell).body
-        if isinstance(statement, ast.Assign)
-        for target in statement.targets
-        if isinstance(target, ast.Name) and target.id not in also
-    }
-    wanted = [name for name in namespace if name in Study.model_fields or name in names]
-    parameters = {name: namespace[name] for name in wanted}
+    nodes = chain.from_iterable(ast.walk(ast.parse(cell)) for cell in injected)
+    assigned = (node for node in nodes if isinstance(node, ast.Name))
+    names = {node.id for node in assigned if isinstance(node.ctx, ast.Store)} - {*also}
+    known = {*Study.model_fields, *names}
+    parameters = {name: value for name, value in namespace.items() if name in known}
     study = sweep_of(parameters) if "pool_sizes" in parameters else Study.of(parameters)
-    return study.given({*names, *study.differences()} - {*also})
+    return study.given({*names, *study.differences()})
 
 
 def as_words(value: Any) -> str:
