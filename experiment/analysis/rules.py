@@ -46,13 +46,11 @@ class Rule:
 
 
 def roughly(times: float) -> Rule:
-    """Return the rule of "roughly so many times": within a factor of 1.2.
-
-    The claim holds with the 90 % interval inside the zone, fails with the 95 % interval outside.
-    """
+    """Return the rule of "roughly so many times": within a factor of 1.2."""
     zone = Zone(f"roughly {times:g}", times, times / 1.2, times * 1.2)
 
     def judge(estimate: Estimate) -> Ruling:
+        """Judge by the 90 % interval inside the zone, or the 95 % interval outside."""
         ci95, ci90 = _intervals(estimate)
         if _within(ci90, zone.low, zone.high):
             return Ruling("holds")
@@ -89,9 +87,9 @@ def _alike(estimate: Estimate) -> Ruling:
 
 
 def _more_than(words: str, value: float, weaker_above: float = math.inf) -> Rule:
-    """Return the rule of "more than a value", by the 95 % interval on one side of it."""
 
     def judge(estimate: Estimate) -> Ruling:
+        """Judge by the 95 % interval on one side of the value."""
         ci95, _ = _intervals(estimate)
         if ci95[0] > value:
             return Ruling("holds")
