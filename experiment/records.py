@@ -218,7 +218,7 @@ def _cut_off(path: Path, noted: Extent | None) -> Extent:
 def _append(path: Path, kind: type, rows: Sequence[Any], before: Extent) -> Extent:
     """Append rows to a file, below a header if it is new; returns its extent."""
     lines = [] if before.bytes else [_names(kind)]
-    lines += [[_cell(value) for value in astuple(row)] for row in rows]
+    lines += [[_as_cell(value) for value in astuple(row)] for row in rows]
     content = "".join(f"{','.join(map(_quoted, line))}\n" for line in lines).encode()
     _write_to_disk(path, "ab", content)
     return Extent(before.lines + content.count(b"\n"), before.bytes + len(content))
@@ -306,7 +306,7 @@ def _read_rows(folder: Path, kind: type[Row]) -> list[Row]:
     noted = run.extents[FILES[kind]] if run and run.extents else None
     try:
         lines = _lines(path, None if run and run.finished_at else noted)
-        rows = _rows(path, lines, kind) if lines else []
+        rows = _checked_rows(path, lines, kind) if lines else []
     except (ValidationError, ValueError, OSError) as error:
         raise _damaged(path, _first_error(error)) from None
     _check_count(path, lines, noted)
@@ -326,11 +326,11 @@ def _check_count(path: Path, lines: Sequence[bytes], noted: Extent | None) -> No
         raise _damaged(path, f"{len(lines)} lines, not the {noted.lines} that run.json notes")
 
 
-def _rows(path: Path, lines: Sequence[bytes], kind: type[Row]) -> list[Row]:
+def _checked_rows(path: Path, lines: Sequence[bytes], kind: type[Row]) -> list[Row]:
     """Return the rows in the lines of a file, each checked to its last column."""
     names = _names(kind)
     _check_unconverted(path, lines[0].decode(), names)
-    table = _cells(path, lines)
+    table = _split(path, lines)
     if table[0] != names:
         raise _damaged(path, f"row 1, its columns are not {', '.join(names)}")
     for number, cells in enumerate(table, start=1):
@@ -345,7 +345,7 @@ def _rows(path: Path, lines: Sequence[bytes], kind: type[Row]) -> list[Row]:
     return TypeAdapter(list[kind]).validate_python(rows)  # type: ignore[valid-type]
 
 
-def _cells(path: Path, lines: Sequence[bytes]) -> list[list[str]]:
+def _split(path: Path, lines: Sequence[bytes]) -> list[list[str]]:
     reader = csv.reader(map(bytes.decode, lines), strict=True)
     limit = csv.field_size_limit(sys.maxsize)  # of a value; it is global
     try:
@@ -367,7 +367,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 """The first characters of text that a spreadsheet would calculate, and the mark against it."""
 
 
-def _cell(value: Any) -> str:
+def _as_cell(value: Any) -> str:
     """Return a value as text: floats to the microsecond, moments in ISO format, None as nothing."""
     if value is None:
         return ""

@@ -345,7 +345,10 @@ class Study(BaseModel):
         """Return the name of the run's folder: as given, or after what differs from the default."""
         if self.run is not None:
             return self.run
-        return _shortened("_".join(self._described("{}-{}", _in_a_folder_name))) or "default"
+        name = "_".join(self._described("{}-{}", _in_a_folder_name)) or "default"
+        if len(name) <= LONGEST_NAME:
+            return name
+        return f"{name[: LONGEST_NAME - 9].rstrip('-_')}-{_short_digest(name)}"
 
     def in_short(self) -> str:
         """Return what differs from the default, in words."""
@@ -426,17 +429,10 @@ def _in_a_folder_name(value: Any) -> str:
         return words
     place = words.partition("://")[2].partition("?")[0] or Path(words).stem
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", place)[:24].strip("-")
-    return f"{readable}-{_digest(words)}"
+    return f"{readable}-{_short_digest(words)}"
 
 
-def _shortened(name: str) -> str:
-    """Return a name that leaves room for endings; a digest tells long ones apart."""
-    if len(name) <= LONGEST_NAME:
-        return name
-    return f"{name[: LONGEST_NAME - 9].rstrip('-_')}-{_digest(name)}"
-
-
-def _digest(text: str) -> str:
+def _short_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

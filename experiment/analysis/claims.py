@@ -215,7 +215,8 @@ def _contention(results: RunResults) -> Iterator[Comparison]:
         yield _not_in_study("browser", quantity)
     for client in results.browsers:
         slower = summary.slow_down(results.rounds, client, "threads")
-        unclear = slower.has_enough_rounds and (slower.ci95 is None or slower.ci95[0] <= 1)
+        clear = slower.ci95 is not None and slower.ci95[0] > 1
+        unclear = slower.has_enough_rounds and not clear
         unless = "its fetches are not clearly slower" if unclear else ""
         missing = _missing(results, "serial", "threads")
         if slower.rounds and not summary.has_phases(results.rounds, client):

@@ -51,7 +51,7 @@ def roughly(times: float) -> Rule:
 
     def judge(estimate: Estimate) -> Ruling:
         """Judge by the 90 % interval inside the zone, or the 95 % interval outside."""
-        ci95, ci90 = _intervals(estimate)
+        ci95, ci90 = _known_intervals(estimate)
         if _within(ci90, zone.low, zone.high):
             return Ruling("holds")
         if ci95[0] > zone.high:
@@ -65,7 +65,7 @@ def roughly(times: float) -> Rule:
 
 
 def _more_than_one(estimate: Estimate) -> Ruling:
-    ci95, ci90 = _intervals(estimate)
+    ci95, ci90 = _known_intervals(estimate)
     if ci95[0] > 1 and ci95[1] < NEGLIGIBLE:
         return Ruling("weaker", "negligible: less than 5 %")
     if ci95[0] > 1:
@@ -77,7 +77,7 @@ def _more_than_one(estimate: Estimate) -> Ruling:
 
 def _alike(estimate: Estimate) -> Ruling:
     """Run two one-sided tests at 5 %: the 90 % interval lies inside the zone."""
-    ci95, ci90 = _intervals(estimate)
+    ci95, ci90 = _known_intervals(estimate)
     exists = "" if ci95[0] <= 1 <= ci95[1] else "a difference exists"
     if _within(ci90, 1 / ALIKE, ALIKE):
         return Ruling("holds", exists)
@@ -90,7 +90,7 @@ def _more_than(words: str, value: float, weaker_above: float = math.inf) -> Rule
 
     def judge(estimate: Estimate) -> Ruling:
         """Judge by the 95 % interval on one side of the value."""
-        ci95, _ = _intervals(estimate)
+        ci95, _ = _known_intervals(estimate)
         if ci95[0] > value:
             return Ruling("holds")
         if ci95[1] < value:
@@ -110,7 +110,10 @@ CPU_BOUND_PROCESSES = Zone("more than 1.1", 1, ALIKE, math.inf)
 
 def cpu_bound(threads: Estimate, processes: Estimate) -> Ruling:
     """Judge whether processes speed up CPU-bound work and threads do not."""
-    (threads95, threads90), (processes95, _) = _intervals(threads), _intervals(processes)
+    (threads95, threads90), (processes95, _) = (
+        _known_intervals(threads),
+        _known_intervals(processes),
+    )
     if threads90[1] < ALIKE and processes95[0] > ALIKE:
         return Ruling("holds")
     if threads95[0] > ALIKE or processes95[1] < ALIKE:
@@ -118,7 +121,7 @@ def cpu_bound(threads: Estimate, processes: Estimate) -> Ruling:
     return Ruling("inconclusive")
 
 
-def _intervals(estimate: Estimate) -> tuple[Interval, Interval]:
+def _known_intervals(estimate: Estimate) -> tuple[Interval, Interval]:
     """Return the 95 and the 90 % interval of an estimate of two or more rounds."""
     assert estimate.ci95 is not None
     assert estimate.ci90 is not None

@@ -175,13 +175,13 @@ def _shared(one: RunResults, other: RunResults) -> list[str]:
 
 def _unlike(names: Iterable[str], one: Any, other: Any) -> list[str]:
     return [
-        f"{name} {_shown(first, second)}, {_shown(second, first)}"
+        f"{name} {_formatted(first, second)}, {_formatted(second, first)}"
         for name in names
         if (first := getattr(one, name)) != (second := getattr(other, name))
     ]
 
 
-def _shown(value: Any, other: Any) -> str:
+def _formatted(value: Any, other: Any) -> str:
     """Format a value; of several versions, those that differ from the other."""
     if not isinstance(value, dict):
         return as_words(value)

@@ -103,12 +103,11 @@ def _limit(results: RunResults, result: SizeResult, rounds: pd.DataFrame) -> str
 
 def _is_gil(results: RunResults, result: SizeResult, rounds: pd.DataFrame) -> bool:
     """Return whether threads keep a core busy while as many processes are faster on the cores."""
-    if result.client in BROWSERS or result.mode != "threads" or result.cores < FULL_USE:
-        return False
+    threads = result.client not in BROWSERS and result.mode == "threads"
     totals = (summary.of_cell(rounds, result.client, mode, "span_s") for mode in ARTICLE_PAIR)
     gain = summary.ratio(*totals)
     clear = gain.value > WORTHWHILE_GAIN and gain.ci95 is not None and gain.ci95[0] > 1
-    return clear and results.run.machine.gil
+    return threads and result.cores >= FULL_USE and clear and results.run.machine.gil
 
 
 def recommend(results: RunResults, sizes: Sequence[SizeResult]) -> list[Recommendation]:
