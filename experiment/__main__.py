@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from io import TextIOWrapper
 from json import dumps
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import experiment
 from experiment import terminal
@@ -60,8 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m experiment", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, (function, words) in COMMANDS.items():
-        command = commands.add_parser(name, help=words, description=words, allow_abbrev=False)
+    for name, (function, purpose) in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
         command.set_defaults(command=function)
     run, report, sweep, verdicts, _, pages = (commands.choices[name] for name in COMMANDS)
     _with_parameters(run, Study(), list(Study.model_fields))
@@ -79,24 +79,24 @@ def _with_parameters(command: argparse.ArgumentParser, kind: Study, names: Seque
     choices = {"clients": CLIENTS, "modes": MODES}
     for name, field in Study.model_fields.items():
         some = f", some of {as_words(choices[name])}" if name in choices else ""
-        words = f"{field.description}{some} (default: {as_words(kind.default(name))})"
+        meaning = f"{field.description}{some} (default: {as_words(kind.default(name))})"
         command.add_argument(
             f"--{name.replace('_', '-')}",
             default=argparse.SUPPRESS,
             metavar="VALUE",
-            help=words.replace("%", "%%") if name in names else argparse.SUPPRESS,
+            help=meaning.replace("%", "%%") if name in names else argparse.SUPPRESS,
         )
 
 
 def _run(**parameters: str) -> None:
     from experiment.measure import runner
 
-    print(f"measured: {_shown(runner.run(Study.of(parameters)))}")
+    print(f"measured: {runner.run(Study.of(parameters)).relative_to(PROJECT)}")
 
 
 def _report(**parameters: str) -> None:
     study = Study.of(parameters)
-    if study.is_sweep:
+    if study.kind == "sweep":
         raise UserError(
             f"pool_sizes: {as_words(study.pool_sizes)} has no use here; it goes with make sweep"
         )
@@ -114,11 +114,10 @@ def _measure_and_write(notebook: str, study: Study) -> None:
     page.check_writable(study.run_name())
     folder = runner.run(study)
     print("drawing the figures and writing the report", file=sys.stderr)
-    written = page.write(notebook, folder.name)
-    print(f"report:   {_shown(written)}")
-    print(f"notebook: {_shown(written.with_suffix('.ipynb'))}")
-    print(f"figures:  {_shown(PROJECT / 'figures' / folder.name)}")
-    print(f"data:     {_shown(folder)}")
+    report, figures = page.write(notebook, folder.name), PROJECT / "figures" / folder.name
+    written = {"report": report, "notebook": report.with_suffix(".ipynb"), "figures": figures}
+    for name, path in {**written, "data": folder}.items():
+        print(f"{name + ':':9} {path.relative_to(PROJECT)}")
 
 
 def _verdicts(folder: Path, json: bool) -> None:
@@ -144,12 +143,8 @@ def _runs() -> None:
 def _pages(url: str, count: str) -> None:
     from experiment.measure import sources
 
-    for led in sources.resolve_redirects(url, count):
-        print(led, flush=True)
-
-
-def _shown(path: Any) -> str:
-    return str(path.relative_to(PROJECT))
+    for target in sources.resolve_redirects(url, count):
+        print(target, flush=True)
 
 
 def _stop(number: int, _frame: object) -> NoReturn:

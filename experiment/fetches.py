@@ -1,4 +1,4 @@
-"""What travels to the workers and back: pages, and their fetches.
+"""Define what travels to the workers and back: pages, and their fetches.
 
 Each worker imports this module before it is ready, so it imports next to nothing.
 """

@@ -1,4 +1,4 @@
-"""Write, read and check the rows of a run. The measuring and the reading wing meet here.
+"""Write, read and check the rows of a run; both wings, measuring and reading, use this.
 
 A run is a folder: `run.json`, `trials.csv`, `fetches.csv`. A finished round is appended to both
 CSV files; it counts once `run.json`, replaced last, notes their new extents. Whatever an append
@@ -11,8 +11,7 @@ import re
 import reprlib
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from itertools import islice
@@ -20,13 +19,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+import psutil
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from experiment.errors import UserError
-from experiment.fetches import Count as Count
-from experiment.fetches import Fetch as Fetch
-from experiment.fetches import Page as Page
-from experiment.fetches import Seconds as Seconds
+from experiment.fetches import Count, Fetch, Seconds
 from experiment.study import Study
 from experiment.vocabulary import Arm, ClientName, Mode, StartMethod
 
@@ -37,12 +34,13 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Cores = Annotated[int, Field(ge=1, le=100_000)]
 PythonVersion = Annotated[str, Field(pattern=r"^(2\.7|3\.\d+\.\d+[a-z0-9.+]*)$")]
 FileName = Literal["fetches.csv", "trials.csv"]
+PoolClass = Literal["Pool", "ThreadPool"]
 Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialKey:
-    """The trial that a row belongs to; trials of arms `cpu` and `startup` have no client."""
+    """The trial of a row; those of arms `cpu` and `startup` have no client."""
 
     arm: Arm
     client: ClientName | None
@@ -90,7 +88,7 @@ trial_key = attrgetter(*(field.name for field in fields(TrialKey)))
 
 
 class Machine(BaseModel):
-    """The machine and software that measure: a run is resumed only where all of it is the same.
+    """The machine and software that measure, all the same in every session of a run.
 
     What is not known of the article's machine is None.
     """
@@ -131,9 +129,7 @@ class Run(BaseModel):
     kernel: str
     clock_resolution_s: Seconds
     commit: str | None
-    interfaces: Annotated[
-        dict[Literal["Pool", "ThreadPool"], list[str]] | None, Field(min_length=2)
-    ]
+    interfaces: Annotated[dict[PoolClass, list[str]] | None, Field(min_length=2)]
     started_at: datetime
     finished_at: datetime | None = None
     urls_with_user: int = 0
@@ -149,10 +145,6 @@ class Run(BaseModel):
     extents: Annotated[dict[FileName, Extent], Field(min_length=2)] | None = None
     """How much of each file counts; None, where all does, in runs from before this was noted."""
 
-    def extent(self, name: FileName) -> Extent | None:
-        """Return how much of a file counts; None where this was not noted."""
-        return self.extents[name] if self.extents else None
-
 
 def run_is_there(folder: Path) -> bool:
     """Return whether a folder holds a run, or what is left of one."""
@@ -162,9 +154,7 @@ def run_is_there(folder: Path) -> bool:
 def urls_listed(folder: Path) -> int | None:
     """Return how many URLs the run's own list has; None where its source is no list."""
     path = folder / "pages.txt"
-    if not path.exists():
-        return None
-    return len(path.read_bytes().rstrip(b"\n").split(b"\n"))
+    return len(path.read_bytes().rstrip(b"\n").split(b"\n")) if path.exists() else None
 
 
 def write_run(folder: Path, run: Run) -> None:
@@ -191,10 +181,11 @@ def add_round(folder: Path, fetches: Sequence[FetchRow], trials: Sequence[TrialR
     Raises `OSError` where the folder cannot be written; the run is then as it was.
     """
     before = _cut_off_leftovers(folder)
+    rows_of = {FetchRow: fetches, TrialRow: trials}
     try:
         after = {
-            FILES[kind]: _append(folder / FILES[kind], kind, rows, before[FILES[kind]])
-            for kind, rows in ((FetchRow, fetches), (TrialRow, trials))
+            name: _append(folder / name, kind, rows_of[kind], before[name])
+            for kind, name in FILES.items()
         }
         write_run(folder, read_run(folder).model_copy(update={"extents": after}))
     except BaseException:
@@ -205,32 +196,31 @@ def add_round(folder: Path, fetches: Sequence[FetchRow], trials: Sequence[TrialR
 def _cut_off_leftovers(folder: Path) -> dict[FileName, Extent]:
     """Cut both files to what counts, and return their extents, noted if they were not."""
     run = read_run(folder)
-    extents = {name: _cut_off(folder / name, run.extent(name)) for name in FILES.values()}
+    noted = run.extents or {}
+    extents = {name: _cut_off(folder / name, noted.get(name)) for name in FILES.values()}
     if run.extents != extents:
         write_run(folder, run.model_copy(update={"extents": extents}))
     return extents
 
 
 def _cut_off(path: Path, noted: Extent | None) -> Extent:
-    """Cut a file to its first lines, as many as noted; bytes alone may be those of other ends."""
+    """Cut a file to as many lines as noted: their bytes differ if their ends were converted."""
     if noted and path.exists() and path.stat().st_size == noted.bytes:
         return noted
     lines = _lines(path, noted)
     _check_count(path, lines, noted)
+    extent = Extent(len(lines), sum(map(len, lines)))
     if path.exists():
-        os.truncate(path, sum(map(len, lines)))
-    return Extent(len(lines), sum(map(len, lines)))
+        os.truncate(path, extent.bytes)
+    return extent
 
 
 def _append(path: Path, kind: type, rows: Sequence[Any], before: Extent) -> Extent:
     """Append rows to a file, below a header if it is new; returns its extent."""
     lines = [] if before.bytes else [_names(kind)]
-    lines += [[_cell(value) for value in astuple(row)] for row in rows]
+    lines += [[_as_cell(value) for value in astuple(row)] for row in rows]
     content = "".join(f"{','.join(map(_quoted, line))}\n" for line in lines).encode()
-    with path.open("ab") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    _write_to_disk(path, "ab", content)
     return Extent(before.lines + content.count(b"\n"), before.bytes + len(content))
 
 
@@ -250,7 +240,7 @@ def read_fetches(folder: Path) -> list[FetchRow]:
 
 
 def load(folder: Path) -> tuple["pd.DataFrame", "pd.DataFrame"]:
-    """Return a run's fetches and trials of its finished rounds, checked, as two DataFrames.
+    """Return the fetches and trials of a run's finished rounds, checked, as two DataFrames.
 
     Raises `UserError` that names the damaged file, the row and the column.
     """
@@ -288,26 +278,21 @@ def _check_complete(
     folder: Path, pages: int, trials: Sequence[TrialRow], fetches: Sequence[FetchRow]
 ) -> None:
     """Check that every trial that ended well has a row for each page, and no other rows exist."""
+    fetches_csv, trials_csv = (folder / FILES[kind] for kind in (FetchRow, TrialRow))
     counts = Counter(map(trial_key, fetches))
     for line, trial in enumerate(trials, start=2):
         expected = pages if trial.client is not None and trial.state == "ok" else 0
         count = counts.pop(trial_key(trial), 0)
         if expected and not trial.span_s:
             words = f"{trial.span_s}: pages that were fetched took some time"
-            raise _damaged(folder / FILES[TrialRow], f"row {line}, column span_s: {words}")
+            raise _damaged(trials_csv, f"row {line}, column span_s: {words}")
         if count != expected:
-            raise _damaged(
-                folder / FILES[FetchRow],
-                f"{count} rows, not {expected}, belong to the trial in row {line} of trials.csv "
-                f"({_trial_in_words(trial)})",
-            )
+            arm = None if trial.arm == "main" else trial.arm
+            words = ", ".join(filter(None, [arm, trial.client, trial.mode, f"round {trial.round}"]))
+            place = f"the trial in row {line} of trials.csv ({words})"
+            raise _damaged(fetches_csv, f"{count} rows, not {expected}, belong to {place}")
     for key in counts:
-        raise _damaged(folder / FILES[TrialRow], f"no row for the trial {key}")
-
-
-def _trial_in_words(trial: TrialRow) -> str:
-    arm = None if trial.arm == "main" else trial.arm
-    return ", ".join(filter(None, [arm, trial.client, trial.mode, f"round {trial.round}"]))
+        raise _damaged(trials_csv, f"no row for the trial {key}")
 
 
 def _names(kind: type) -> list[str]:
@@ -318,10 +303,10 @@ def _read_rows(folder: Path, kind: type[Row]) -> list[Row]:
     """Read the rows that count: all of a finished run, else those within the extent noted."""
     path = folder / FILES[kind]
     run = read_run(folder) if (folder / "run.json").exists() else None
-    noted = run.extent(FILES[kind]) if run else None
+    noted = run.extents[FILES[kind]] if run and run.extents else None
     try:
         lines = _lines(path, None if run and run.finished_at else noted)
-        rows = _rows(path, lines, kind) if lines else []
+        rows = _checked_rows(path, lines, kind) if lines else []
     except (ValidationError, ValueError, OSError) as error:
         raise _damaged(path, _first_error(error)) from None
     _check_count(path, lines, noted)
@@ -341,11 +326,11 @@ def _check_count(path: Path, lines: Sequence[bytes], noted: Extent | None) -> No
         raise _damaged(path, f"{len(lines)} lines, not the {noted.lines} that run.json notes")
 
 
-def _rows(path: Path, lines: Sequence[bytes], kind: type[Row]) -> list[Row]:
+def _checked_rows(path: Path, lines: Sequence[bytes], kind: type[Row]) -> list[Row]:
     """Return the rows in the lines of a file, each checked to its last column."""
     names = _names(kind)
     _check_unconverted(path, lines[0].decode(), names)
-    table = _cells(path, lines)
+    table = _split(path, lines)
     if table[0] != names:
         raise _damaged(path, f"row 1, its columns are not {', '.join(names)}")
     for number, cells in enumerate(table, start=1):
@@ -355,45 +340,34 @@ def _rows(path: Path, lines: Sequence[bytes], kind: type[Row]) -> list[Row]:
     if not lines[-1].endswith(b"\n"):
         place = f"row {len(table)}, column {names[-1]}"
         raise _damaged(path, f"{place}: the file ends in mid-row")
-    rows = [dict(zip(names, map(_value, cells), strict=True)) for cells in table[1:]]
+    texts = ([cell.removeprefix("'") or None for cell in cells] for cells in table[1:])
+    rows = [dict(zip(names, values, strict=True)) for values in texts]
     return TypeAdapter(list[kind]).validate_python(rows)  # type: ignore[valid-type]
 
 
-def _cells(path: Path, lines: Sequence[bytes]) -> list[list[str]]:
+def _split(path: Path, lines: Sequence[bytes]) -> list[list[str]]:
     reader = csv.reader(map(bytes.decode, lines), strict=True)
+    limit = csv.field_size_limit(sys.maxsize)  # of a value; it is global
     try:
-        with _values_of_any_size():
-            return list(reader)
+        return list(reader)
     except csv.Error as error:
         raise _damaged(path, f"row {reader.line_num}, column ?: {error}") from None
-
-
-@contextmanager
-def _values_of_any_size() -> Iterator[None]:
-    """Lift the csv module's limit on the size of a value, which is global, for the block."""
-    limit = csv.field_size_limit(sys.maxsize)
-    try:
-        yield
     finally:
         csv.field_size_limit(limit)
 
 
 def _check_unconverted(path: Path, header: str, names: list[str]) -> None:
-    """Refuse what a spreadsheet has saved: its numbers may no longer be those measured."""
     columns = re.split("[;\t]", header.rstrip("\r\n").removeprefix("\ufeff").replace('"', ""))
     if header.startswith("\ufeff") or columns == names:
-        raise _damaged(
-            path,
-            "a spreadsheet such as Excel has saved it, and may have changed its numbers; copy the "
-            "original file again",
-        )
+        words = "a spreadsheet such as Excel has saved it, and may have changed its numbers"
+        raise _damaged(path, f"{words}; copy the original file again")
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
-"""What begins a text that a spreadsheet would calculate, and the mark that keeps it from it."""
+"""The first characters of text that a spreadsheet would calculate, and the mark against it."""
 
 
-def _cell(value: Any) -> str:
+def _as_cell(value: Any) -> str:
     """Return a value as text: floats to the microsecond, moments in ISO format, None as nothing."""
     if value is None:
         return ""
@@ -408,11 +382,6 @@ def _cell(value: Any) -> str:
 def _quoted(text: str) -> str:
     """Quote a cell that needs it; before Python 3.13 csv.writer forgets those with \\r."""
     return '"' + text.replace('"', '""') + '"' if re.search('[",\r\n]', text) else text
-
-
-def _value(cell: str) -> str | None:
-    """Return the text that `_cell` made a cell of."""
-    return cell.removeprefix("'") or None
 
 
 def _damaged(path: Path, words: str) -> UserError:
@@ -431,9 +400,9 @@ def _first_error(error: Exception) -> str:
         where = ".".join(place) or "its text"
     if first["type"] == "missing":
         return f"{where} is missing"
-    if first["type"] == "json_invalid" or isinstance(first["input"], dict | list):
-        return f"{where}: {first['msg']}"
-    return f"{where}: {reprlib.repr(first['input'])}: {first['msg']}"
+    is_whole = first["type"] == "json_invalid" or isinstance(first["input"], dict | list)
+    value = "" if is_whole else f": {reprlib.repr(first['input'])}"
+    return f"{where}{value}: {first['msg']}"
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -445,28 +414,22 @@ def replace_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, whatever happens and whoever else writes it meanwhile."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_to_disk(partial, "wb", content)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
+def _write_to_disk(path: Path, mode: Literal["ab", "wb"], content: bytes) -> None:
+    with path.open(mode) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def remove_partials(folder: Path) -> None:
     """Remove what processes that were killed while they wrote into a folder have left there."""
     for partial in folder.glob("*.partial"):
-        writer = re.search(r"\.(\d+)\.partial$", partial.name)
-        if writer and not _is_alive(int(writer[1])):
+        writer = re.search(r"\.(\d{1,9})\.partial$", partial.name)
+        if writer and not psutil.pid_exists(int(writer[1])):
             partial.unlink(missing_ok=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # of another user
-        return True
-    return True

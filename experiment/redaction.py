@@ -24,8 +24,8 @@ PARTS = re.compile(
 DIGEST = re.compile(r"sha256-[0-9a-f]{12}\W*")
 """What stands for a value; in a message punctuation may follow."""
 
-LEAST_TELLING = 4
-"""Characters of a user name or password that are looked for in a message about its URL."""
+SHORTEST_SECRET = 4
+"""The fewest characters of a user name or password that are cut from a message."""
 
 
 def redacted(url: str, keep_query: bool = False) -> str:
@@ -57,14 +57,14 @@ def redacted_text(text: str, url: str = "") -> str:
         text = text.replace(url, redacted(url))
     for word in _user_words(url):
         text = text.replace(word, "...")
-    text = re.sub(r"(?<=:)//\S+", lambda found: redacted(found[0]), text)
-    return re.sub(r"(?<=[^\s(])\?[^\s'\")]\S*", lambda found: redacted(found[0]), text)
+    text = re.sub(r"(?<=:)//\S+", lambda match: redacted(match[0]), text)
+    return re.sub(r"(?<=[^\s(])\?[^\s'\")]\S*", lambda match: redacted(match[0]), text)
 
 
 def _parts(url: str) -> re.Match[str]:
-    found = PARTS.match(url)
-    assert found is not None  # all of its parts may be empty
-    return found
+    parts = PARTS.match(url)
+    assert parts is not None  # all of them may be empty
+    return parts
 
 
 def _parameter(text: str) -> str:
@@ -85,5 +85,5 @@ def _user_words(url: str) -> list[str]:
     """Return user name and password, quoted and unquoted, the longest first."""
     user = (_parts(url)["user"] or "").removesuffix("@")
     words = {user, *user.split(":", 1)}
-    words |= {unquote(word) for word in words}
-    return sorted((word for word in words if len(word) >= LEAST_TELLING), key=len, reverse=True)
+    words |= set(map(unquote, words))
+    return sorted((word for word in words if len(word) >= SHORTEST_SECRET), key=len, reverse=True)

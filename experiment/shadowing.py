@@ -15,7 +15,7 @@ OURS = {"experiment", "tests"}
 
 def check() -> None:
     """Raise `UserError` if the current folder or PYTHONPATH replaces a module or a package."""
-    for words in _found():
+    for words in _mistakes():
         from experiment.errors import UserError
 
         raise UserError(words)
@@ -23,13 +23,12 @@ def check() -> None:
 
 def main() -> None:
     """Check, and end with status 2 after a line that says what is wrong."""
-    for words in _found():
+    for words in _mistakes():
         print(f"error: {words}", file=sys.stderr)
         sys.exit(2)
 
 
-def _found() -> Iterator[str]:
-    """Yield a line for each such file."""
+def _mistakes() -> Iterator[str]:
     if not os.environ.get("PYTHONSAFEPATH"):
         for file, name in _replacing(os.getcwd()):  # noqa: PTH109
             yield f"{file} stands in for {name}; rename it, or run this in another folder"

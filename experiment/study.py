@@ -12,9 +12,11 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
+from annotated_types import Predicate
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -24,7 +26,6 @@ from pydantic import (
     HttpUrl,
     TypeAdapter,
     ValidationError,
-    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -49,7 +50,7 @@ LONGEST_NAME = 120
 
 @dataclass(frozen=True)
 class Expected:
-    """The description of a valid value, in words that complete "is not ..."."""
+    """The words that complete "is not ..." in the message about an invalid value."""
 
     words: str
 
@@ -60,13 +61,13 @@ SWEEP: dict[str, Any] = {
     "rounds": 3,
     "clients": ("requests",),
 }
-"""What a sweep has unless told otherwise; the rest is as in any study."""
+"""The defaults of a sweep that differ from those of any study."""
 
 SWEEP_CHUNK_SIZE = 1
-"""In a sweep the library's own choice would change with the pool size."""
+"""One for all pool sizes; the library's own choice would change with the size."""
 
 UNUSED = {"report": ("pool_sizes",), "sweep": ("pool_size", "chunk_size")}
-"""Parameters that studies of a kind do not have."""
+"""The parameters that studies of a kind do not have."""
 
 
 def phantomjs_is_built_here() -> bool:
@@ -77,8 +78,7 @@ def phantomjs_is_built_here() -> bool:
 def default_clients() -> tuple[ClientName, ...]:
     """Return the article's two clients, or Chrome where PhantomJS has no build.
 
-    They are for the embedded origin; for any other source see `measure.clients.usual`, which
-    depends on what is installed.
+    For a source other than the embedded origin see `measure.clients.usual`.
     """
     return ("requests", "phantomjs" if phantomjs_is_built_here() else "chrome")
 
@@ -89,7 +89,6 @@ def library_chunk_size(pages: int, workers: int) -> int:
 
 
 def _none_if_empty(value: Any) -> Any:
-    """Return None for what means it: an empty text, or the word."""
     return None if isinstance(value, str) and value.strip().lower() in ("", "none") else value
 
 
@@ -123,37 +122,58 @@ def web_url(value: str) -> str:
     return value
 
 
-Clients = Annotated[
-    tuple[ClientName, ...],
-    Field(min_length=1),
-    BeforeValidator(_as_list),
-    AfterValidator(_each_once),
-    Expected(f"one or more of {', '.join(CLIENTS)}, each once"),
-]
-Modes = Annotated[
-    tuple[Mode, ...],
-    Field(min_length=1),
-    BeforeValidator(_as_list),
-    AfterValidator(_each_once),
-    Expected(f"one or more of {', '.join(MODES)}, each once"),
+def _known_source(value: str) -> str:
+    value = value.strip()
+    if value in ("embedded", "wikipedia"):
+        return value
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value):
+        return web_url(value)
+    try:
+        return str(Path(value).expanduser().resolve())
+    except RuntimeError as error:  # ~name of nobody
+        raise ValueError(str(error)) from None
+
+
+OrNone = Annotated[Item | None, BeforeValidator(_none_if_empty)]
+EachOnce = Annotated[
+    tuple[Item, ...], Field(min_length=1), BeforeValidator(_as_list), AfterValidator(_each_once)
 ]
 PoolSizes = Annotated[
-    Annotated[tuple[Annotated[int, Field(ge=1, le=500)], ...], Field(min_length=1)] | None,
-    BeforeValidator(_as_list),
-    BeforeValidator(_none_if_empty),  # the last one is asked first
-    AfterValidator(_each_once),
+    OrNone[EachOnce[Annotated[int, Field(ge=1, le=500)]]],
     AfterValidator(lambda sizes: sizes and tuple(sorted(sizes))),
     Expected("one or more whole numbers from 1 to 500, each once"),
 ]
+Clients = Annotated[
+    EachOnce[ClientName], Expected(f"one or more of {', '.join(CLIENTS)}, each once")
+]
+Modes = Annotated[EachOnce[Mode], Expected(f"one or more of {', '.join(MODES)}, each once")]
 ChunkSize = Annotated[
-    Annotated[int, Field(ge=1)] | None,
-    BeforeValidator(_none_if_empty),
+    OrNone[Annotated[int, Field(ge=1)]],
     Expected("a whole number from 1 to the number of pages, or none"),
 ]
+ProcessStart = Annotated[OrNone[StartMethod], Expected("fork, spawn, forkserver or none")]
+Contact = Annotated[
+    OrNone[Annotated[str, Field(pattern=r"^([^\s()@]+@[^\s()@]+|https?://[^\s()]+)$")]],
+    Expected("an e-mail address or a URL"),
+]
 RunName = Annotated[
-    Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,149}$")] | None,
-    BeforeValidator(_none_if_empty),
+    OrNone[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,149}$")]],
     Expected("a name that starts with a letter and has only letters, digits, dots, - and _"),
+]
+OnOrOff = Annotated[bool, Expected("on or off")]
+Repeats = Annotated[
+    int,
+    Field(ge=1, le=9),
+    Predicate(lambda value: value % 2 == 1),
+    Expected("an odd whole number from 1 to 9"),
+]
+Source = Annotated[
+    str,
+    AfterValidator(_known_source),
+    Expected("embedded, wikipedia, an http or https URL, or a file of URLs"),
+]
+Host = Annotated[
+    str, Field(pattern=r"^[a-z0-9.-]+(:\d+)?$"), Expected("a host such as de.wikipedia.org")
 ]
 
 
@@ -167,55 +187,39 @@ class Study(BaseModel):
         None, description="sizes of pools that a sweep sets against each other"
     )
     pages: int = Field(100, ge=1, le=100_000, description="pages that a trial fetches")
-    rounds: int = Field(
-        5,
-        ge=1,
-        le=100,
-        description="replications; a ratio needs 3 for an interval to be worth reading",
+    rounds: Annotated[int, Field(ge=1, le=100)] = Field(
+        5, description="replications; a ratio needs 3 for an interval to be worth reading"
     )
-    repeats: Annotated[int, Expected("an odd whole number from 1 to 9")] = Field(
-        1,
-        ge=1,
-        le=9,
-        description="trials of each parallel mode in a round (odd); their median counts",
+    repeats: Repeats = Field(
+        1, description="trials of each parallel mode in a round (odd); their median counts"
     )
     clients: Clients = Field((), description="what fetches the pages (none: as suits the source)")
     modes: Modes = Field(
         ("serial", "threads", "processes"), description="how the fetches are spread"
     )
-    source: Annotated[
-        str, Expected("embedded, wikipedia, an http or https URL, or a file of URLs")
-    ] = Field(
+    source: Source = Field(
         "embedded", description="where pages come from: embedded, wikipedia, a URL, a file of URLs"
     )
-    keep_query: Annotated[bool, Expected("on or off")] = Field(
+    keep_query: OnOrOff = Field(
         False, description="whether query values of URLs are written down (off: a digest of each)"
     )
-    tls: Annotated[bool, Expected("on or off")] = Field(
+    tls: OnOrOff = Field(
         True, description="whether the embedded origin speaks HTTPS, as Wikipedia does"
     )
     latency: float = Field(1.0, ge=0, le=100, description="factor on the embedded origin's latency")
     chunk_size: ChunkSize = Field(
         None, description="pages handed to a worker at a time (none: the library's own choice)"
     )
-    start_method: Annotated[
-        StartMethod | None,
-        BeforeValidator(_none_if_empty),
-        Expected("fork, spawn, forkserver or none"),
-    ] = Field(
+    start_method: ProcessStart = Field(
         None,
         description="how processes start: fork, spawn, forkserver (none: the platform's default)",
     )
     timeout: float = Field(60.0, ge=1, le=600, description="seconds that one fetch may take")
     seed: int = Field(2018, ge=0, le=2**31 - 1, description="decides the pages and the order")
-    contact: Annotated[
-        Annotated[str, Field(pattern=r"^([^\s()@]+@[^\s()@]+|https?://[^\s()]+)$")] | None,
-        BeforeValidator(_none_if_empty),
-        Expected("an e-mail address or a URL"),
-    ] = Field(None, description="whom Wikipedia may write to; for the source wikipedia only")
-    wiki: Annotated[
-        str, Field(pattern=r"^[a-z0-9.-]+(:\d+)?$"), Expected("a host such as de.wikipedia.org")
-    ] = Field("en.wikipedia.org", description="which wiki; for the source wikipedia only")
+    contact: Contact = Field(
+        None, description="whom Wikipedia may write to; for the source wikipedia only"
+    )
+    wiki: Host = Field("en.wikipedia.org", description="which wiki; for the source wikipedia only")
     run: RunName = Field(
         None, description="the run's folder (none: named after what is not the default)"
     )
@@ -229,34 +233,14 @@ class Study(BaseModel):
         embedded = values.get("source", "embedded") == "embedded"
         return {**others, "clients": default_clients()} if embedded else others
 
-    @field_validator("repeats")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        if value % 2 == 0:
-            raise ValueError("even")
-        return value
-
-    @field_validator("source")
-    @classmethod
-    def _known_source(cls, value: str) -> str:
-        value = value.strip()
-        if value in ("embedded", "wikipedia"):
-            return value
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value):
-            return web_url(value)
-        try:
-            return str(Path(value).expanduser().resolve())
-        except RuntimeError as error:  # ~name of nobody
-            raise ValueError(str(error)) from None
-
     @model_validator(mode="after")
     def _parameters_agree(self) -> Self:
-        if conflicts := [*self._conflicts_with_kind(), *self._conflicts_with_source()]:
-            raise UserError(conflicts[0])
+        for conflict in chain(self._conflicts_with_kind(), self._conflicts_with_source()):
+            raise UserError(conflict)
         return self
 
     def _conflicts_with_kind(self) -> Iterator[str]:
-        if self.is_sweep:
+        if self.kind == "sweep":
             for name in UNUSED[self.kind]:
                 if (value := getattr(self, name)) != self.default(name):
                     yield (
@@ -277,10 +261,10 @@ class Study(BaseModel):
     def _conflicts_with_source(self) -> Iterator[str]:
         is_wikipedia = self.source == "wikipedia"
         for name in () if is_wikipedia else ("contact", "wiki"):
-            if getattr(self, name) != self.default(name):
+            if (value := getattr(self, name)) != self.default(name):
                 yield (
-                    f"{name}: {getattr(self, name)} has no use here; "
-                    f"it goes with source=wikipedia, and source is {self.written().source}"
+                    f"{name}: {value} has no use here; it goes with source=wikipedia, and source "
+                    f"is {self.written().source}"
                 )
         if self.keep_query and self.source in ("embedded", "wikipedia"):
             yield (
@@ -321,14 +305,9 @@ class Study(BaseModel):
         return "report" if self.pool_sizes is None else "sweep"
 
     @property
-    def is_sweep(self) -> bool:
-        """Return whether several pool sizes are measured against each other."""
-        return self.kind == "sweep"
-
-    @property
     def size_parameter(self) -> Literal["pool_size", "pool_sizes"]:
         """Return the parameter that decides the sizes of its pools."""
-        return "pool_sizes" if self.is_sweep else "pool_size"
+        return "pool_sizes" if self.kind == "sweep" else "pool_size"
 
     @property
     def parameters(self) -> list[str]:
@@ -342,7 +321,7 @@ class Study(BaseModel):
 
     def default(self, name: str) -> Any:
         """Return the value of a parameter that nobody chose, in a study of this kind."""
-        if self.is_sweep and name in SWEEP:
+        if self.kind == "sweep" and name in SWEEP:
             return SWEEP[name]
         if name == "clients" and self.source == "embedded":
             return default_clients()
@@ -350,7 +329,7 @@ class Study(BaseModel):
 
     def chunk(self) -> int | None:
         """Return the pages to hand to a worker at a time; None is the library's choice."""
-        return SWEEP_CHUNK_SIZE if self.is_sweep else self.chunk_size
+        return SWEEP_CHUNK_SIZE if self.kind == "sweep" else self.chunk_size
 
     def pages_in_a_chunk(self) -> int:
         """Return the pages that a pool hands to a worker at a time, whoever chose it."""
@@ -366,22 +345,26 @@ class Study(BaseModel):
         """Return the name of the run's folder: as given, or after what differs from the default."""
         if self.run is not None:
             return self.run
-        return _shortened("_".join(self._described("{}-{}", _in_a_folder_name))) or "default"
+        name = "_".join(self._described("{}-{}", _in_a_folder_name)) or "default"
+        if len(name) <= LONGEST_NAME:
+            return name
+        return f"{name[: LONGEST_NAME - 9].rstrip('-_')}-{_short_digest(name)}"
 
     def in_short(self) -> str:
-        """Return what it is, in words: what differs from the default."""
+        """Return what differs from the default, in words."""
         return ", ".join(self._described("{} {}", as_words)) or "default"
 
     def _described(self, form: str, words: Callable[[Any], str]) -> list[str]:
         own = [form.format(name, words(value)) for name, value in self.differences().items()]
-        return ["sweep", *own] if self.is_sweep else own
+        return ["sweep", *own] if self.kind == "sweep" else own
 
     def differences(self) -> dict[str, Any]:
         """Return what is not the default and tells one study from another."""
-        names = (name for name in type(self).model_fields if name not in ("run", "contact"))
-        written = self.written()
-        values = {name: getattr(written, name) for name in names}
-        return {name: value for name, value in values.items() if value != self.default(name)}
+        return {
+            name: value
+            for name, value in self.written()
+            if name not in ("run", "contact") and value != self.default(name)
+        }
 
     def joined_to(self, own: "Study") -> "Study":
         """Return the study of a run that exists, unless this one asks for something else.
@@ -389,12 +372,13 @@ class Study(BaseModel):
         Raises `UserError` for a value that was given and is not the run's own.
         """
         if self.kind != own.kind:
-            is_what = "a sweep" if own.is_sweep else "no sweep"
+            is_what = "a sweep" if own.kind == "sweep" else "no sweep"
             raise UserError(f"run: {self.run_name()} is {is_what}; it goes with make {own.kind}")
+        as_own = self.model_copy(update={"keep_query": own.keep_query}).written()
         for name in type(self).model_fields:
             asked, had = getattr(self, name), getattr(own, name)
             if name == "source":
-                asked, had = self._written_as(own).source, own.written().source
+                asked, had = as_own.source, own.written().source
             if name in self.model_fields_set - {"run"} and asked not in (had, ()):
                 raise UserError(
                     f"{name}: {as_words(asked)} was asked for, but the run "
@@ -403,15 +387,11 @@ class Study(BaseModel):
         is_given = "source" in self.model_fields_set
         return own.model_copy(update={"source": self.source}) if is_given else own
 
-    def _written_as(self, own: "Study") -> "Study":
-        """Return the study as a run that may keep queries writes it down."""
-        return self.model_copy(update={"keep_query": own.keep_query}).written()
-
 
 def sweep_of(parameters: Mapping[str, Any]) -> Study:
     """Return the sweep that `parameters` describe; raises `UserError` for what is not right."""
     study = Study.of({**SWEEP, **parameters})
-    if not study.is_sweep:
+    if study.kind == "report":
         raise UserError(f"pool_sizes: none is not {_expected(Study.model_fields['pool_sizes'])}")
     return study.given(parameters)
 
@@ -420,22 +400,17 @@ def from_notebook(namespace: Mapping[str, Any], also: Sequence[str] = ()) -> Stu
     """Return the study that a notebook's parameters describe; refuse unknown ones of papermill.
 
     papermill only warns of a parameter that the notebook does not have, so the names that its
-    cell (marked "# Parameters") sets are checked too, but for those that are `also` parameters.
-    Given are those, and what was edited in the notebook's own cell: what is not the default.
+    cell (marked "# Parameters") sets are checked, except those in `also`. These names, and the
+    parameters edited in the notebook's own cell, count as given.
     """
     injected = [cell for cell in namespace.get("In", ()) if cell.startswith("# Parameters\n")]
-    names = {
-        target.id
-        for cell in injected
-        for statement in ast.parse(cell).body
-        if isinstance(statement, ast.Assign)
-        for target in statement.targets
-        if isinstance(target, ast.Name) and target.id not in also
-    }
-    wanted = [name for name in namespace if name in Study.model_fields or name in names]
-    parameters = {name: namespace[name] for name in wanted}
+    nodes = chain.from_iterable(ast.walk(ast.parse(cell)) for cell in injected)
+    assigned = (node for node in nodes if isinstance(node, ast.Name))
+    names = {node.id for node in assigned if isinstance(node.ctx, ast.Store)} - {*also}
+    known = {*Study.model_fields, *names}
+    parameters = {name: value for name, value in namespace.items() if name in known}
     study = sweep_of(parameters) if "pool_sizes" in parameters else Study.of(parameters)
-    return study.given({*names, *study.differences()} - {*also})
+    return study.given({*names, *study.differences()})
 
 
 def as_words(value: Any) -> str:
@@ -452,19 +427,13 @@ def _in_a_folder_name(value: Any) -> str:
     words = as_words(value).replace(" ", "-")
     if re.fullmatch(r"[A-Za-z0-9.-]{1,40}", words):
         return words
-    place = words.partition("://")[2].partition("?")[0]
-    readable = place or Path(words).stem
-    readable = re.sub(r"[^A-Za-z0-9.]+", "-", readable)[:24].strip("-")
-    return f"{readable}-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
+    place = words.partition("://")[2].partition("?")[0] or Path(words).stem
+    readable = re.sub(r"[^A-Za-z0-9.]+", "-", place)[:24].strip("-")
+    return f"{readable}-{_short_digest(words)}"
 
 
-def _shortened(name: str) -> str:
-    """Return a name that leaves room for endings; a digest tells long ones apart."""
-    if len(name) <= LONGEST_NAME:
-        return name
-    return (
-        f"{name[: LONGEST_NAME - 9].rstrip('-_')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    )
+def _short_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _message(error: ValidationError) -> str:
@@ -478,9 +447,8 @@ def _message(error: ValidationError) -> str:
 
 
 def _expected(field: FieldInfo) -> str:
-    for item in field.metadata:
-        if isinstance(item, Expected):
-            return item.words
+    for expected in (item for item in field.metadata if isinstance(item, Expected)):
+        return expected.words
     low = next(item.ge for item in field.metadata if hasattr(item, "ge"))
     high = next(item.le for item in field.metadata if hasattr(item, "le"))
     kind = "whole number" if field.annotation is int else "number"

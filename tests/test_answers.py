@@ -38,5 +38,5 @@ def test_verdicts_and_numbers_are_the_same(name: str) -> None:
 
 def test_the_sizes_of_the_sweep_are_the_same() -> None:
     results = load(PROJECT / "data" / "reference-sweep")
-    sizes = [asdict(size) for size in sweeps.sizes(results)]
+    sizes = [asdict(size) for size in sweeps.compare_sizes(results)]
     assert_same(json.loads(json.dumps(sizes)), ANSWERS["reference-sweep"])

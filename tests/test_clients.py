@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from experiment.fetches import Fetch, Page
 from experiment.measure import clients
 from experiment.measure.clients import base
 from experiment.measure.clients.base import ClientSettings
 from experiment.measure.rate_limit import RateLimiter
-from experiment.records import Fetch, Page
 from experiment.vocabulary import ClientName
 from tests.conftest import eventually, need
 from tests.servers import PAGE, Server

@@ -21,9 +21,9 @@ import psutil
 import pytest
 
 from experiment import records
+from experiment.fetches import Page
 from experiment.measure import clients, network
 from experiment.measure.clients import base, browser, phantomjs
-from experiment.records import Page
 from experiment.vocabulary import BROWSERS, ClientName
 from tests.conftest import Copy, eventually, need
 from tests.servers import PAGE, Server

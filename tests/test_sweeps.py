@@ -70,7 +70,7 @@ def test_a_sweep_is_named_after_what_is_not_its_default() -> None:
     assert Study.of({**SWEEP, "pages": "100"}).run_name() == "sweep_pages-100"
     assert Study.of({"pool_sizes": "4,2"}).run_name() == "sweep_pool_sizes-2-4"
     assert Study.of(SWEEP).in_short() == "sweep"
-    assert not Study.of({"pool_sizes": "none"}).is_sweep
+    assert Study.of({"pool_sizes": "none"}).kind == "report"
     with pytest.raises(UserError, match="pool_sizes: none is not one or more whole numbers"):
         sweep_of({"pool_sizes": "none"})
 
@@ -104,7 +104,7 @@ def test_claims_are_not_judged_by_a_sweep(tmp_path: Path) -> None:
 
 
 def test_speed_ups_are_of_the_own_size_and_the_ceiling_above(tmp_path: Path) -> None:
-    found = sweeps.sizes(seen_of(tmp_path))
+    found = sweeps.compare_sizes(seen_of(tmp_path))
     assert [(item.mode, item.size) for item in found] == [
         (mode, size) for mode in ("threads", "processes") for size in (2, 5, 10, 20, 50)
     ]
@@ -121,8 +121,8 @@ def test_speed_ups_are_of_the_own_size_and_the_ceiling_above(tmp_path: Path) -> 
 
 def test_the_answer_is_the_smallest_that_no_larger_one_beats(tmp_path: Path) -> None:
     results = seen_of(tmp_path, pool_sizes=(40, 50, 10), rounds=5)
-    found = sweeps.sizes(results)
-    answers = sweeps.enough(results, found)
+    found = sweeps.compare_sizes(results)
+    answers = sweeps.recommend(results, found)
     assert [item.at.size for item in answers] == [40, 40]  # one page each: fifty gain nothing
     assert all(item.best and item.best.size == 50 for item in answers)
     said = sweeps.answer(results, found)
@@ -131,14 +131,14 @@ def test_the_answer_is_the_smallest_that_no_larger_one_beats(tmp_path: Path) -> 
     assert "no larger pool measured here is more than 5 % faster (the best of them, 50, is" in said
     growing = seen_of(tmp_path / "growing", pool_sizes=(2, 5))
     assert "**requests, threads: 5 or more workers**" in sweeps.answer(
-        growing, sweeps.sizes(growing)
+        growing, sweeps.compare_sizes(growing)
     )
 
 
 def test_a_sweep_without_a_complete_round_has_no_answer(tmp_path: Path) -> None:
     study = Study.of({**SWEEP, "pages": 4, "rounds": 1})
     results = seen_of(tmp_path, World(even(study), failing="requests", controls=False), pages=4)
-    assert sweeps.sizes(results) == []
+    assert sweeps.compare_sizes(results) == []
     assert "requests, threads: 2 workers have no complete round" in sweeps.answer(results, [])
     assert figures.drawn(figures.speed_up_by_pool_size, results) is None
 
@@ -166,7 +166,7 @@ def test_the_limit_is_what_the_numbers_say(
         noise=0.001,
         cores=cores,
     )
-    found = sweeps.sizes(seen_of(tmp_path, world, pool_sizes=4))
+    found = sweeps.compare_sizes(seen_of(tmp_path, world, pool_sizes=4))
     [threads] = [item for item in found if item.mode == "threads"]
     assert threads.limit == limit
 
@@ -219,7 +219,7 @@ def test_the_readme_says_what_the_committed_sweep_says() -> None:
     folder = PROJECT / "data" / "reference-sweep"
     results = load(folder)
     words = " ".join((PROJECT / "README.md").read_text().split())
-    for item in sweeps.enough(results, sweeps.sizes(results)):
+    for item in sweeps.recommend(results, sweeps.compare_sizes(results)):
         assert f"{item.words} {item.at.mode}" in words
 
 

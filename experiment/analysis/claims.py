@@ -1,4 +1,4 @@
-"""The article's claims, judged by a run's numbers.
+"""Judge the article's claims by a run's numbers.
 
 Each comparison of a claim (a client in a mode) is judged by one rule. A comparison that was not
 measured, does not apply or has too few rounds gets that verdict instead.
@@ -9,22 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from experiment.analysis import article, summary
+from experiment.analysis import article, rules, summary
 from experiment.analysis.results import RunResults
-from experiment.analysis.rules import (
-    CPU_BOUND_PROCESSES,
-    CPU_BOUND_THREADS,
-    MORE_THAN_HALF,
-    MORE_THAN_ONE,
-    MORE_THAN_TWO,
-    NO_DIFFERENCE,
-    Rule,
-    Ruling,
-    Verdict,
-    Zone,
-    cpu_bound,
-    roughly,
-)
+from experiment.analysis.rules import Rule, Ruling, Verdict, Zone
 from experiment.analysis.summary import ENOUGH_ROUNDS, Estimate
 from experiment.errors import UserError
 from experiment.study import Study
@@ -63,24 +50,20 @@ class JudgedClaim:
     @property
     def ruling(self) -> Ruling:
         """Return the verdict of the cells where they agree, else `mixed` with what differs."""
-        groups: dict[Verdict, list[Comparison]] = {}
+        names: dict[Verdict, list[str]] = {}
         for cell in self.cells:
-            groups.setdefault(cell.ruling.verdict, []).append(cell)
-        if len(groups) == 1:
+            name = ", ".join(filter(None, [cell.client, cell.mode])) or "all"
+            names.setdefault(cell.ruling.verdict, []).append(name)
+        if len(names) == 1:
             reasons = dict.fromkeys(cell.ruling.reason for cell in self.cells)
-            return Ruling(next(iter(groups)), "; ".join(filter(None, reasons)))
-        parts = (f"{verdict}: {_listed(cells)}" for verdict, cells in groups.items())
+            return Ruling(next(iter(names)), "; ".join(filter(None, reasons)))
+        parts = (f"{verdict}: {' and '.join(cells)}" for verdict, cells in names.items())
         return Ruling("mixed", "; ".join(parts))
-
-
-def _listed(cells: Sequence[Comparison]) -> str:
-    names = (", ".join(filter(None, [cell.client, cell.mode])) or "all" for cell in cells)
-    return " and ".join(names)
 
 
 def judge(results: RunResults) -> list[JudgedClaim]:
     """Judge all claims of the article; raises `UserError` for a sweep."""
-    if results.study.is_sweep:
+    if results.study.kind == "sweep":
         raise UserError(
             "run: the claims are about one pool size, and this run is a sweep; see make sweep"
         )
@@ -96,25 +79,24 @@ def cells_of(judged: Sequence[JudgedClaim], name: str) -> Sequence[Comparison]:
 
 def rows(judged: Sequence[JudgedClaim]) -> list[dict[str, Any]]:
     """Return the cells of all claims as plain values, for programs."""
-    return [_row(claim, cell) for claim in judged for cell in claim.cells]
-
-
-def _row(claim: JudgedClaim, cell: Comparison) -> dict[str, Any]:
-    estimate = cell.estimate
-    return {
-        "id": claim.id,
-        "client": cell.client,
-        "mode": cell.mode,
-        "quantity": cell.quantity,
-        "estimate": estimate and estimate.value,
-        "ci95": estimate and estimate.ci95,
-        "ci90": estimate and estimate.ci90,
-        "rounds": estimate.rounds if estimate else 0,
-        "verdict": cell.ruling.verdict,
-        "reason": cell.ruling.reason,
-        "article_2018": cell.article_2018,
-        "claim_verdict": claim.ruling.verdict,
-    }
+    return [
+        {
+            "id": claim.id,
+            "client": cell.client,
+            "mode": cell.mode,
+            "quantity": cell.quantity,
+            "estimate": cell.estimate and cell.estimate.value,
+            "ci95": cell.estimate and cell.estimate.ci95,
+            "ci90": cell.estimate and cell.estimate.ci90,
+            "rounds": cell.estimate.rounds if cell.estimate else 0,
+            "verdict": cell.ruling.verdict,
+            "reason": cell.ruling.reason,
+            "article_2018": cell.article_2018,
+            "claim_verdict": claim.ruling.verdict,
+        }
+        for claim in judged
+        for cell in claim.cells
+    ]
 
 
 def _compare(
@@ -141,7 +123,7 @@ def _guarded(
         return Ruling("not measured", missing)
     if unless:
         return Ruling("not applicable", unless)
-    if not estimate.enough:
+    if not estimate.has_enough_rounds:
         count = f"{estimate.rounds} complete round{'' if estimate.rounds == 1 else 's'}"
         return Ruling("too few rounds", f"{count}; it takes {ENOUGH_ROUNDS}")
     return rule(estimate)
@@ -179,38 +161,11 @@ def paced(study: Study) -> str:
     return "its starts are paced, so totals measure the pace" if study.source == "wikipedia" else ""
 
 
-def _speed_up(results: RunResults, client: ClientName, times: float) -> Comparison:
-    study = results.study
-    return _compare(
-        (client, "threads"),
-        "speed-up",
-        summary.speed_up(results.rounds, client, "threads"),
-        roughly(times),
-        missing=_missing(results, "serial", "threads"),
-        unless=paced(study) or _other_pool_size(study) or _no_latency(study),
-        article_2018=article.measured(client, "threads", "speed_up"),
-    )
-
-
-def _slow_down(
-    results: RunResults, client: ClientName, mode: Mode, rule: Rule, unless: str
-) -> Comparison:
-    return _compare(
-        (client, mode),
-        "slow-down",
-        summary.slow_down(results.rounds, client, mode),
-        rule,
-        missing=_missing(results, "serial", mode),
-        unless=unless,
-        article_2018=article.measured(client, mode, "slow_down"),
-    )
-
-
 def _requests_8x(results: RunResults) -> Iterator[Comparison]:
-    if "requests" in results.study.clients:
-        yield _speed_up(results, "requests", 8)
-    else:
+    if "requests" not in results.study.clients:
         yield _not_in_study("requests", "speed-up")
+    else:
+        yield _speed_up(results, "requests", 8)
 
 
 def _selenium_4x(results: RunResults) -> Iterator[Comparison]:
@@ -220,9 +175,30 @@ def _selenium_4x(results: RunResults) -> Iterator[Comparison]:
         yield _speed_up(results, client, 4)
 
 
+def _speed_up(results: RunResults, client: ClientName, times: float) -> Comparison:
+    study = results.study
+    return _compare(
+        (client, "threads"), "speed-up",
+        summary.speed_up(results.rounds, client, "threads"), rules.roughly(times),
+        missing=_missing(results, "serial", "threads"),
+        unless=paced(study) or _other_pool_size(study) or _no_latency(study),
+        article_2018=article.measured(client, "threads", "speed_up"),
+    )  # fmt: skip
+
+
+def _slow_down(
+    results: RunResults, client: ClientName, mode: Mode, rule: Rule, unless: str
+) -> Comparison:
+    estimate = summary.slow_down(results.rounds, client, mode)
+    return _compare(
+        (client, mode), "slow-down", estimate, rule, missing=_missing(results, "serial", mode),
+        unless=unless, article_2018=article.measured(client, mode, "slow_down"),
+    )  # fmt: skip
+
+
 def _fetch_slower(results: RunResults) -> Iterator[Comparison]:
     for client, mode in itertools.product(results.study.clients, ARTICLE_PAIR):
-        yield _slow_down(results, client, mode, MORE_THAN_ONE, _one_worker(results.study))
+        yield _slow_down(results, client, mode, rules.MORE_THAN_ONE, _one_worker(results.study))
 
 
 def _selenium_twice(results: RunResults) -> Iterator[Comparison]:
@@ -230,7 +206,7 @@ def _selenium_twice(results: RunResults) -> Iterator[Comparison]:
         yield _not_in_study("browser", "slow-down")
     for client in results.browsers:
         unless = _other_pool_size(results.study)
-        yield _slow_down(results, client, "threads", MORE_THAN_TWO, unless)
+        yield _slow_down(results, client, "threads", rules.MORE_THAN_TWO, unless)
 
 
 def _contention(results: RunResults) -> Iterator[Comparison]:
@@ -240,13 +216,14 @@ def _contention(results: RunResults) -> Iterator[Comparison]:
     for client in results.browsers:
         slower = summary.slow_down(results.rounds, client, "threads")
         clear = slower.ci95 is not None and slower.ci95[0] > 1
-        unless = "" if clear or not slower.enough else "its fetches are not clearly slower"
+        unclear = slower.has_enough_rounds and not clear
+        unless = "its fetches are not clearly slower" if unclear else ""
         missing = _missing(results, "serial", "threads")
         if slower.rounds and not summary.has_phases(results.rounds, client):
             missing = "the start of the browser was not timed"
         estimate = summary.start_share(results.rounds, client, "threads")
         yield _compare(
-            (client, "threads"), quantity, estimate, MORE_THAN_HALF,
+            (client, "threads"), quantity, estimate, rules.MORE_THAN_HALF,
             missing=missing, unless=_one_worker(results.study) or unless,
         )  # fmt: skip
 
@@ -259,7 +236,7 @@ def _requests_lighter(results: RunResults) -> Iterator[Comparison]:
     for client, mode in itertools.product(results.browsers, ("serial", *ARTICLE_PAIR)):
         pair = [(client, mode), ("requests", mode)]
         yield _compare(
-            (client, mode), quantity, _ratio(results, pair, "fetch_mean_s"), MORE_THAN_ONE,
+            (client, mode), quantity, _ratio(results, pair, "fetch_mean_s"), rules.MORE_THAN_ONE,
             missing=_missing(results, mode), article_2018=_ratio_2018(pair, "fetch_mean_s"),
         )  # fmt: skip
 
@@ -269,7 +246,7 @@ def _no_difference(results: RunResults) -> Iterator[Comparison]:
         pair = [(client, mode) for mode in ARTICLE_PAIR]
         yield _compare(
             (client, None), "total, threads / processes",
-            _ratio(results, pair, "span_s"), NO_DIFFERENCE,
+            _ratio(results, pair, "span_s"), rules.NO_DIFFERENCE,
             missing=_missing(results, *ARTICLE_PAIR),
             unless=paced(results.study) or _one_worker(results.study),
             article_2018=_ratio_2018(pair, "span_s"),
@@ -289,17 +266,16 @@ def _ratio_2018(pair: Pair, quantity: Literal["span_s", "fetch_mean_s"]) -> floa
 
 
 def _cpu_bound(results: RunResults) -> Iterator[Comparison]:
-    unless = "" if results.run.machine.gil else "this Python has no GIL"
-    unless = "this machine has one core" if results.cores == 1 else unless
+    no_gil = "" if results.run.machine.gil else "this Python has no GIL"
     threads, processes = (summary.speed_up(results.cpu, "", mode) for mode in ARTICLE_PAIR)
     ruling = _guarded(
         min(threads, processes, key=lambda estimate: estimate.rounds),
-        lambda _: cpu_bound(threads, processes),
+        lambda _: rules.cpu_bound(threads, processes),
         _missing(results, "serial", *ARTICLE_PAIR, control=True),
-        unless,
+        "this machine has one core" if results.cores == 1 else no_gil,
     )
     quantity = "CPU-bound speed-up" + (f", {results.cores} cores" if results.cores else "")
-    zones = CPU_BOUND_THREADS, CPU_BOUND_PROCESSES
+    zones = rules.CPU_BOUND_THREADS, rules.CPU_BOUND_PROCESSES
     for mode, estimate, zone in zip(ARTICLE_PAIR, (threads, processes), zones, strict=True):
         known = estimate if estimate.rounds else None
         yield Comparison(None, mode, quantity, ruling, known, zone)
@@ -319,56 +295,53 @@ def _latency(results: RunResults) -> Iterator[Comparison]:
         missing = "its control needs the embedded origin"
     yield _compare(
         ("requests", "threads"), "speed-up, with latency / without",
-        summary.ratio(faster, control), MORE_THAN_ONE,
+        summary.ratio(faster, control), rules.MORE_THAN_ONE,
         missing=missing, unless=_no_latency(study) or _one_worker(study),
     )  # fmt: skip
 
 
-def _pools(results: RunResults, column: str, what: str) -> Iterator[Comparison]:
-    processes, threads = (
-        summary.of_cell(results.startup, "", mode, column) for mode in reversed(ARTICLE_PAIR)
+def _memory(results: RunResults) -> Iterator[Comparison]:
+    yield _start_cost(results, "python_pss_mb", "memory")
+
+
+def _start_up(results: RunResults) -> Iterator[Comparison]:
+    yield _start_cost(results, "startup_s", "time until ready")
+
+
+def _start_cost(results: RunResults, column: str, what: str) -> Comparison:
+    threads, processes = (
+        summary.of_cell(results.startup, "", mode, column) for mode in ARTICLE_PAIR
     )
     missing = _missing(results, *ARTICLE_PAIR, control=True)
     if len(processes) and processes.isna().all():
         missing = "this system does not tell it"
     quantity = f"{what}, processes ({results.run.machine.start_method}) / threads"
     ratio = summary.ratio(processes, threads)
-    yield _compare((None, None), quantity, ratio, MORE_THAN_ONE, missing=missing)
-
-
-def _memory(results: RunResults) -> Iterator[Comparison]:
-    return _pools(results, "python_pss_mb", "memory")
-
-
-def _start_up(results: RunResults) -> Iterator[Comparison]:
-    return _pools(results, "startup_s", "time until ready")
+    return _compare((None, None), quantity, ratio, rules.MORE_THAN_ONE, missing=missing)
 
 
 def _pickling(results: RunResults) -> Iterator[Comparison]:
-    claims: dict[Mode, str] = {"threads": "taken", "processes": "refused"}
-    for mode, claimed in claims.items():
+    for mode in ARTICLE_PAIR:
         errors = results.startup.loc[results.startup["mode"] == mode, "pickling_error"]
         refusals = errors.dropna()
-        missing = _missing(results, mode, control=True)
-        missing = missing or ("" if len(errors) else "no trial was complete")
-        shown = len(refusals) == (len(errors) if claimed == "refused" else 0)
+        as_claimed = len(refusals) == (len(errors) if mode == "processes" else 0)
         words = f"refused: {refusals.iloc[0].partition(':')[0]}" if len(refusals) else "taken"
-        ruling = Ruling("holds" if shown else "does not hold", words)
-        ruling = Ruling("not measured", missing) if missing else ruling
+        ruling = Ruling("holds" if as_claimed else "does not hold", words)
+        missing = _missing(results, mode, control=True)
+        if missing := missing or ("" if len(errors) else "no trial was complete"):
+            ruling = Ruling("not measured", missing)
         yield Comparison(None, mode, "a function without wraps", ruling)
 
 
 def _same_interface(results: RunResults) -> Iterator[Comparison]:
-    quantity = "public methods"
     if results.run.interfaces is None:
         ruling = Ruling("not measured", "the run did not note them")
-        yield Comparison(None, None, quantity, ruling)
-        return
-    pool, threads = (set(results.run.interfaces[name]) for name in ("Pool", "ThreadPool"))
-    same = f"{len(pool)} methods that take the same"
-    different = f"not in both: {', '.join(sorted(pool ^ threads))}"
-    ruling = Ruling("does not hold", different) if pool ^ threads else Ruling("holds", same)
-    yield Comparison(None, None, quantity, ruling)
+    else:
+        pool, threads = (set(results.run.interfaces[name]) for name in ("Pool", "ThreadPool"))
+        ruling = Ruling("holds", f"{len(pool)} methods that take the same")
+        if different := pool ^ threads:
+            ruling = Ruling("does not hold", f"not in both: {', '.join(sorted(different))}")
+    yield Comparison(None, None, "public methods", ruling)
 
 
 CLAIMS: dict[str, tuple[str, Callable[[RunResults], Iterator[Comparison]]]] = {

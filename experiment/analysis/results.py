@@ -15,10 +15,9 @@ from experiment.vocabulary import BROWSERS, Arm, ClientName
 
 @dataclass(frozen=True)
 class RunResults:
-    """What a run measured: `fetches` and `trials` are all of its rows (data/README.md).
+    """The rows of a run (data/README.md), and the frames made from them.
 
-    The frames that are made from them have a row for each trial or round, with the columns of
-    `summary.per_trial`.
+    These have a row for each trial or round, with the columns of `summary.per_trial`.
     """
 
     run: Run

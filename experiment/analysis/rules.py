@@ -4,6 +4,7 @@ Equivalence is tested by two one-sided tests, that is, by the 90 % interval (D. 
 J. Pharmacokinet. Biopharm. 15, 1987, doi:10.1007/BF01068419).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -11,20 +12,11 @@ from typing import Literal
 from experiment.analysis.summary import Estimate, Interval
 
 Verdict = Literal[
-    "holds",
-    "stronger",
-    "weaker",
-    "does not hold",
-    "inconclusive",
-    "mixed",
-    "too few rounds",
-    "not applicable",
-    "not measured",
-]
+    "holds", "stronger", "weaker", "does not hold", "inconclusive", "mixed", "too few rounds",
+    "not applicable", "not measured",
+]  # fmt: skip
 NEGLIGIBLE, ALIKE = 1.05, 1.1
 """Ratios below which a slow-down is negligible, and two modes perform the same."""
-
-INFINITE = float("inf")
 
 
 @dataclass(frozen=True)
@@ -47,7 +39,7 @@ class Zone:
 
 @dataclass(frozen=True)
 class Rule:
-    """A zone and the function that judges an estimate by it."""
+    """A zone, and the function that judges an estimate by it."""
 
     zone: Zone
     judge: Callable[[Estimate], Ruling]
@@ -59,7 +51,7 @@ def roughly(times: float) -> Rule:
 
     def judge(estimate: Estimate) -> Ruling:
         """Judge by the 90 % interval inside the zone, or the 95 % interval outside."""
-        ci95, ci90 = _intervals(estimate)
+        ci95, ci90 = _known_intervals(estimate)
         if _within(ci90, zone.low, zone.high):
             return Ruling("holds")
         if ci95[0] > zone.high:
@@ -73,7 +65,7 @@ def roughly(times: float) -> Rule:
 
 
 def _more_than_one(estimate: Estimate) -> Ruling:
-    ci95, ci90 = _intervals(estimate)
+    ci95, ci90 = _known_intervals(estimate)
     if ci95[0] > 1 and ci95[1] < NEGLIGIBLE:
         return Ruling("weaker", "negligible: less than 5 %")
     if ci95[0] > 1:
@@ -83,18 +75,9 @@ def _more_than_one(estimate: Estimate) -> Ruling:
     return Ruling("inconclusive")
 
 
-def _more_than_two(estimate: Estimate) -> Ruling:
-    ci95, _ = _intervals(estimate)
-    if ci95[0] > 2:
-        return Ruling("holds")
-    if ci95[1] < 2:
-        return Ruling("weaker" if ci95[0] > 1 else "does not hold")
-    return Ruling("inconclusive")
-
-
 def _alike(estimate: Estimate) -> Ruling:
     """Run two one-sided tests at 5 %: the 90 % interval lies inside the zone."""
-    ci95, ci90 = _intervals(estimate)
+    ci95, ci90 = _known_intervals(estimate)
     exists = "" if ci95[0] <= 1 <= ci95[1] else "a difference exists"
     if _within(ci90, 1 / ALIKE, ALIKE):
         return Ruling("holds", exists)
@@ -103,24 +86,34 @@ def _alike(estimate: Estimate) -> Ruling:
     return Ruling("inconclusive", exists)
 
 
-def _more_than_half(estimate: Estimate) -> Ruling:
-    ci95, _ = _intervals(estimate)
-    if ci95[0] > 0.5:
-        return Ruling("holds")
-    return Ruling("does not hold" if ci95[1] < 0.5 else "inconclusive")
+def _more_than(words: str, value: float, weaker_above: float = math.inf) -> Rule:
+
+    def judge(estimate: Estimate) -> Ruling:
+        """Judge by the 95 % interval on one side of the value."""
+        ci95, _ = _known_intervals(estimate)
+        if ci95[0] > value:
+            return Ruling("holds")
+        if ci95[1] < value:
+            return Ruling("weaker" if ci95[0] > weaker_above else "does not hold")
+        return Ruling("inconclusive")
+
+    return Rule(Zone(words, value, value, math.inf), judge)
 
 
-MORE_THAN_ONE = Rule(Zone("more than 1", 1, 1, INFINITE), _more_than_one)
-MORE_THAN_TWO = Rule(Zone("more than 2", 2, 2, INFINITE), _more_than_two)
+MORE_THAN_ONE = Rule(Zone("more than 1", 1, 1, math.inf), _more_than_one)
+MORE_THAN_TWO = _more_than("more than 2", 2, weaker_above=1)
 NO_DIFFERENCE = Rule(Zone("the same", 1, 1 / ALIKE, ALIKE), _alike)
-MORE_THAN_HALF = Rule(Zone("more than half", 0.5, 0.5, INFINITE), _more_than_half)
+MORE_THAN_HALF = _more_than("more than half", 0.5)
 CPU_BOUND_THREADS = Zone("less than 1.1", 1, 0, ALIKE)
-CPU_BOUND_PROCESSES = Zone("more than 1.1", 1, ALIKE, INFINITE)
+CPU_BOUND_PROCESSES = Zone("more than 1.1", 1, ALIKE, math.inf)
 
 
 def cpu_bound(threads: Estimate, processes: Estimate) -> Ruling:
     """Judge whether processes speed up CPU-bound work and threads do not."""
-    (threads95, threads90), (processes95, _) = _intervals(threads), _intervals(processes)
+    (threads95, threads90), (processes95, _) = (
+        _known_intervals(threads),
+        _known_intervals(processes),
+    )
     if threads90[1] < ALIKE and processes95[0] > ALIKE:
         return Ruling("holds")
     if threads95[0] > ALIKE or processes95[1] < ALIKE:
@@ -128,7 +121,7 @@ def cpu_bound(threads: Estimate, processes: Estimate) -> Ruling:
     return Ruling("inconclusive")
 
 
-def _intervals(estimate: Estimate) -> tuple[Interval, Interval]:
+def _known_intervals(estimate: Estimate) -> tuple[Interval, Interval]:
     """Return the 95 and the 90 % interval of an estimate of two or more rounds."""
     assert estimate.ci95 is not None
     assert estimate.ci90 is not None

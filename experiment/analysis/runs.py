@@ -12,7 +12,7 @@ from experiment import records
 from experiment.analysis import claims, summary
 from experiment.analysis.results import RunResults, load
 from experiment.errors import UserError
-from experiment.records import Run
+from experiment.records import Machine, Run
 from experiment.redaction import redacted
 from experiment.study import PROJECT, Study, as_words, listed
 from experiment.vocabulary import ARTICLE_PAIR, POOLS
@@ -23,7 +23,10 @@ MAIN_CLAIMS = ("requests-8x", "selenium-4x", "fetch-slower", "no-difference")
 """The claims whose verdicts the list of runs shows."""
 
 MAY_DIFFER = ("run", "rounds", "seed", "contact", "keep_query")
-"""What may differ between two studies that are alike."""
+"""The parameters that may differ between runs to combine."""
+
+ROUNDS_APART = 1_000
+"""More rounds than any study has."""
 
 
 def run_folders() -> list[Path]:
@@ -36,20 +39,19 @@ def studies() -> list[str]:
     names = []
     for path in run_folders():
         with suppress(UserError):
-            names += [] if records.read_run(path).study.is_sweep else [path.name]
+            names += [] if records.read_run(path).study.kind == "sweep" else [path.name]
     return names
 
 
 def of_names(names: Any) -> dict[str, RunResults]:
     """Return the runs of these names (a list, JSON or words), or all readable ones, by name."""
-    wanted = listed(names)
-    if wanted is not None:
+    if (wanted := listed(names)) is not None:
         return {name: load(DATA / name) for name in wanted}
-    found = {}
+    readable = {}
     for folder in run_folders():
         with suppress(UserError):  # `python -m experiment runs` says what is wrong with it
-            found[folder.name] = load(folder)
-    return found
+            readable[folder.name] = load(folder)
+    return readable
 
 
 def overview(folders: Sequence[Path]) -> pd.DataFrame:
@@ -65,22 +67,16 @@ def _in_a_row(folder: Path) -> dict[str, str]:
         return {"run": folder.name, "study": str(mistake).replace(f"{folder}/", "")}
     run, study = results.run, results.study
     done = results.main_trials["round"].nunique()
+    judged = claims.judge(results) if study.kind == "report" else []
     return {
         "run": folder.name,
         "measured": f"{run.started_at:%Y-%m-%d}",
         "study": study.in_short(),
-        "machine": _machine(run),
+        "machine": run.machine.hardware,
         "rounds": f"{done} of {study.rounds}",
-        **_verdicts(results),
+        **dict.fromkeys(MAIN_CLAIMS, "-"),  # of a sweep
+        **{claim.id: claim.ruling.verdict for claim in judged if claim.id in MAIN_CLAIMS},
     }
-
-
-def _verdicts(results: RunResults) -> dict[str, str]:
-    """Return the verdicts of the main claims; a sweep has none."""
-    if results.study.is_sweep:
-        return dict.fromkeys(MAIN_CLAIMS, "-")
-    found = {claim.id: claim.ruling.verdict for claim in claims.judge(results)}
-    return {name: found[name] for name in MAIN_CLAIMS}
 
 
 def side_by_side(runs: Mapping[str, RunResults]) -> pd.DataFrame:
@@ -113,21 +109,16 @@ def _compared(results: RunResults, client: str, size: int) -> dict[str, str] | N
         **{f"speed-up, {mode}": f"{gain}{paced}" for mode, gain in gains.items()},
         **{f"slow-down, {mode}": loss.shown for mode, loss in losses.items()},
         "study": results.study.in_short(),
-        "machine": _machine(results.run),
+        "machine": results.run.machine.hardware,
     }
-
-
-def _machine(run: Run) -> str:
-    return run.machine.hardware
 
 
 def combined_by_name(names: Any) -> dict[str, RunResults]:
     """Return the runs of these names (a list, JSON or words) combined; empty for none."""
     wanted = listed(names) or []
     if len(set(wanted)) < len(wanted):
-        raise UserError(
-            f"combine: {' '.join(wanted)} names a run twice, which does not count twice"
-        )
+        words = " ".join(wanted)
+        raise UserError(f"combine: {words} names a run twice, which does not count twice")
     return {" + ".join(wanted): combined(of_names(wanted))} if wanted else {}
 
 
@@ -140,14 +131,13 @@ def combined(runs: Mapping[str, RunResults]) -> RunResults:
     for (first, one), (second, other) in itertools.combinations(runs.items(), 2):
         if unlike := differences(one, other):
             raise UserError(f"combine: {first} and {second} are not alike: {'; '.join(unlike)}")
-    parts = list(runs.values())
-    fetches, trials = (
-        _after_each_other([getattr(part, name) for part in parts]) for name in ("fetches", "trials")
-    )
-    return RunResults(_of_all([part.run for part in parts]), fetches, trials)
+    run = _combined_run([results.run for results in runs.values()])
+    fetches = _combined_rows([results.fetches for results in runs.values()])
+    trials = _combined_rows([results.trials for results in runs.values()])
+    return RunResults(run, fetches, trials)
 
 
-def _of_all(runs: Sequence[Run]) -> Run:
+def _combined_run(runs: Sequence[Run]) -> Run:
     """Return the first run with the number of rounds of all."""
     rounds = sum(run.study.rounds for run in runs)
     study = runs[0].study.model_copy(update={"rounds": rounds, "seed": Study().seed})
@@ -155,26 +145,22 @@ def _of_all(runs: Sequence[Run]) -> Run:
     return runs[0].model_copy(update={"study": study, "locked": locked, "measured_anew": {}})
 
 
-def _after_each_other(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Concatenate rows, with their rounds numbered consecutively by run."""
-    numbered = [
+def _combined_rows(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Concatenate the rows of runs, with rounds that tell the runs apart."""
+    numbered = (
         frame.assign(round=frame["round"] + place * ROUNDS_APART)
         for place, frame in enumerate(frames)
-    ]
+    )
     return pd.concat(numbered, ignore_index=True)
-
-
-ROUNDS_APART = 1_000
-"""More rounds than any study has."""
 
 
 def differences(one: RunResults, other: RunResults) -> list[str]:
     """Return what two runs differ in, such as "tls on, off"; empty if they are alike."""
     names = [name for name in Study.model_fields if name not in MAY_DIFFER]
-    written = [results.study.model_copy(update={"keep_query": False}) for results in (one, other)]
-    study = _unlike(names, *(study.written() for study in written))
-    machine = _unlike(type(one.run.machine).model_fields, one.run.machine, other.run.machine)
-    return [*study, *machine, *_shared(one, other)]
+    redact = {"keep_query": False}
+    studies = (results.study.model_copy(update=redact).written() for results in (one, other))
+    machine = _unlike(Machine.model_fields, one.run.machine, other.run.machine)
+    return [*_unlike(names, *studies), *machine, *_shared(one, other)]
 
 
 def _shared(one: RunResults, other: RunResults) -> list[str]:
@@ -182,20 +168,20 @@ def _shared(one: RunResults, other: RunResults) -> list[str]:
     if one.study.source == other.study.source == "embedded":
         same = one.study.seed == other.study.seed
         return [f"seed {one.study.seed} in both, so their rounds share their pages"] if same else []
-    common = set(one.complete_fetches["url"].map(redacted)) & set(
-        other.complete_fetches["url"].map(redacted)
-    )
+    first, second = (set(run.complete_fetches["url"].map(redacted)) for run in (one, other))
+    common = first & second
     return [f"their rounds share {len(common)} pages"] if common else []
 
 
 def _unlike(names: Iterable[str], one: Any, other: Any) -> list[str]:
-    values = ((name, getattr(one, name), getattr(other, name)) for name in names)
     return [
-        f"{name} {_shown(was, now)}, {_shown(now, was)}" for name, was, now in values if was != now
+        f"{name} {_formatted(first, second)}, {_formatted(second, first)}"
+        for name in names
+        if (first := getattr(one, name)) != (second := getattr(other, name))
     ]
 
 
-def _shown(value: Any, other: Any) -> str:
+def _formatted(value: Any, other: Any) -> str:
     """Format a value; of several versions, those that differ from the other."""
     if not isinstance(value, dict):
         return as_words(value)

@@ -9,13 +9,12 @@ doi:10.1136/bmj.312.7039.1153).
 
 import heapq
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from experiment.vocabulary import BROWSERS, Arm
+from experiment.vocabulary import ARTICLE_PAIR, BROWSERS, Arm
 
 Interval = tuple[float, float]
 
@@ -36,7 +35,7 @@ class Estimate:
     rounds: int
 
     @property
-    def enough(self) -> bool:
+    def has_enough_rounds(self) -> bool:
         """Return whether there are enough rounds to judge by."""
         return self.rounds >= ENOUGH_ROUNDS
 
@@ -48,7 +47,7 @@ class Estimate:
     @property
     def beside(self) -> str:
         """Return the interval, and a note if there are too few rounds, to print after the value."""
-        few = "" if self.enough or not self.rounds else "(too few rounds)"
+        few = "" if self.has_enough_rounds or not self.rounds else "(too few rounds)"
         return "".join(f" {words}" for words in (brackets(self.ci95), few) if words)
 
     def __str__(self) -> str:
@@ -56,7 +55,7 @@ class Estimate:
 
 
 BEYOND = 1e9
-"""From here on only the order of magnitude of a number says anything."""
+"""The number from which on only its order of magnitude is shown."""
 
 
 def digits(value: float | None, interval: Interval | None = None) -> str:
@@ -69,13 +68,12 @@ def digits(value: float | None, interval: Interval | None = None) -> str:
     if abs(value) >= BEYOND:
         return f"{value:.0e}"
     decimals = min(3, _decimals(value, 3))
-    if interval and np.ptp(interval) > 0:
-        decimals = min(decimals, _decimals(np.ptp(interval) / 2, 2))
+    if interval and (width := np.ptp(interval)) > 0:
+        decimals = min(decimals, _decimals(width / 2, 2))
     return f"{value:,.{decimals}f}"
 
 
 def _decimals(value: float, significant: int) -> int:
-    """Return the decimals that give a number of significant digits."""
     return max(0, significant - 1 - int(np.floor(np.log10(abs(value))))) if value else 0
 
 
@@ -107,10 +105,9 @@ def mean(values: "pd.Series[float]") -> Estimate:
 def ratio(above: "pd.Series[float]", below: "pd.Series[float]") -> Estimate:
     """Return the ratio of two quantities, each indexed by round.
 
-    Rounds that lack a quantity, or in which one is not above 0, do not count.
-
-    x = ln(above / below) per round; the estimate is exp(mean x), its intervals t with R - 1
-    degrees of freedom on x, then exp.
+    Rounds that lack a quantity, or in which one is not above 0, do not count. The logarithms of
+    the rounds' ratios have a mean with t intervals (R - 1 degrees of freedom); both are turned
+    back into ratios by exp.
     """
     logs = mean((above[above > 0] / below[below > 0]).transform(np.log))
     ci99, ci95, ci90 = (_exp(interval) for interval in (logs.ci99, logs.ci95, logs.ci90))
@@ -125,43 +122,48 @@ def _intervals(values: "np.ndarray") -> tuple[Interval | None, Interval | None, 
         same = float(values[0]), float(values[0])
         return same, same, same
     test = stats.ttest_1samp(values, 0)
-    return _at(test, 0.99), _at(test, 0.95), _at(test, 0.90)
+    intervals = (test.confidence_interval(level) for level in (0.99, 0.95, 0.90))
+    ci99, ci95, ci90 = ((float(low), float(high)) for low, high in intervals)
+    return ci99, ci95, ci90
 
 
-def _at(test: Any, level: float) -> Interval:
-    low, high = test.confidence_interval(level)
-    return float(low), float(high)
+MOST_LOG = 50.0
+"""The logarithm of the ratio that stands for any larger one."""
 
 
 def _exp(interval: Interval | None) -> Interval | None:
-    """Turn an interval of logarithms into one of ratios, with finite ends."""
     if interval is None:
         return None
     low, high = np.exp(np.clip(interval, -MOST_LOG, MOST_LOG))
     return float(low), float(high)
 
 
-MOST_LOG = 50.0
-"""A ratio of e^50 stands for any that is larger."""
+MEANS = {
+    "fetch_s": "fetch_mean_s",
+    "browser_start_s": "browser_start_mean_s",
+    "load_s": "load_mean_s",
+    "check_s": "check_mean_s",
+    "close_s": "close_mean_s",
+    "without_start_s": "without_start_mean_s",
+}
+"""The quantities of fetches whose means a trial has, each with the name of its mean."""
 
 
 def per_trial(fetches: pd.DataFrame, trials: pd.DataFrame, arm: Arm = "main") -> pd.DataFrame:
     """Return the trials of an arm with totals of their fetches, one row each.
 
-    Adds means of the fetches' times and phases, `utilisation`,
-    `planned_sum_ms` and `planned_max_ms`, and `complete`: no fetch and no worker failed, and
-    every mode had the same pages in that round. A client that there is not is "".
+    Adds means of the fetches' times and phases, `utilisation`, `planned_sum_ms` and
+    `planned_max_ms`, and `complete`: no fetch and no worker failed, and every mode had the same
+    pages in that round. The client of a trial without one is "".
     """
     own = fetches[fetches["arm"] == arm]
-    groups = own.assign(without_start_s=own["fetch_s"] - own["browser_start_s"].fillna(0)).groupby(
-        TRIAL
-    )
-    means = groups[[*_MEANS]].mean().rename(columns=_MEANS)
-    planned = groups["planned_ms"]
+    own = own.assign(without_start_s=own["fetch_s"] - own["browser_start_s"].fillna(0))
+    groups = own.groupby(TRIAL)
+    means = groups[[*MEANS]].mean().rename(columns=MEANS)
     sums = means.assign(
         fetch_sum_s=groups["fetch_s"].sum(),
-        planned_sum_ms=planned.sum(min_count=1),
-        planned_max_ms=planned.max(),
+        planned_sum_ms=groups["planned_ms"].sum(min_count=1),
+        planned_max_ms=groups["planned_ms"].max(),
     )
     rows = trials[trials["arm"] == arm].fillna({"client": ""}).join(sums, on=TRIAL)
     refused = pd.MultiIndex.from_frame(different_pages(own)[["client", "round"]])
@@ -170,16 +172,6 @@ def per_trial(fetches: pd.DataFrame, trials: pd.DataFrame, arm: Arm = "main") ->
         utilisation=rows["fetch_sum_s"] / (rows["pool_size"] * rows["span_s"]),
         complete=(rows["state"] == "ok") & (rows["failed"] == 0) & same,
     )
-
-
-_MEANS = {
-    "fetch_s": "fetch_mean_s",
-    "browser_start_s": "browser_start_mean_s",
-    "load_s": "load_mean_s",
-    "check_s": "check_mean_s",
-    "close_s": "close_mean_s",
-    "without_start_s": "without_start_mean_s",
-}
 
 
 def different_pages(fetches: pd.DataFrame) -> pd.DataFrame:
@@ -229,17 +221,14 @@ def of_size(rounds: pd.DataFrame, size: int) -> pd.DataFrame:
 
 def speed_up(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
     """Return the serial span / the parallel span, round by round."""
-    return ratio(
-        of_cell(rounds, client, "serial", "span_s"), of_cell(rounds, client, mode, "span_s")
-    )
+    spans = (of_cell(rounds, client, which, "span_s") for which in ("serial", mode))
+    return ratio(*spans)
 
 
 def slow_down(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
     """Return the mean fetch time in a parallel mode / in serial, round by round."""
-    return ratio(
-        of_cell(rounds, client, mode, "fetch_mean_s"),
-        of_cell(rounds, client, "serial", "fetch_mean_s"),
-    )
+    means = (of_cell(rounds, client, which, "fetch_mean_s") for which in (mode, "serial"))
+    return ratio(*means)
 
 
 def has_phases(rounds: pd.DataFrame, client: str) -> bool:
@@ -276,9 +265,7 @@ def losses(rounds: pd.DataFrame, client: str, mode: str) -> tuple[float, float, 
     Speed-up = pool size x (utilisation / serial utilisation) / slow-down, exactly; means over
     rounds are geometric, so that they multiply, too.
     """
-    busy, busy_serial = (
-        of_cell(rounds, client, which, "utilisation") for which in (mode, "serial")
-    )
+    busy, busy_serial = (of_cell(rounds, client, it, "utilisation") for it in (mode, "serial"))
     size = of_cell(rounds, client, mode, "pool_size")
     left = ratio(size * busy, busy_serial)
     return float(size.max()), left.value, speed_up(rounds, client, mode).value
@@ -303,14 +290,11 @@ def aa_control(trials: pd.DataFrame, client: str) -> tuple[Estimate, Estimate]:
     Threads of repeat 1 / threads of repeat 2, which are alike, so that it should be 1; threads /
     processes of repeat 1. Both are empty where a pool was not repeated.
     """
-    alike = _of_repeat(trials, client, "threads", 2)
-    first, other = (_of_repeat(trials, client, mode, 1) for mode in ("threads", "processes"))
-    return ratio(first, alike), ratio(first[first.index.isin(alike.index)], other)
-
-
-def _of_repeat(trials: pd.DataFrame, client: str, mode: str, repeat: int) -> "pd.Series[float]":
-    rows = trials[trials["complete"] & (trials["repeat"] == repeat)]
-    return of_cell(rows, client, mode, "span_s")
+    complete = trials[trials["complete"]]
+    one, two = (complete[complete["repeat"] == repeat] for repeat in (1, 2))
+    threads, processes = (of_cell(one, client, mode, "span_s") for mode in ARTICLE_PAIR)
+    alike = of_cell(two, client, "threads", "span_s")
+    return ratio(threads, alike), ratio(threads[threads.index.isin(alike.index)], processes)
 
 
 def of_complete_trials(fetches: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
@@ -352,18 +336,14 @@ def typical_round(rounds: pd.DataFrame, client: str, mode: str) -> int | None:
 
 
 def delay_error(fetches: pd.DataFrame) -> pd.DataFrame:
-    """Return the error of the instrument (ms) by client and mode, for the embedded origin.
+    """Return medians and 99th percentiles (ms) of the instrument's error by client and mode.
 
-    `origin_ms` less `planned_ms` is how late the origin was; the fetch less `origin_ms` is what
-    client and harness took.
+    Of the embedded origin: `origin_ms` less `planned_ms` is how late it was, the fetch less
+    `origin_ms` is what client and harness took.
     """
-    told = fetches.dropna(subset=["origin_ms", "planned_ms"])
-    late = told["origin_ms"] - told["planned_ms"]
-    above = told["fetch_s"] * 1000 - told["origin_ms"]
-    groups = told.assign(late=late, above=above).groupby(["client", "mode"])
-    return groups.agg(
-        late_median_ms=("late", "median"),
-        late_p99_ms=("late", lambda values: values.quantile(0.99)),
-        above_median_ms=("above", "median"),
-        above_p99_ms=("above", lambda values: values.quantile(0.99)),
-    )
+    timed = fetches.dropna(subset=["origin_ms", "planned_ms"])
+    late = timed["origin_ms"] - timed["planned_ms"]
+    above = timed["fetch_s"] * 1000 - timed["origin_ms"]
+    errors = timed.assign(late=late, above=above).groupby(["client", "mode"])[["late", "above"]]
+    medians, p99 = errors.median(), errors.quantile(0.99)
+    return medians.add_suffix("_median_ms").join(p99.add_suffix("_p99_ms"))

@@ -1,4 +1,4 @@
-"""How many workers? The pool sizes of a sweep compared, and the smallest that is enough."""
+"""Compare the pool sizes of a sweep, and recommend the smallest that is enough."""
 
 import itertools
 import math
@@ -12,20 +12,20 @@ from experiment.analysis.results import RunResults
 from experiment.analysis.summary import Estimate, digits, percent
 from experiment.vocabulary import ARTICLE_PAIR, BROWSERS, POOLS
 
-GAIN = 1.05
+WORTHWHILE_GAIN = 1.05
 """How many times as fast a larger pool must be to be worth its workers."""
 
-BUSY, IDLE, NEAR = 0.85, 0.5, 0.90
+FULL_USE, LOW_USE, NEAR_CEILING = 0.85, 0.5, 0.90
 """Use of the cores that counts as full, as little; share of the ceiling that counts as near."""
 
 
 @dataclass(frozen=True)
-class Size:
-    """What one pool size came to, for one client in one mode, over the rounds.
+class SizeResult:
+    """The estimates of one pool size, for one client in one mode.
 
-    `ceiling` is the speed-up of workers whose fetches take as long as in serial, `cores` how many
-    cores the trial itself kept busy while it fetched, `machine_cpu` the share of all of them that
-    anything did, `limit` what keeps the pool from being faster.
+    `ceiling` is the speed-up if fetches took as long as in serial, `cores` the number of cores
+    that the trial itself kept busy, `machine_cpu` the share of all cores that anything kept busy,
+    `limit` what keeps the pool from being faster.
     """
 
     client: str
@@ -41,22 +41,23 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Enough:
+class Recommendation:
     """The smallest size that no larger one beats by more than 5 %, and the best of the larger."""
 
-    at: Size
-    best: Size | None = None
+    at: SizeResult
+    best: SizeResult | None = None
     gain: Estimate | None = None
 
     @property
     def words(self) -> str:
-        """The size; the largest that was measured may not be enough."""
+        """Return the size; the largest that was measured may not be enough."""
         return f"{self.at.size}" if self.best else f"{self.at.size} or more"
 
 
-def sizes(results: RunResults) -> list[Size]:
-    """Every client, mode and pool size that has complete rounds to compare with serial."""
-    return [found for cell in _wanted(results) if (found := _size(results, *cell)).speed_up.rounds]
+def compare_sizes(results: RunResults) -> list[SizeResult]:
+    """Return the pool sizes of each client and mode that have complete rounds and serial ones."""
+    sizes = [_compare_size(results, *cell) for cell in _wanted(results)]
+    return [item for item in sizes if item.speed_up.rounds]
 
 
 def _wanted(results: RunResults) -> list[tuple[str, str, int]]:
@@ -65,94 +66,92 @@ def _wanted(results: RunResults) -> list[tuple[str, str, int]]:
     return list(itertools.product(study.clients, modes, study.sizes))
 
 
-def _size(results: RunResults, client: str, mode: str, size: int) -> Size:
+def _compare_size(results: RunResults, client: str, mode: str, size: int) -> SizeResult:
     rounds = summary.of_size(results.rounds, size)
     own = rounds[(rounds["client"] == client) & (rounds["mode"] == mode)]
     used = (own["cpu_s"] - own["startup_cpu_s"]) / own["span_s"]
-    found = Size(
+    chunk = results.study.pages_in_a_chunk()
+    result = SizeResult(
         client=client,
         mode=mode,
         size=size,
         total=summary.mean(summary.of_cell(rounds, client, mode, "span_s")),
         speed_up=summary.speed_up(rounds, client, mode),
         slow_down=summary.slow_down(rounds, client, mode),
-        ceiling=summary.ceiling(
-            results.complete_fetches, client, size, results.study.pages_in_a_chunk()
-        ),
+        ceiling=summary.ceiling(results.complete_fetches, client, size, chunk),
         cores=float(used.mean()),
         machine_cpu=float(own["machine_cpu"].mean()),
     )
-    return replace(found, limit=_limit(results, found, rounds))
+    return replace(result, limit=_limit(results, result, rounds))
 
 
-def _limit(results: RunResults, found: Size, rounds: pd.DataFrame) -> str:
-    """What keeps a pool from being faster."""
+def _limit(results: RunResults, result: SizeResult, rounds: pd.DataFrame) -> str:
+    """Return what keeps a pool from being faster."""
     cores = results.cores or math.nan  # no number is more or less than that
     if claims.paced(results.study):
         return "the pace"
-    if _is_gil(results, found, rounds):
+    if _is_gil(results, result, rounds):
         return "the GIL"
-    if found.machine_cpu >= BUSY or found.cores >= BUSY * cores:
+    if result.machine_cpu >= FULL_USE or result.cores >= FULL_USE * cores:
         return "the cores"
-    if found.speed_up.value >= NEAR * found.ceiling.value:
+    if result.speed_up.value >= NEAR_CEILING * result.ceiling.value:
         return "waiting"
-    if found.machine_cpu < IDLE and found.cores < IDLE * cores:
+    if result.machine_cpu < LOW_USE and result.cores < LOW_USE * cores:
         return "slower answers, though cores are free"
     return "waiting and the CPU both"
 
 
-def _is_gil(results: RunResults, found: Size, rounds: pd.DataFrame) -> bool:
-    """Whether threads keep a core busy while as many processes are faster on the same cores."""
-    fitting = found.client not in BROWSERS and found.mode == "threads" and found.cores >= BUSY
-    totals = (summary.of_cell(rounds, found.client, mode, "span_s") for mode in ARTICLE_PAIR)
-    apart = summary.ratio(*totals)
-    clear = apart.value > GAIN and apart.ci95 is not None and apart.ci95[0] > 1
-    return fitting and clear and results.run.machine.gil
+def _is_gil(results: RunResults, result: SizeResult, rounds: pd.DataFrame) -> bool:
+    """Return whether threads keep a core busy while as many processes are faster on the cores."""
+    threads = result.client not in BROWSERS and result.mode == "threads"
+    totals = (summary.of_cell(rounds, result.client, mode, "span_s") for mode in ARTICLE_PAIR)
+    gain = summary.ratio(*totals)
+    clear = gain.value > WORTHWHILE_GAIN and gain.ci95 is not None and gain.ci95[0] > 1
+    return threads and result.cores >= FULL_USE and clear and results.run.machine.gil
 
 
-def enough(results: RunResults, found: Sequence[Size]) -> list[Enough]:
-    """For each client and mode the smallest size that is enough."""
-    cells = dict.fromkeys((item.client, item.mode) for item in found)
-    return [
-        _enough(results, [item for item in found if (item.client, item.mode) == cell])
-        for cell in cells
-    ]
+def recommend(results: RunResults, sizes: Sequence[SizeResult]) -> list[Recommendation]:
+    """Return the smallest size that is enough, for each client and mode."""
+    by_cell: dict[tuple[str, str], list[SizeResult]] = {}
+    for item in sizes:
+        by_cell.setdefault((item.client, item.mode), []).append(item)
+    return [_recommend_size(results, own) for own in by_cell.values()]
 
 
-def _enough(results: RunResults, own: Sequence[Size]) -> Enough:
+def _recommend_size(results: RunResults, own: Sequence[SizeResult]) -> Recommendation:
     for place, item in enumerate(own):
         gains = [(larger, _gain(results, item, larger)) for larger in own[place + 1 :]]
         known = [(larger, gain) for larger, gain in gains if gain.rounds]
-        if known and all(gain.value <= GAIN for _, gain in known):
-            return Enough(item, *max(known, key=lambda pair: pair[1].value))
-    return Enough(own[-1])
+        if known and all(gain.value <= WORTHWHILE_GAIN for _, gain in known):
+            return Recommendation(item, *max(known, key=lambda pair: pair[1].value))
+    return Recommendation(own[-1])
 
 
-def _gain(results: RunResults, small: Size, large: Size) -> Estimate:
-    """How many times as fast the larger pool is, round by round."""
+def _gain(results: RunResults, small: SizeResult, large: SizeResult) -> Estimate:
+    """Return how many times as fast the larger pool is, round by round."""
     rounds = results.rounds
-    small_s, large_s = (
+    spans = (
         summary.of_cell(rounds[rounds["pool_size"] == item.size], item.client, item.mode, "span_s")
         for item in (small, large)
     )
-    return summary.ratio(small_s, large_s)
+    return summary.ratio(*spans)
 
 
-def answer(results: RunResults, found: Sequence[Size]) -> str:
-    """The plain answer, a line for each client and mode."""
+def answer(results: RunResults, sizes: Sequence[SizeResult]) -> str:
+    """Return the plain answer, a line for each client and mode."""
     if claims.paced(results.study):
         return f"Not applicable: {claims.paced(results.study)}, not what a pool can do."
-    lines = [_answer(item) for item in enough(results, found)]
-    there = [(item.client, item.mode, item.size) for item in found]
-    gone = [cell for cell in _wanted(results) if cell not in there]
+    lines = [_in_words(item) for item in recommend(results, sizes)]
+    complete = [(item.client, item.mode, item.size) for item in sizes]
     lines += [
         f"{client}, {mode}: {size} workers have no complete round and do not count."
-        for client, mode, size in gone
+        for client, mode, size in _wanted(results)
+        if (client, mode, size) not in complete
     ]
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _answer(item: Enough) -> str:
+def _in_words(item: Recommendation) -> str:
     at = item.at
     workers = "worker" if at.size == 1 else "workers"
     return (
@@ -163,21 +162,21 @@ def _answer(item: Enough) -> str:
     )
 
 
-def _larger(item: Enough) -> str:
+def _larger(item: Recommendation) -> str:
     if item.best is None or item.gain is None:
         return "it is the largest measured here that gains, and a larger one may be faster still"
     return (
-        f"no larger pool measured here is more than {percent(GAIN - 1)} faster (the best of them, "
-        f"{item.best.size}, is {item.gain.shown} times as fast{item.gain.beside})"
+        f"no larger pool measured here is more than {percent(WORTHWHILE_GAIN - 1)} faster (the "
+        f"best of them, {item.best.size}, is {item.gain.shown} times as fast{item.gain.beside})"
     )
 
 
-def table(results: RunResults, found: Sequence[Size]) -> pd.DataFrame:
-    """A row for each client, mode and pool size."""
-    return pd.DataFrame([_row(item, results.cores) for item in found])
+def table(results: RunResults, sizes: Sequence[SizeResult]) -> pd.DataFrame:
+    """Return a row for each client, mode and pool size."""
+    return pd.DataFrame([_row(item, results.cores) for item in sizes])
 
 
-def _row(item: Size, cores: int | None) -> dict[str, str]:
+def _row(item: SizeResult, cores: int | None) -> dict[str, str]:
     return {
         "client": item.client,
         "mode": item.mode,

@@ -58,7 +58,7 @@ def new_run(study: Study, urls: Sequence[str]) -> Run:
         commit=provenance.commit(),
         code=provenance.code(),
         interfaces=controls.interfaces(),
-        controls=not study.is_sweep,
+        controls=study.kind == "report",
         started_at=now(),
         urls_with_user=count_users(urls),
     )

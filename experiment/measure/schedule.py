@@ -37,7 +37,7 @@ def main_trials(study: Study, number: int) -> Iterator[TrialKey]:
 
 def control_trials(study: Study, number: int, cores: int) -> Iterator[TrialKey]:
     """Yield each control once in every mode; arm `startup` is of pools alone."""
-    if study.is_sweep:
+    if study.kind == "sweep":
         return
     sizes: dict[Arm, int] = {"startup": STARTUP_WORKERS}
     if cores > 1:
@@ -56,7 +56,7 @@ def control_trials(study: Study, number: int, cores: int) -> Iterator[TrialKey]:
 def has_no_latency(study: Study) -> bool:
     """Return whether the study has arm `no_latency`: there is a latency that it can leave out."""
     fitting = study.source == "embedded" and "requests" in study.clients
-    return fitting and study.latency > 0 and not study.is_sweep
+    return fitting and study.latency > 0 and study.kind == "report"
 
 
 def label(key: TrialKey) -> str:

@@ -29,7 +29,7 @@ from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import ALIKE
 from experiment.analysis.summary import Estimate, digits
-from experiment.analysis.sweeps import Size
+from experiment.analysis.sweeps import SizeResult
 from experiment.errors import writing
 from experiment.report import headline, sentences, styles
 from experiment.study import PROJECT, Study
@@ -458,7 +458,7 @@ def browser_phases(results: RunResults, client: str, *, ax: Axes) -> Axes:
 
 def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes:
     """Draw speed-up against pool size, with the ideal, the schedule's ceiling, and the answer."""
-    measured = sweeps.sizes(results)
+    measured = sweeps.compare_sizes(results)
     sizes = [item for item in measured if item.client == client]
     ceilings = {item.size: item.ceiling.value for item in sizes}
     workers = sorted(ceilings)
@@ -469,7 +469,7 @@ def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes
     _note(ax, "schedule limit", (last, ceilings[last]), (8, -34), ha="right", fontsize=9)
     for mode in POOLS:
         _sweep_line(ax, [item for item in sizes if item.mode == mode], mode)
-    answers = [item for item in sweeps.enough(results, measured) if item.at.client == client]
+    answers = [item for item in sweeps.recommend(results, measured) if item.at.client == client]
     for at in (item.at for item in answers):
         colour = styles.of_mode(at.mode).colour
         ax.plot(at.size, at.speed_up.value, "o", ms=15, mfc="none", mec=colour, mew=1.5)
@@ -478,13 +478,14 @@ def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes
     _plain_ticks(ax.yaxis)
     ax.set_xticks(workers, [str(size) for size in workers])
     ax.xaxis.set_minor_locator(NullLocator())
-    words = f"workers that no larger pool beats by more than {summary.percent(sweeps.GAIN - 1)}:"
+    gain = summary.percent(sweeps.WORTHWHILE_GAIN - 1)
+    words = f"workers that no larger pool beats by more than {gain}:"
     ax.set_title(_titled(client, words, {item.at.mode: item.words for item in answers}, "in"))
     ax.grid(color="#E5E5E5")
     return ax
 
 
-def _sweep_line(ax: Axes, own: Sequence[Size], mode: str) -> None:
+def _sweep_line(ax: Axes, own: Sequence[SizeResult], mode: str) -> None:
     """Draw the speed-ups of one mode with their 95 % intervals."""
     look = styles.of_mode(mode)
     places = [item.size * look.shift for item in own]
@@ -519,7 +520,7 @@ def _lanes(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
 
 
 def _swept(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
-    clients = dict.fromkeys(item.client for item in sweeps.sizes(results))
+    clients = dict.fromkeys(item.client for item in sweeps.compare_sizes(results))
     return [(results, client) for client in clients]
 
 

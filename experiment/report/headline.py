@@ -134,7 +134,7 @@ def disturbed(results: RunResults) -> str:
 
 def _failed_control(results: RunResults, client: str) -> str:
     alike, _ = summary.aa_control(results.main_trials, client)
-    if not alike.enough or alike.ci99 is None or alike.ci99[0] <= 1 <= alike.ci99[1]:
+    if not alike.has_enough_rounds or alike.ci99 is None or alike.ci99[0] <= 1 <= alike.ci99[1]:
         return ""
     return (
         f"**The A/A control fails**: {client} in threads took {alike.shown} times as long "

@@ -132,7 +132,7 @@ def aa_controls(results: RunResults) -> str:
 
 
 def _covers_one(control: Estimate) -> str:
-    if not control.enough or control.ci99 is None:
+    if not control.has_enough_rounds or control.ci99 is None:
         return ", too few rounds"
     if control.ci99[0] <= 1 <= control.ci99[1]:
         return ", which covers 1, as expected"

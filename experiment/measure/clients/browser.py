@@ -27,11 +27,11 @@ from urllib3 import BaseHTTPResponse, PoolManager
 from urllib3.exceptions import HTTPError
 
 from experiment import process_tree
+from experiment.fetches import Count, Seconds
 from experiment.measure import programs
 from experiment.measure.clients import base
 from experiment.measure.clients.base import SIZE_LIMIT, Deadline, FetchError, Phases, Response
 from experiment.measure.programs import Programs
-from experiment.records import Count, Seconds
 from experiment.vocabulary import ClientName
 
 CHECK = """
