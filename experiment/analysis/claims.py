@@ -363,16 +363,16 @@ CLAIMS: dict[str, tuple[str, Callable[[RunResults], Iterator[Comparison]]]] = {
 
 NOT_JUDGED = {
     "this is all done without any overhead": (
-        "no amount of overhead is named that could be judged; fetch times, start-up and memory are"
+        "the article gives no number for the overhead; fetch times, start-up and memory are judged"
     ),
     "is really easy, or at least as easy as using the multiprocessing.pool.Pool interface": (
-        "said of ThreadPool; ease is no measurement, but that the interfaces are the same is judged"
+        "ease of use cannot be measured; whether the two interfaces are equal is judged"
     ),
     "can increase the execution speed of single-threaded programs": (
-        "said of the GIL; it would take another Python to compare with"
+        "this is about the GIL and needs a second Python to compare with"
     ),
     "the exact performance details are likely to depend on your specific application": (
-        "true of any measurement; other pools, clients and pages can be tried"
+        "this is true of any measurement; try other pools, clients and pages"
     ),
 }
-"""What the article says and no measurement here can judge, each with the reason."""
+"""Statements of the article that this study cannot test, each with the reason."""
