@@ -1,6 +1,6 @@
 """What becomes of a trial, told through its real supervisor: ended well, badly, or not at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -38,6 +38,14 @@ def below() -> list[psutil.Process]:
     return psutil.Process().children(recursive=True)
 
 
+@pytest.fixture(autouse=True)
+def _leaves_no_process() -> Iterator[None]:
+    """Check that a test leaves no process; earlier tests may have, such as a forkserver."""
+    before = set(below())
+    yield
+    assert not set(below()) - before
+
+
 def trial_process() -> psutil.Process:
     """Return the trial that runs."""
     for process in below():
@@ -71,7 +79,6 @@ def test_a_trial_that_is_ended_says_by_what(
         assert eventually(lambda: server.asked, 20)
         end(trial_process())
         assert launched.result(20).outcome == Outcome(reason=reason)
-    assert below() == []
 
 
 def test_a_trial_that_takes_too_long_is_ended(
@@ -80,11 +87,9 @@ def test_a_trial_that_takes_too_long_is_ended(
     monkeypatch.setattr(launch, "time_limit_s", lambda _plan: 2.0)
     launched = launch.launch(plan_of(server.url("silent")))
     assert launched.outcome == Outcome(reason="it took longer than 2 s")
-    assert below() == []
 
 
 def test_an_error_of_our_own_keeps_its_traceback(server: Server) -> None:
     impossible = replace(plan_of(server.url("page")), pool_size=-1)
     with pytest.raises(RuntimeError, match=r"(?s)a trial failed unexpectedly.*at least 1"):
         launch.launch(impossible)
-    assert below() == []
