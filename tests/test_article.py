@@ -154,6 +154,7 @@ def test_the_explorer_draws_it() -> None:
     assert "Special:Random" in shown.fetch.value
 
 
+@pytest.mark.slow
 def test_its_report_measures_nothing_and_says_nothing_untrue(copy: Copy) -> None:
     folder = copy.path / "data" / FOLDER.name
     before = {path.name: path.read_bytes() for path in folder.iterdir()}

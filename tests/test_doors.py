@@ -106,6 +106,7 @@ def run_here(copy: Copy, program: str) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.slow
 def test_a_new_client_and_a_new_pool_are_measured(extended: Copy) -> None:
     options = ("--pages", "4", "--pool-size", "2", "--rounds", "1", "--latency", "0.1")
     modes = "serial threads processes executor"
@@ -156,6 +157,7 @@ def test_a_new_client_and_a_new_pool_are_in_the_whole_report(extended: Copy) -> 
     assert then["phantomjs"] == pytest.approx(2.37, abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_new_client_and_a_new_pool_are_in_a_sweep(extended: Copy) -> None:
     run_here(extended, SIZES)
     ended = extended.experiment("sweep", "--run", "sizes")
