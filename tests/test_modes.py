@@ -9,20 +9,20 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from experiment.fetches import Page
-from experiment.measure.clients.base import ClientSettings
 from experiment.measure.launch import PLAN
 from experiment.measure.modes import workers
-from experiment.measure.trial import Plan
 from experiment.study import PROJECT
 from experiment.vocabulary import Mode, StartMethod
 from tests.conftest import eventually
 from tests.servers import Server
+from tests.test_launch import plan_of
 
 
 def place(number: int) -> tuple[int, int, int]:
@@ -147,18 +147,12 @@ def test_a_worker_imports_what_its_client_needs_and_no_more(
 def test_the_program_of_a_trial_adds_nothing_to_its_workers(
     start_method: StartMethod, server: Server, tmp_path: Path
 ) -> None:
-    plan = Plan(
-        arm="main",
-        client="requests",
+    plan = replace(
+        plan_of(server.url("silent")),
         mode="processes",
         pool_size=2,
-        chunk_size=1,
         start_method=start_method,
-        timeout_s=30,
-        settings=ClientSettings(),
-        starts_a_second=None,
         pages=[Page(number, server.url("silent")) for number in (1, 2)],
-        cores=1,
     )
     (tmp_path / "plan.json").write_bytes(PLAN.dump_json(plan))
     command = [sys.executable, "-m", "experiment.measure.trial", str(tmp_path), str(os.getpid())]
