@@ -111,8 +111,11 @@ def _compare(
 ) -> Comparison:
     """Judge an estimate by a rule; `missing` and `unless` say why it cannot be."""
     ruling = _guarded(estimate, rule.judge, missing, unless)
-    known = estimate if estimate.rounds else None
-    return Comparison(*where, quantity, ruling, known, rule.zone, article_2018)
+    return Comparison(*where, quantity, ruling, _known(estimate), rule.zone, article_2018)
+
+
+def _known(estimate: Estimate) -> Estimate | None:
+    return estimate if estimate.rounds else None
 
 
 def _guarded(
@@ -277,8 +280,7 @@ def _cpu_bound(results: RunResults) -> Iterator[Comparison]:
     quantity = "CPU-bound speed-up" + (f", {results.cores} cores" if results.cores else "")
     zones = rules.CPU_BOUND_THREADS, rules.CPU_BOUND_PROCESSES
     for mode, estimate, zone in zip(ARTICLE_PAIR, (threads, processes), zones, strict=True):
-        known = estimate if estimate.rounds else None
-        yield Comparison(None, mode, quantity, ruling, known, zone)
+        yield Comparison(None, mode, quantity, ruling, _known(estimate), zone)
 
 
 def _latency(results: RunResults) -> Iterator[Comparison]:
