@@ -12,7 +12,7 @@ from experiment.analysis import claims, sweeps
 from experiment.analysis.results import RunResults
 from experiment.errors import UserError
 from experiment.measure import schedule
-from experiment.report import figures
+from experiment.report import figures, sweep
 from experiment.study import PROJECT, SWEEP, Study, sweep_of
 from tests import made_up
 from tests.conftest import Copy
@@ -125,12 +125,12 @@ def test_the_answer_is_the_smallest_that_no_larger_one_beats(tmp_path: Path) -> 
     answers = sweeps.recommend(results, found)
     assert [item.at.size for item in answers] == [40, 40]  # one page each: fifty gain nothing
     assert all(item.best and item.best.size == 50 for item in answers)
-    said = sweeps.answer(results, found)
+    said = sweep.answer(results, found)
     assert "**requests, threads: 40 workers**" in said
     assert "With 40 the limit is waiting: the machine was 20 % busy" in said
     assert "no larger pool measured here is more than 5 % faster (the best of them, 50, is" in said
     growing = seen_of(tmp_path / "growing", pool_sizes=(2, 5))
-    assert "**requests, threads: 5 or more workers**" in sweeps.answer(
+    assert "**requests, threads: 5 or more workers**" in sweep.answer(
         growing, sweeps.compare_sizes(growing)
     )
 
@@ -139,7 +139,7 @@ def test_a_sweep_without_a_complete_round_has_no_answer(tmp_path: Path) -> None:
     study = Study.of({**SWEEP, "pages": 4, "rounds": 1})
     results = seen_of(tmp_path, World(even(study), failing="requests", controls=False), pages=4)
     assert sweeps.compare_sizes(results) == []
-    assert "requests, threads: 2 workers have no complete round" in sweeps.answer(results, [])
+    assert "requests, threads: 2 workers have no complete round" in sweep.answer(results, [])
     assert figures.drawn(figures.speed_up_by_pool_size, results) is None
 
 

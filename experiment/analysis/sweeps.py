@@ -9,7 +9,7 @@ import pandas as pd
 
 from experiment.analysis import claims, summary
 from experiment.analysis.results import RunResults
-from experiment.analysis.summary import Estimate, digits, percent
+from experiment.analysis.summary import Estimate
 from experiment.vocabulary import ARTICLE_PAIR, BROWSERS, POOLS
 
 WORTHWHILE_GAIN = 1.05
@@ -56,11 +56,12 @@ class Recommendation:
 
 def compare_sizes(results: RunResults) -> list[SizeResult]:
     """Return the pool sizes of each client and mode that have complete rounds and serial ones."""
-    sizes = [_compare_size(results, *cell) for cell in _wanted(results)]
+    sizes = [_compare_size(results, *cell) for cell in wanted(results)]
     return [item for item in sizes if item.speed_up.rounds]
 
 
-def _wanted(results: RunResults) -> list[tuple[str, str, int]]:
+def wanted(results: RunResults) -> list[tuple[str, str, int]]:
+    """Return the client, mode and size of each pool of the study."""
     study = results.study
     modes = [mode for mode in POOLS if mode in study.modes]
     return list(itertools.product(study.clients, modes, study.sizes))
@@ -135,57 +136,3 @@ def _gain(results: RunResults, small: SizeResult, large: SizeResult) -> Estimate
         for item in (small, large)
     )
     return summary.ratio(*spans)
-
-
-def answer(results: RunResults, sizes: Sequence[SizeResult]) -> str:
-    """Return the plain answer, a line for each client and mode."""
-    if claims.paced(results.study):
-        return f"Not applicable: {claims.paced(results.study)}, not what a pool can do."
-    lines = [_in_words(item) for item in recommend(results, sizes)]
-    complete = [(item.client, item.mode, item.size) for item in sizes]
-    lines += [
-        f"{client}, {mode}: {size} workers have no complete round and do not count."
-        for client, mode, size in _wanted(results)
-        if (client, mode, size) not in complete
-    ]
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def _in_words(item: Recommendation) -> str:
-    at = item.at
-    workers = "worker" if at.size == 1 else "workers"
-    return (
-        f"**{at.client}, {at.mode}: {item.words} {workers}**, {at.speed_up.shown} times as fast as "
-        f"serial{at.speed_up.beside}; {_larger(item)}. With {at.size} the limit is {at.limit}: the "
-        f"machine was {percent(at.machine_cpu)} busy, the trial itself used {digits(at.cores)} "
-        "cores."
-    )
-
-
-def _larger(item: Recommendation) -> str:
-    if item.best is None or item.gain is None:
-        return "it is the largest measured here that gains, and a larger one may be faster still"
-    return (
-        f"no larger pool measured here is more than {percent(WORTHWHILE_GAIN - 1)} faster (the "
-        f"best of them, {item.best.size}, is {item.gain.shown} times as fast{item.gain.beside})"
-    )
-
-
-def table(results: RunResults, sizes: Sequence[SizeResult]) -> pd.DataFrame:
-    """Return a row for each client, mode and pool size."""
-    return pd.DataFrame([_row(item, results.cores) for item in sizes])
-
-
-def _row(item: SizeResult, cores: int | None) -> dict[str, str]:
-    return {
-        "client": item.client,
-        "mode": item.mode,
-        "workers": str(item.size),
-        "total (s)": item.total.shown,
-        "speed-up [95 %]": str(item.speed_up),
-        "at most": item.ceiling.shown,
-        "slow-down [95 %]": str(item.slow_down),
-        f"cores used{f', of {cores}' if cores else ''}": digits(item.cores),
-        "machine busy": percent(item.machine_cpu),
-        "limit": item.limit,
-    }
