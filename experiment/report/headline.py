@@ -7,7 +7,7 @@ from unicodedata import category
 import pandas as pd
 
 from experiment.analysis import article, summary
-from experiment.analysis.claims import NOT_JUDGED, Comparison, JudgedClaim, cells_of
+from experiment.analysis.claims import NOT_JUDGED, SIDES, Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import Verdict
 from experiment.analysis.summary import digits, percent
@@ -17,6 +17,9 @@ from experiment.vocabulary import BROWSERS, POOLS
 
 OTHERS_CPU, DISTURBED_TRIALS = 0.10, 0.10
 """CPU share of other programs that disturbs a trial; share of such trials that is too many."""
+
+FALSE_VERDICTS = 0.05
+"""The share of studies in which a rule decides wrongly, at most."""
 
 TALLY: dict[Verdict, tuple[str, str]] = {
     "holds": ("holds", "hold"),
@@ -36,7 +39,23 @@ TALLY: dict[Verdict, tuple[str, str]] = {
 def headline(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
     """Return the answer as Markdown: how many claims hold, then a sentence for each client."""
     lines = [f"- {_of_client(results, judged, client)}" for client in results.study.clients]
-    return "\n".join([f"{tally(judged)} {_rounds_said(results)}", "", *lines])
+    first = " ".join(filter(None, [tally(judged), _by_chance(judged), _rounds_said(results)]))
+    return "\n".join([first, "", *lines])
+
+
+def _by_chance(judged: Sequence[JudgedClaim]) -> str:
+    """Say how many verdicts may be wrong; `test_calibration` simulates each rule at its edges."""
+    decided = sum(cell.zone is not None and cell.ruling.verdict in SIDES for cell in _cells(judged))
+    wrong = max(1, round(decided * FALSE_VERDICTS))
+    said = (
+        f"Each verdict is wrong by chance in at most {percent(FALSE_VERDICTS)} of such studies: "
+        f"of the {decided} comparisons decided here, expect at most {wrong} to be."
+    )
+    return said if decided else ""
+
+
+def _cells(judged: Sequence[JudgedClaim]) -> list[Comparison]:
+    return [cell for claim in judged for cell in claim.cells]
 
 
 def tally(judged: Sequence[JudgedClaim]) -> str:
