@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,6 +26,7 @@ from pydantic import (
     HttpUrl,
     TypeAdapter,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -96,7 +98,7 @@ def _none_if_empty(value: Any) -> Any:
 
 def _as_list(value: Any) -> Any:
     """Return a list, written in Python, in JSON, or as words split by spaces or commas."""
-    if isinstance(value, int):
+    if not isinstance(value, Iterable):
         return [value]
     if not isinstance(value, str):
         return value
@@ -150,10 +152,10 @@ EachOnce = Annotated[
     tuple[Item, ...], Field(min_length=1), BeforeValidator(_as_list), AfterValidator(_each_once)
 ]
 PoolSizes = Annotated[
-    OrNone[EachOnce[Annotated[int, Field(ge=1, le=500)]]],
-    AfterValidator(lambda sizes: sizes and tuple(sorted(sizes))),
-    Expected("one or more whole numbers from 1 to 500, each once"),
+    EachOnce[Annotated[int, Field(ge=1, le=500)]],
+    AfterValidator(lambda sizes: tuple(sorted(sizes))),
 ]
+Kind = Literal["report", "sweep"]
 Precision = Annotated[
     OrNone[Annotated[float, BeforeValidator(_as_share)]],
     Expected("more than 0 and at most 50%, such as 5% or 0.05, or none"),
@@ -188,14 +190,15 @@ Host = Annotated[
 
 
 class Study(BaseModel):
-    """The parameters of an experiment; an invalid value raises `UserError`."""
+    """The parameters of an experiment; an invalid value raises `UserError`.
+
+    `sizes` and `kind` are given, and written down, as one of `pool_size` and `pool_sizes`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    pool_size: int = Field(10, ge=1, le=500, description="workers that a pool has")
-    pool_sizes: PoolSizes = Field(
-        None, description="sizes of pools that a sweep sets against each other"
-    )
+    kind: Kind = "report"
+    sizes: PoolSizes = Field((10,), validation_alias=AliasChoices("pool_size", "pool_sizes"))
     pages: int = Field(100, ge=1, le=100_000, description="pages that a trial fetches")
     rounds: Annotated[int, Field(ge=1, le=100)] = Field(
         5, description="replications; a ratio needs 3 for an interval to be worth reading"
@@ -241,18 +244,30 @@ class Study(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_clients(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if _none_if_empty(values.get("clients")) is not None:
-            return values
-        others = {name: value for name, value in values.items() if name != "clients"}
-        embedded = values.get("source", "embedded") == "embedded"
-        return {**others, "clients": default_clients()} if embedded else others
+    def _as_stored(cls, parameters: Any) -> Any:
+        if not isinstance(parameters, dict):
+            return parameters
+        for name in (name for name in parameters if name not in PARAMETERS):
+            raise UserError(f"{name}: no such parameter; there are {', '.join(PARAMETERS)}")
+        none = {
+            name
+            for name in ("pool_sizes", "clients", "precision")
+            if _none_if_empty(parameters.get(name)) is None
+        }
+        values = {name: value for name, value in parameters.items() if name not in none}
+        if "pool_sizes" in values:
+            if as_words(size := values.pop("pool_size", 10)) != "10":
+                raise _unused_in_a_sweep("pool_size", size)
+            values["kind"] = "sweep"
+        if "precision" in values:
+            values.setdefault("rounds", MOST_LOOKED)
+        if values.get("source", "embedded") == "embedded":
+            values.setdefault("clients", default_clients())
+        return values
 
-    @model_validator(mode="before")
-    @classmethod
-    def _default_rounds(cls, values: dict[str, Any]) -> dict[str, Any]:
-        precise = _none_if_empty(values.get("precision")) is not None
-        return {"rounds": MOST_LOOKED, **values} if precise else values
+    @model_serializer
+    def _as_parameters(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in PARAMETERS}
 
     @model_validator(mode="after")
     def _parameters_agree(self) -> Self:
@@ -261,13 +276,12 @@ class Study(BaseModel):
         return self
 
     def _conflicts_with_kind(self) -> Iterator[str]:
+        if self.kind == "report" and len(self.sizes) > 1:
+            yield f"pool_size: {as_words(self.sizes)} is not {_expected(PARAMETERS['pool_size'])}"
         if self.kind == "sweep":
             for name in UNUSED[self.kind]:
                 if (value := getattr(self, name)) != self.default(name):
-                    yield (
-                        f"{name}: {value} has no use in a sweep, which has pool_sizes and chunks "
-                        f"of {SWEEP_CHUNK_SIZE}"
-                    )
+                    yield str(_unused_in_a_sweep(name, value))
             if "serial" not in self.modes or len(self.modes) == 1:
                 yield (
                     f"modes: {as_words(self.modes)} is not serial and threads, processes or both, "
@@ -314,9 +328,9 @@ class Study(BaseModel):
 
         Raises `UserError` for what is not right.
         """
-        sweep = _none_if_empty(parameters.get("pool_sizes")) is not None
+        is_sweep = _none_if_empty(parameters.get("pool_sizes")) is not None
         try:
-            study = cls.model_validate({**(SWEEP if sweep else {}), **parameters})
+            study = cls.model_validate({**(SWEEP if is_sweep else {}), **parameters})
         except ValidationError as error:
             raise UserError(_message(error)) from None
         return study.given(parameters)
@@ -326,9 +340,14 @@ class Study(BaseModel):
         return self.model_construct(_fields_set=set(names), **dict(self))
 
     @property
-    def kind(self) -> Literal["report", "sweep"]:
-        """Return whether one pool size is studied, or several are set against each other."""
-        return "report" if self.pool_sizes is None else "sweep"
+    def pool_size(self) -> int:
+        """Return the workers that a pool has; a sweep does not use it."""
+        return self.sizes[0] if self.kind == "report" else PARAMETERS["pool_size"].get_default()
+
+    @property
+    def pool_sizes(self) -> tuple[int, ...] | None:
+        """Return the sizes of pools that a sweep sets against each other; None in a report."""
+        return self.sizes if self.kind == "sweep" else None
 
     @property
     def size_parameter(self) -> Literal["pool_size", "pool_sizes"]:
@@ -338,12 +357,7 @@ class Study(BaseModel):
     @property
     def parameters(self) -> list[str]:
         """Return the names of what can be chosen in a study of this kind."""
-        return [name for name in type(self).model_fields if name not in UNUSED[self.kind]]
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Return the sizes of its pools."""
-        return self.pool_sizes or (self.pool_size,)
+        return [name for name in PARAMETERS if name not in UNUSED[self.kind]]
 
     def default(self, name: str) -> Any:
         """Return the value of a parameter that nobody chose, in a study of this kind."""
@@ -353,7 +367,7 @@ class Study(BaseModel):
             return MOST_LOOKED
         if name == "clients" and self.source == "embedded":
             return default_clients()
-        return type(self).model_fields[name].default
+        return PARAMETERS[name].default
 
     def chunk(self) -> int | None:
         """Return the pages to hand to a worker at a time; None is the library's choice."""
@@ -396,7 +410,7 @@ class Study(BaseModel):
         """Return what is not the default and tells one study from another."""
         return {
             name: value
-            for name, value in self.written()
+            for name, value in self.written().model_dump().items()
             if name not in ("run", "contact") and value != self.default(name)
         }
 
@@ -409,26 +423,42 @@ class Study(BaseModel):
             is_what = "a sweep" if own.kind == "sweep" else "no sweep"
             raise UserError(f"run: {self.run_name()} is {is_what}; it goes with make {own.kind}")
         as_own = self.model_copy(update={"keep_query": own.keep_query}).written()
-        for name in (field for field in type(self).model_fields if field != "rounds"):
-            asked, had = getattr(self, name), getattr(own, name)
-            if name == "source":
-                asked, had = as_own.source, own.written().source
-            if name in self.model_fields_set - {"run"} and asked not in (had, ()):
+        asked, had = {**self.model_dump(), "source": as_own.source}, own.written().model_dump()
+        given = {self.size_parameter if n == "sizes" else n for n in self.model_fields_set}
+        for name in (name for name in self.parameters if name in given - {"run", "rounds"}):
+            if asked[name] not in (had[name], ()):
                 raise UserError(
-                    f"{name}: {as_words(asked)} was asked for, but the run "
-                    f"{self.run_name()} has {as_words(had)}; leave {name} out, or name another run"
+                    f"{name}: {as_words(asked[name])} was asked for, but the run "
+                    f"{self.run_name()} has {as_words(had[name])}; leave {name} out, "
+                    "or name another run"
                 )
-        given = {name: getattr(self, name) for name in {"source", "rounds"} & self.model_fields_set}
-        if "rounds" in given:
-            given["rounds"] = max(self.rounds, own.rounds)
-        return own.model_copy(update=given)
+        own_now = {name: getattr(self, name) for name in {"source", "rounds"} & given}
+        if "rounds" in own_now:
+            own_now["rounds"] = max(self.rounds, own.rounds)
+        return own.model_copy(update=own_now)
+
+
+def _parameters() -> dict[str, FieldInfo]:
+    size = Field(10, ge=1, le=500, description="workers that a pool has")
+    sizes = Field(None, description="sizes of pools that a sweep sets against each other")
+    several = Annotated[PoolSizes, Expected("one or more whole numbers from 1 to 500, each once")]
+    stored = Study.model_fields.items()
+    return {
+        "pool_size": FieldInfo.from_annotated_attribute(int, size),
+        "pool_sizes": FieldInfo.from_annotated_attribute(several, sizes),
+        **{name: field for name, field in stored if name not in ("kind", "sizes")},
+    }
+
+
+PARAMETERS = _parameters()
+"""The parameters by the names that users know, in the order in which they are shown."""
 
 
 def sweep_of(parameters: Mapping[str, Any]) -> Study:
     """Return the sweep that `parameters` describe; raises `UserError` for what is not right."""
     study = Study.of({**SWEEP, **parameters})
     if study.kind == "report":
-        raise UserError(f"pool_sizes: none is not {_expected(Study.model_fields['pool_sizes'])}")
+        raise UserError(f"pool_sizes: none is not {_expected(PARAMETERS['pool_sizes'])}")
     return study.given(parameters)
 
 
@@ -443,7 +473,7 @@ def from_notebook(namespace: Mapping[str, Any], also: Sequence[str] = ()) -> Stu
     nodes = chain.from_iterable(ast.walk(ast.parse(cell)) for cell in injected)
     assigned = (node for node in nodes if isinstance(node, ast.Name))
     names = {node.id for node in assigned if isinstance(node.ctx, ast.Store)} - {*also}
-    known = {*Study.model_fields, *names}
+    known = {*PARAMETERS, *names}
     parameters = {name: value for name, value in namespace.items() if name in known}
     study = sweep_of(parameters) if "pool_sizes" in parameters else Study.of(parameters)
     return study.given({*names, *study.differences()})
@@ -472,14 +502,17 @@ def _short_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+def _unused_in_a_sweep(name: str, value: Any) -> UserError:
+    own = f"which has pool_sizes and chunks of {SWEEP_CHUNK_SIZE}"
+    return UserError(f"{name}: {as_words(value)} has no use in a sweep, {own}")
+
+
 def _message(error: ValidationError) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0])
-    if first["type"] == "extra_forbidden":
-        return f"{name}: no such parameter; there are {', '.join(Study.model_fields)}"
     value = as_words(first["input"])
     shown = redacted(value) if name == "source" else value
-    return f"{name}: {shown} is not {_expected(Study.model_fields[name])}"
+    return f"{name}: {shown} is not {_expected(PARAMETERS[name])}"
 
 
 def _expected(field: FieldInfo) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from experiment.errors import UserError
 from experiment.study import (
+    PARAMETERS,
     PROJECT,
     SWEEP,
     Study,
@@ -191,7 +192,7 @@ def test_a_notebook_offers_every_parameter_with_its_default_and_meaning(notebook
     assert names == kind.parameters + OF_THE_NOTEBOOK[notebook]
     assert Study.of({name: namespace[name] for name in kind.parameters}) == kind
     for line, name in zip(cell.splitlines(), kind.parameters, strict=False):
-        assert str(Study.model_fields[name].description) in line
+        assert str(PARAMETERS[name].description) in line
 
 
 @pytest.mark.parametrize("notebook", KINDS)
@@ -205,7 +206,7 @@ def test_papermill_explains_every_parameter(notebook: str) -> None:
     )
     assert "Unable to parse" not in shown.stderr
     for name in KINDS[notebook].parameters:
-        words = re.escape(Study.model_fields[name].description or "")
+        words = re.escape(PARAMETERS[name].description or "")
         assert re.search(rf"{name}: \w+ \(default .+\)\s+{words}", shown.stdout)
 
 
@@ -214,7 +215,7 @@ def test_make_offers_every_parameter_with_its_default_and_meaning() -> None:
     sweep = {"pool_sizes": KINDS["sweep"].pool_sizes}
     fields = {
         name: (as_words({**Study().model_dump(), **sweep}[name]), field.description)
-        for name, field in Study.model_fields.items()
+        for name, field in PARAMETERS.items()
     }
     if "chrome" not in Study().clients:
         assert {name.lower(): (default, words) for name, default, words in lines} == fields
