@@ -19,7 +19,8 @@ from experiment import terminal
 from experiment.errors import UserError
 from experiment.measure.shortages import shortage_said
 from experiment.redaction import redacted_text
-from experiment.study import PARAMETERS, PROJECT, Study, as_words, sweep_of
+from experiment.study import PARAMETERS, PROJECT, Study, sweep_of
+from experiment.values import as_words
 from experiment.vocabulary import CLIENTS, MODES
 
 MISTAKE, INTERRUPTED = 2, 130

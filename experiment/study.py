@@ -4,14 +4,10 @@ The command line, make, the notebooks and `run.json` all take their parameters f
 """
 
 import ast
-import hashlib
-import json
 import math
 import platform
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -23,8 +19,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    HttpUrl,
-    TypeAdapter,
     ValidationError,
     model_serializer,
     model_validator,
@@ -33,6 +27,18 @@ from pydantic.fields import FieldInfo
 
 from experiment.errors import UserError
 from experiment.redaction import redacted
+from experiment.values import (
+    Expected,
+    as_folder_name,
+    as_list,
+    as_share,
+    as_words,
+    each_once,
+    expected,
+    known_source,
+    none_if_empty,
+    short_digest,
+)
 from experiment.vocabulary import CLIENTS, MODES, ClientName, Mode, StartMethod
 
 Item = TypeVar("Item")
@@ -47,14 +53,6 @@ WIKIPEDIA_WORKERS = 9
 
 LONGEST_NAME = 120
 """Characters of the name that a run is given; encrypted home folders take 143 with its ending."""
-
-
-@dataclass(frozen=True)
-class Expected:
-    """The words that complete "is not ..." in the message about an invalid value."""
-
-    words: str
-
 
 SWEEP: dict[str, Any] = {
     "pool_sizes": (2, 5, 10, 20, 50),
@@ -92,72 +90,17 @@ def library_chunk_size(pages: int, workers: int) -> int:
     return math.ceil(pages / (4 * workers))
 
 
-def _none_if_empty(value: Any) -> Any:
-    return None if isinstance(value, str) and value.strip().lower() in ("", "none") else value
-
-
-def _as_list(value: Any) -> Any:
-    """Return a list, written in Python, in JSON, or as words split by spaces or commas."""
-    if not isinstance(value, Iterable):
-        return [value]
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        return json.loads(value.replace("'", '"'))
-    return re.split(r"[\s,]+", value.strip(" ,\n\t"))
-
-
-def _each_once(value: tuple[Item, ...] | None) -> tuple[Item, ...] | None:
-    if value and len(set(value)) < len(value):
-        raise ValueError("named twice")
-    return value
-
-
-def listed(value: Any) -> list[str] | None:
-    """Return names however they were written: a list, JSON, or words; None for none."""
-    return None if _none_if_empty(value) is None else list(_as_list(value))
-
-
-def web_url(value: str) -> str:
-    """Return the URL as it is; raises `ValueError` for one that is not http or https."""
-    if not re.match(r"(?i)https?://[^/\\]", value) or re.search(r"[\x00-\x1f\x7f]", value):
-        raise ValueError("browsers mend such a URL, each in its way")
-    TypeAdapter(HttpUrl).validate_python(value)
-    return value
-
-
-def _as_share(value: Any) -> float:
-    """Return 5% as 0.05; raises `ValueError` where it is no more than 0, or more than half."""
-    words = str(value).strip()
-    share = float(words.removesuffix("%")) / (100 if words.endswith("%") else 1)
-    if not 0 < share <= 0.5:
-        raise ValueError("too small or too large")
-    return share
-
-
-def _known_source(value: str) -> str:
-    value = value.strip()
-    if value in ("embedded", "wikipedia"):
-        return value
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value):
-        return web_url(value)
-    try:
-        return str(Path(value).expanduser().resolve())
-    except RuntimeError as error:  # ~name of nobody
-        raise ValueError(str(error)) from None
-
-
-OrNone = Annotated[Item | None, BeforeValidator(_none_if_empty)]
+OrNone = Annotated[Item | None, BeforeValidator(none_if_empty)]
 EachOnce = Annotated[
-    tuple[Item, ...], Field(min_length=1), BeforeValidator(_as_list), AfterValidator(_each_once)
+    tuple[Item, ...], Field(min_length=1), BeforeValidator(as_list), AfterValidator(each_once)
 ]
 PoolSizes = Annotated[
     EachOnce[Annotated[int, Field(ge=1, le=500)]],
     AfterValidator(lambda sizes: tuple(sorted(sizes))),
+    Expected("one or more whole numbers from 1 to 500, each once"),
 ]
-Kind = Literal["report", "sweep"]
 Precision = Annotated[
-    OrNone[Annotated[float, BeforeValidator(_as_share)]],
+    OrNone[Annotated[float, BeforeValidator(as_share)]],
     Expected("more than 0 and at most 50%, such as 5% or 0.05, or none"),
 ]
 Clients = Annotated[
@@ -181,7 +124,7 @@ OnOrOff = Annotated[bool, Expected("on or off")]
 Repeats = Annotated[int, Field(ge=1, le=9), Expected("a whole number from 1 to 9")]
 Source = Annotated[
     str,
-    AfterValidator(_known_source),
+    AfterValidator(known_source),
     Expected("embedded, wikipedia, an http or https URL, or a file of URLs"),
 ]
 Host = Annotated[
@@ -197,7 +140,7 @@ class Study(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Kind = "report"
+    kind: Literal["report", "sweep"] = "report"
     sizes: PoolSizes = Field((10,), validation_alias=AliasChoices("pool_size", "pool_sizes"))
     pages: int = Field(100, ge=1, le=100_000, description="pages that a trial fetches")
     rounds: Annotated[int, Field(ge=1, le=100)] = Field(
@@ -249,16 +192,12 @@ class Study(BaseModel):
             return parameters
         for name in (name for name in parameters if name not in PARAMETERS):
             raise UserError(f"{name}: no such parameter; there are {', '.join(PARAMETERS)}")
-        none = {
-            name
-            for name in ("pool_sizes", "clients", "precision")
-            if _none_if_empty(parameters.get(name)) is None
-        }
-        values = {name: value for name, value in parameters.items() if name not in none}
+        values = dict(parameters)
+        for name in values.keys() & {"pool_sizes", "clients", "precision"}:
+            if none_if_empty(values[name]) is None:
+                del values[name]
         if "pool_sizes" in values:
-            if as_words(size := values.pop("pool_size", 10)) != "10":
-                raise _unused_in_a_sweep("pool_size", size)
-            values["kind"] = "sweep"
+            values = {**_of_a_sweep(values), "kind": "sweep"}
         if "precision" in values:
             values.setdefault("rounds", MOST_LOOKED)
         if values.get("source", "embedded") == "embedded":
@@ -277,16 +216,12 @@ class Study(BaseModel):
 
     def _conflicts_with_kind(self) -> Iterator[str]:
         if self.kind == "report" and len(self.sizes) > 1:
-            yield f"pool_size: {as_words(self.sizes)} is not {_expected(PARAMETERS['pool_size'])}"
-        if self.kind == "sweep":
-            for name in UNUSED[self.kind]:
-                if (value := getattr(self, name)) != self.default(name):
-                    yield str(_unused_in_a_sweep(name, value))
-            if "serial" not in self.modes or len(self.modes) == 1:
-                yield (
-                    f"modes: {as_words(self.modes)} is not serial and threads, processes or both, "
-                    "which a sweep compares"
-                )
+            yield f"pool_size: {as_words(self.sizes)} is not {expected(PARAMETERS['pool_size'])}"
+        if self.kind == "sweep" and ("serial" not in self.modes or len(self.modes) == 1):
+            yield (
+                f"modes: {as_words(self.modes)} is not serial and threads, processes or both, "
+                "which a sweep compares"
+            )
         if self.precision is not None and self.rounds < LEAST_LOOK:
             yield (
                 f"rounds: {self.rounds} is not a whole number from {LEAST_LOOK} to 100; with "
@@ -328,9 +263,9 @@ class Study(BaseModel):
 
         Raises `UserError` for what is not right.
         """
-        is_sweep = _none_if_empty(parameters.get("pool_sizes")) is not None
+        is_report = none_if_empty(parameters.get("pool_sizes")) is None
         try:
-            study = cls.model_validate({**(SWEEP if is_sweep else {}), **parameters})
+            study = cls.model_validate({**({} if is_report else SWEEP), **parameters})
         except ValidationError as error:
             raise UserError(_message(error)) from None
         return study.given(parameters)
@@ -391,10 +326,10 @@ class Study(BaseModel):
         if self.run is not None:
             return self.run
         design = {name: value for name, value in self.differences().items() if name != "rounds"}
-        name = "_".join(self._described("{}-{}", _in_a_folder_name, design)) or "default"
+        name = "_".join(self._described("{}-{}", as_folder_name, design)) or "default"
         if len(name) <= LONGEST_NAME:
             return name
-        return f"{name[: LONGEST_NAME - 9].rstrip('-_')}-{_short_digest(name)}"
+        return f"{name[: LONGEST_NAME - 9].rstrip('-_')}-{short_digest(name)}"
 
     def in_short(self) -> str:
         """Return what differs from the default, in words."""
@@ -438,19 +373,24 @@ class Study(BaseModel):
         return own.model_copy(update=own_now)
 
 
-def _parameters() -> dict[str, FieldInfo]:
-    size = Field(10, ge=1, le=500, description="workers that a pool has")
-    sizes = Field(None, description="sizes of pools that a sweep sets against each other")
-    several = Annotated[PoolSizes, Expected("one or more whole numbers from 1 to 500, each once")]
-    stored = Study.model_fields.items()
-    return {
-        "pool_size": FieldInfo.from_annotated_attribute(int, size),
-        "pool_sizes": FieldInfo.from_annotated_attribute(several, sizes),
-        **{name: field for name, field in stored if name not in ("kind", "sizes")},
-    }
+def _of_a_sweep(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values without those that a sweep does not have; refuse any that was chosen."""
+    for name in (name for name in UNUSED["sweep"] if name in values):
+        value = as_words(none_if_empty(values[name]))
+        if value != as_words(PARAMETERS[name].default):
+            own = f"pool_sizes and chunks of {SWEEP_CHUNK_SIZE}"
+            raise UserError(f"{name}: {value} has no use in a sweep, which has {own}")
+    return {name: value for name, value in values.items() if name not in UNUSED["sweep"]}
 
 
-PARAMETERS = _parameters()
+_SIZE = Field(10, ge=1, le=500, description="workers that a pool has")
+_SIZES = Field(None, description="sizes of pools that a sweep sets against each other")
+
+PARAMETERS = {
+    "pool_size": FieldInfo.from_annotated_attribute(int, _SIZE),
+    "pool_sizes": FieldInfo.from_annotated_attribute(PoolSizes, _SIZES),
+    **{name: field for name, field in Study.model_fields.items() if name not in ("kind", "sizes")},
+}
 """The parameters by the names that users know, in the order in which they are shown."""
 
 
@@ -458,7 +398,7 @@ def sweep_of(parameters: Mapping[str, Any]) -> Study:
     """Return the sweep that `parameters` describe; raises `UserError` for what is not right."""
     study = Study.of({**SWEEP, **parameters})
     if study.kind == "report":
-        raise UserError(f"pool_sizes: none is not {_expected(PARAMETERS['pool_sizes'])}")
+        raise UserError(f"pool_sizes: none is not {expected(PARAMETERS['pool_sizes'])}")
     return study.given(parameters)
 
 
@@ -479,46 +419,9 @@ def from_notebook(namespace: Mapping[str, Any], also: Sequence[str] = ()) -> Stu
     return study.given({*names, *study.differences()})
 
 
-def as_words(value: Any) -> str:
-    """Return a parameter's value as a user writes it."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, tuple | list):
-        return " ".join(map(str, value)) or "none"
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _in_a_folder_name(value: Any) -> str:
-    """Return a value as part of a folder's name; a digest stands for what a name cannot hold."""
-    words = as_words(value).replace(" ", "-")
-    if re.fullmatch(r"[A-Za-z0-9.-]{1,40}", words):
-        return words
-    place = words.partition("://")[2].partition("?")[0] or Path(words).stem
-    readable = re.sub(r"[^A-Za-z0-9.]+", "-", place)[:24].strip("-")
-    return f"{readable}-{_short_digest(words)}"
-
-
-def _short_digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def _unused_in_a_sweep(name: str, value: Any) -> UserError:
-    own = f"which has pool_sizes and chunks of {SWEEP_CHUNK_SIZE}"
-    return UserError(f"{name}: {as_words(value)} has no use in a sweep, {own}")
-
-
 def _message(error: ValidationError) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0])
     value = as_words(first["input"])
     shown = redacted(value) if name == "source" else value
-    return f"{name}: {shown} is not {_expected(PARAMETERS[name])}"
-
-
-def _expected(field: FieldInfo) -> str:
-    for expected in (item for item in field.metadata if isinstance(item, Expected)):
-        return expected.words
-    low = next(item.ge for item in field.metadata if hasattr(item, "ge"))
-    high = next(item.le for item in field.metadata if hasattr(item, "le"))
-    kind = "whole number" if field.annotation is int else "number"
-    return f"a {kind} from {low} to {high:,}"
+    return f"{name}: {shown} is not {expected(PARAMETERS[name])}"

@@ -15,7 +15,8 @@ from experiment.analysis.summary import Estimate
 from experiment.errors import UserError
 from experiment.records import Machine, Run
 from experiment.redaction import redacted
-from experiment.study import PARAMETERS, PROJECT, as_words, listed
+from experiment.study import PARAMETERS, PROJECT
+from experiment.values import as_words, listed
 from experiment.vocabulary import ARTICLE_PAIR, POOLS, ClientName
 
 DATA = PROJECT / "data"

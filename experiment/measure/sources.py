@@ -22,7 +22,8 @@ from experiment.measure.shortages import FULL, no_room, nothing_left, room_for_t
 from experiment.measure.suspension import was_stopped
 from experiment.records import Run
 from experiment.redaction import count_users, is_redacted, redacted, redacted_text
-from experiment.study import Study, web_url
+from experiment.study import Study
+from experiment.values import web_url
 
 ORIGIN_END_S = 2.0
 

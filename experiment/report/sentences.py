@@ -14,7 +14,8 @@ from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
 from experiment.analysis.summary import Estimate, digits, percent
 from experiment.report import headline, markup
-from experiment.study import PARAMETERS, as_words
+from experiment.study import PARAMETERS
+from experiment.values import as_words
 from experiment.vocabulary import ARTICLE_PAIR, MODES, POOLS
 
 NOTHING_TO_COMPARE = "There are no complete rounds of a pool and of serial to compare."
