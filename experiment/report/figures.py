@@ -29,7 +29,7 @@ from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import ALIKE
 from experiment.analysis.summary import Estimate, digits
-from experiment.analysis.sweeps import SizeResult
+from experiment.analysis.sweeps import EnoughWorkers, SizeResult
 from experiment.errors import writing
 from experiment.report import headline, sentences, styles
 from experiment.study import PROJECT, Study
@@ -469,10 +469,13 @@ def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes
     _note(ax, "schedule limit", (last, ceilings[last]), (8, -34), ha="right", fontsize=9)
     for mode in POOLS:
         _sweep_line(ax, [item for item in sizes if item.mode == mode], mode)
-    answers = [item for item in sweeps.recommend(results, measured) if item.at.client == client]
-    for at in (item.at for item in answers):
-        colour = styles.of_mode(at.mode).colour
-        ax.plot(at.size, at.speed_up.value, "o", ms=15, mfc="none", mec=colour, mew=1.5)
+    answers = {
+        mode: enough
+        for (name, mode), enough in sweeps.enough_workers(results, measured).items()
+        if name == client
+    }
+    for which, enough in answers.items():
+        _range_line(ax, [item for item in sizes if item.mode == which], enough)
     ax.set(xscale="log", xlabel="workers (log scale)")
     ax.set(yscale="log", ylabel="times as fast as serial (log scale)")
     _plain_ticks(ax.yaxis)
@@ -480,7 +483,9 @@ def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes
     ax.xaxis.set_minor_locator(NullLocator())
     gain = summary.percent(sweeps.WORTHWHILE_GAIN - 1)
     words = f"workers that no larger pool beats by more than {gain}:"
-    ax.set_title(_titled(client, words, {item.at.mode: item.words for item in answers}, "in"))
+    ax.set_title(
+        _titled(client, words, {mode: enough.words for mode, enough in answers.items()}, "in")
+    )
     ax.grid(color="#E5E5E5")
     return ax
 
@@ -497,6 +502,15 @@ def _sweep_line(ax: Axes, own: Sequence[SizeResult], mode: str) -> None:
     font = {"ha": "right", "color": look.colour, "weight": "bold", "fontsize": 9}
     if own:
         _note(ax, mode, (places[-1], values[-1]), look.name_offset, **font)
+
+
+def _range_line(ax: Axes, own: Sequence[SizeResult], enough: EnoughWorkers) -> None:
+    """Draw a broad line under the sizes of which the smallest that is enough is one."""
+    within = [item for item in own if enough.low <= item.size <= enough.high]
+    look = styles.of_mode(own[0].mode)
+    places = [item.size * look.shift for item in within]
+    values = [item.speed_up.value for item in within]
+    ax.plot(places, values, color=look.light, lw=13, marker="o", ms=13, mew=0, zorder=1)
 
 
 def _modes(results: RunResults, client: str) -> list[str]:
