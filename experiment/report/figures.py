@@ -510,7 +510,8 @@ def _range_line(ax: Axes, own: Sequence[SizeResult], enough: EnoughWorkers) -> N
     look = styles.of_mode(own[0].mode)
     places = [item.size * look.shift for item in within]
     values = [item.speed_up.value for item in within]
-    ax.plot(places, values, color=look.light, lw=13, marker="o", ms=13, mew=0, zorder=1)
+    broad = {"lw": 11, "ms": 11, "mew": 0, "alpha": 0.3, "solid_capstyle": "round"}
+    ax.plot(places, values, "o" if len(within) == 1 else "-", color=look.colour, **broad)
 
 
 def _modes(results: RunResults, client: str) -> list[str]:

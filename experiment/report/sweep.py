@@ -17,7 +17,8 @@ from experiment.analysis.sweeps import (
 )
 
 ASKED = (
-    f"The smallest pool that no larger one is more than {percent(WORTHWHILE_GAIN - 1)} faster than:"
+    "The smallest pool for which no larger one measured here is more than "
+    f"{percent(WORTHWHILE_GAIN - 1)} faster:"
 )
 
 
@@ -54,7 +55,7 @@ def _evidence(enough: EnoughWorkers) -> str:
     }
     words = [f"{what}: {', '.join(items)}." for what, items in parts.items() if items]
     if not enough.enough:
-        words.append(f"No pool larger than {enough.high} was measured.")
+        words.append(f"Nothing is known of pools larger than {enough.high}.")
     return " ".join([*words, *_rounds_to_settle(enough.rounds_to_settle)])
 
 
@@ -67,21 +68,19 @@ def _open(gain: Gain) -> str:
 def _rounds_to_settle(rounds: int | None) -> list[str]:
     if rounds is None:
         return []
-    how_many = f"more than {MOST_ROUNDS}" if rounds > MOST_ROUNDS else f"about {rounds}"
+    how_many = f"More than {MOST_ROUNDS}" if rounds > MOST_ROUNDS else f"About {rounds}"
     return [
-        f"To settle it takes {how_many} rounds in all (with {percent(POWER)} power for each size, "
-        "if the gains and their spread are as measured)."
+        f"{how_many} rounds in all would settle it (with {percent(POWER)} power for each size, if "
+        "the gains and their spread are as measured)."
     ]
 
 
 def _ends(sizes: Sequence[SizeResult]) -> str:
     """Return the speed-up and the limit at each end of the range."""
-    parts = (
-        f"with {item.size}, {item.speed_up} times as fast as serial, limited by {item.limit}"
+    return " ".join(
+        f"With {item.size} the speed-up is {item.speed_up} and the limit is {item.limit}."
         for item in sizes
     )
-    words = "; ".join(parts)
-    return f"{words[0].upper()}{words[1:]}."
 
 
 def table(results: RunResults, sizes: Sequence[SizeResult]) -> pd.DataFrame:
