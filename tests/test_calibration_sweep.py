@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from experiment import load
-from experiment.analysis import summary, sweeps
+from experiment.analysis import sweeps
 from experiment.analysis.sweeps import WORTHWHILE_GAIN, EnoughWorkers, judge_sizes
 from experiment.study import PROJECT
 
@@ -75,15 +75,8 @@ def _simulated(
 
 def _by_estimates(spans: Spans) -> int:
     """The smallest size that no larger one seems to beat, however wide the intervals are."""
-    return next(
-        size
-        for size in SIZES
-        if all(
-            summary.ratio(spans[size], spans[larger]).value <= WORTHWHILE_GAIN
-            for larger in SIZES
-            if larger > size
-        )
-    )
+    speeds = {size: math.exp(-np.log(own).mean()) for size, own in spans.items()}
+    return Curve("estimated", speeds).enough
 
 
 def _share(simulated: Iterator[Spans], happens: Callable[[EnoughWorkers], bool]) -> float:
@@ -112,9 +105,9 @@ def test_the_range_rarely_misses_the_size_and_the_estimates_often(curve: Curve) 
 
 
 def test_a_quiet_sweep_names_a_single_size() -> None:
-    for curve, size in ((_gaining(-3), 20), (_gaining(20), 50)):
-        simulated = _simulated(curve, QUIET, 5, 100)
-        assert _share(simulated, lambda found, size=size: found.low == found.high == size) > 0.9
+    for curve in (_gaining(-3), _gaining(20)):
+        found = [judge_sizes(spans) for spans in _simulated(curve, QUIET, 5, 100)]
+        assert np.mean([item.low == item.high == curve.enough for item in found]) > 0.9
 
 
 @pytest.mark.parametrize("percent", [0, 12])

@@ -458,8 +458,7 @@ def browser_phases(results: RunResults, client: str, *, ax: Axes) -> Axes:
 
 def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes:
     """Draw speed-up against pool size, with the ideal, the schedule's ceiling, and the answer."""
-    measured = sweeps.compare_sizes(results)
-    sizes = [item for item in measured if item.client == client]
+    sizes = [item for item in sweeps.compare_sizes(results) if item.client == client]
     ceilings = {item.size: item.ceiling.value for item in sizes}
     workers = sorted(ceilings)
     ax.plot(workers, workers, color="#999999", lw=1, marker=".")
@@ -469,13 +468,10 @@ def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes
     _note(ax, "schedule limit", (last, ceilings[last]), (8, -34), ha="right", fontsize=9)
     for mode in POOLS:
         _sweep_line(ax, [item for item in sizes if item.mode == mode], mode)
-    answers = {
-        mode: enough
-        for (name, mode), enough in sweeps.enough_workers(results, measured).items()
-        if name == client
-    }
-    for which, enough in answers.items():
-        _range_line(ax, [item for item in sizes if item.mode == which], enough)
+    answers: dict[str, str] = {}
+    for (_, name), enough in sweeps.enough_workers(results, sizes).items():
+        answers[name] = enough.words
+        _range_line(ax, [item for item in sizes if item.mode == name], enough)
     ax.set(xscale="log", xlabel="workers (log scale)")
     ax.set(yscale="log", ylabel="times as fast as serial (log scale)")
     _plain_ticks(ax.yaxis)
@@ -483,9 +479,7 @@ def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes
     ax.xaxis.set_minor_locator(NullLocator())
     gain = summary.percent(sweeps.WORTHWHILE_GAIN - 1)
     words = f"workers that no larger pool beats by more than {gain}:"
-    ax.set_title(
-        _titled(client, words, {mode: enough.words for mode, enough in answers.items()}, "in")
-    )
+    ax.set_title(_titled(client, words, answers, "in"))
     ax.grid(color="#E5E5E5")
     return ax
 
@@ -510,8 +504,9 @@ def _range_line(ax: Axes, own: Sequence[SizeResult], enough: EnoughWorkers) -> N
     look = styles.of_mode(own[0].mode)
     places = [item.size * look.shift for item in within]
     values = [item.speed_up.value for item in within]
-    broad = {"lw": 11, "ms": 11, "mew": 0, "alpha": 0.3, "solid_capstyle": "round"}
-    ax.plot(places, values, "o" if len(within) == 1 else "-", color=look.colour, **broad)
+    form = "o" if len(within) == 1 else "-"
+    [line] = ax.plot(places, values, form, color=look.colour, alpha=0.3, lw=11, ms=11, mew=0)
+    line.set_solid_capstyle("round")
 
 
 def _modes(results: RunResults, client: str) -> list[str]:
