@@ -16,7 +16,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from annotated_types import Predicate
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -161,12 +160,7 @@ RunName = Annotated[
     Expected("a name that starts with a letter and has only letters, digits, dots, - and _"),
 ]
 OnOrOff = Annotated[bool, Expected("on or off")]
-Repeats = Annotated[
-    int,
-    Field(ge=1, le=9),
-    Predicate(lambda value: value % 2 == 1),
-    Expected("an odd whole number from 1 to 9"),
-]
+Repeats = Annotated[int, Field(ge=1, le=9), Expected("a whole number from 1 to 9")]
 Source = Annotated[
     str,
     AfterValidator(_known_source),
@@ -191,7 +185,7 @@ class Study(BaseModel):
         5, description="replications; a ratio needs 3 for an interval to be worth reading"
     )
     repeats: Repeats = Field(
-        1, description="trials of each parallel mode in a round (odd); their median counts"
+        1, description="trials of each parallel mode in a round; their geometric mean counts"
     )
     clients: Clients = Field((), description="what fetches the pages (none: as suits the source)")
     modes: Modes = Field(

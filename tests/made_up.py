@@ -40,6 +40,7 @@ class World:
     noise: float = 0.02
     failing: str | None = None
     cpu_s: tuple[tuple[str, float], ...] = (("serial", 1.0), ("threads", 1.0), ("processes", 0.5))
+    cpu_cores: tuple[tuple[str, float], ...] = (("threads", 1.02), ("processes", 1.9))
     startup_s: tuple[tuple[str, float], ...] = (("threads", 0.005), ("processes", 0.03))
     refusing: tuple[str, ...] = ("processes",)
     controls: bool = True
@@ -175,6 +176,7 @@ def _trial(
     if key.arm == "cpu":
         span = dict(world.cpu_s).get(key.mode, 1.0) * noise
     startup_s = dict(world.startup_s).get(key.mode, 0.005) * noise if key.arm == "startup" else 0.01
+    cores = dict(world.cpu_cores).get(key.mode, 1.0) if key.arm == "cpu" else world.cores
     refused = key.arm == "startup" and key.mode in world.refusing
     return TrialRow(
         **asdict(key),
@@ -184,7 +186,7 @@ def _trial(
         span_s=span,
         startup_s=startup_s,
         startup_cpu_s=0.3,
-        cpu_s=0.3 + (span or 0) * world.cores,
+        cpu_s=0.3 + (span or 0) * cores * noise,
         python_pss_mb={"serial": 30.0, "processes": 53.0}.get(key.mode, 31.0) * noise,
         machine_cpu=world.machine_cpu if rows else None,
         other_cpu=0.0,

@@ -8,7 +8,7 @@ round. `make test` simulates 200 studies of one case, `make test-all` 2,000 of i
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from experiment import records
 from experiment.analysis import claims, summary
 from experiment.analysis.claims import JudgedClaim
 from experiment.analysis.results import RunResults
+from experiment.analysis.summary import Estimate
 from experiment.records import FetchRow, TrialRow
 from experiment.study import Study
 from tests import made_up
@@ -119,7 +120,8 @@ def _judged(seconds: dict[str, Numbers], rounds: int) -> dict[str, JudgedClaim]:
     """The claims of one study, through the report's own functions."""
     study = Study(clients=("requests",), rounds=rounds)
     fetches, trials = _frames(seconds)
-    trials = trials.assign(pickling_error=None, startup_s=np.nan, python_pss_mb=np.nan)
+    absent = dict.fromkeys(["cpu_s", "startup_cpu_s", "startup_s", "python_pss_mb"], np.nan)
+    trials = trials.assign(pickling_error=None, **absent)
     results = RunResults(made_up.run_of(study), fetches, trials)
     return {claim.id: claim for claim in claims.judge(results)}
 
@@ -218,28 +220,38 @@ def _bootstrap(values: Numbers, level: float) -> tuple[float, float]:
 
 @pytest.mark.calibration
 def test_a_bootstrap_instead_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        summary,
-        "_intervals",
-        lambda values: tuple(_bootstrap(values, level) for level in (0.99, 0.95, 0.90)),
-    )
+    original = summary.mean
+
+    @dataclass(frozen=True)
+    class Bootstrapped(Estimate):
+        """An estimate with intervals of the percentile bootstrap."""
+
+        logs: Numbers = field(default_factory=lambda: np.empty(0))
+
+        def interval(self, level: float) -> tuple[float, float]:
+            """The bootstrap's interval."""
+            low, high = _bootstrap(self.logs, level)
+            return (math.exp(low), math.exp(high)) if self.is_ratio else (low, high)
+
+    def mean(values: "pd.Series[float]") -> Estimate:
+        """The mean with a bootstrap's interval."""
+        known = original(values)
+        return Bootstrapped(known.value, known.rounds, logs=values[np.isfinite(values)].to_numpy())
+
+    monkeypatch.setattr(summary, "mean", mean)
     assert max(_simulated(MODERATE, EDGES[0], 5, 200).coverage()) < 0.93
 
 
 @pytest.mark.calibration
 def test_the_fetch_as_the_unit_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    per_fetch = math.sqrt(PAGES)  # standard errors from 100 times as many values
-    original = summary._intervals
+    original = summary.mean
 
-    def narrower(values: Numbers) -> tuple[tuple[float, float] | None, ...]:
-        """As if every fetch counted as a round."""
-        middle = float(values.mean())
-        return tuple(
-            (middle + (low - middle) / per_fetch, middle + (high - middle) / per_fetch)
-            for low, high in filter(None, original(values))
-        )
+    def narrower(values: "pd.Series[float]") -> Estimate:
+        """As if every fetch counted as a round: standard errors from 100 times as many values."""
+        known = original(values)
+        return replace(known, standard_error=known.standard_error / math.sqrt(PAGES))
 
-    monkeypatch.setattr(summary, "_intervals", narrower)
+    monkeypatch.setattr(summary, "mean", narrower)
     assert max(_simulated(MODERATE, EDGES[0], 5, 100).coverage()) < 0.93
 
 

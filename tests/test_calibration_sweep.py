@@ -14,6 +14,7 @@ import pytest
 
 from experiment import load
 from experiment.analysis import sweeps
+from experiment.analysis.rules import ONE_LOOK
 from experiment.analysis.sweeps import WORTHWHILE_GAIN, EnoughWorkers, judge_sizes
 from experiment.study import PROJECT
 
@@ -80,7 +81,7 @@ def _by_estimates(spans: Spans) -> int:
 
 
 def _share(simulated: Iterator[Spans], happens: Callable[[EnoughWorkers], bool]) -> float:
-    return float(np.mean([happens(judge_sizes(spans)) for spans in simulated]))
+    return float(np.mean([happens(judge_sizes(spans, ONE_LOOK)) for spans in simulated]))
 
 
 def _misses(curve: Curve) -> Callable[[EnoughWorkers], bool]:
@@ -106,7 +107,7 @@ def test_the_range_rarely_misses_the_size_and_the_estimates_often(curve: Curve) 
 
 def test_a_quiet_sweep_names_a_single_size() -> None:
     for curve in (_gaining(-3), _gaining(20)):
-        found = [judge_sizes(spans) for spans in _simulated(curve, QUIET, 5, 100)]
+        found = [judge_sizes(spans, ONE_LOOK) for spans in _simulated(curve, QUIET, 5, 100)]
         assert np.mean([item.low == item.high == curve.enough for item in found]) > 0.9
 
 
@@ -114,7 +115,7 @@ def test_a_quiet_sweep_names_a_single_size() -> None:
 def test_the_rounds_that_settle_it_do_so_in_four_of_five_sweeps(percent: float) -> None:
     """The forecast is made from five rounds whose mean and scatter are exactly the true ones."""
     curve, scatter = _gaining(percent), dict.fromkeys(SIZES, 0.05)
-    forecast = judge_sizes(_exact(curve, 0.05 * math.sqrt(2))).rounds_to_settle
+    forecast = judge_sizes(_exact(curve, 0.05 * math.sqrt(2)), ONE_LOOK).rounds_to_settle()
     assert forecast is not None
     assert 5 < forecast < 20
     simulated = _simulated(curve, scatter, forecast, 200)
@@ -145,7 +146,7 @@ def test_every_range_holds_the_true_size(
     curve: Curve, rounds: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     simulated = list(_simulated(curve, SCATTER, rounds))
-    found = [judge_sizes(spans) for spans in simulated]
+    found = [judge_sizes(spans, ONE_LOOK) for spans in simulated]
     missed = float(np.mean([_misses(curve)(item) for item in found]))
     single = float(np.mean([item.low == item.high for item in found]))
     wrong = float(np.mean([_by_estimates(spans) != curve.enough for spans in simulated]))

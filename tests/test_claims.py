@@ -59,9 +59,11 @@ def test_another_world_gets_other_verdicts(tmp_path: Path) -> None:
         ("phantomjs", "threads"): 1.3,
         ("phantomjs", "processes"): 1.0,
     }
-    cpu_s = (("serial", 1.0), ("threads", 0.5), ("processes", 0.5))
+    cpu_cores = (("threads", 1.9), ("processes", 1.02))
     startup_s = (("threads", 0.03), ("processes", 0.005))
-    world = World(factors, cpu_s=cpu_s, startup_s=startup_s, refusing=("processes", "threads"))
+    world = World(
+        factors, cpu_cores=cpu_cores, startup_s=startup_s, refusing=("processes", "threads")
+    )
     judged = verdicts(tmp_path, STUDY, world)
     found = {name: claim.ruling.verdict for name, claim in judged.items()}
     assert found["requests-8x"] == "does not hold"

@@ -30,7 +30,7 @@ from experiment.study import (
         ("pool_size", 10**6, "a whole number from 1 to 500"),
         ("pool_size", 2.5, "a whole number from 1 to 500"),
         ("pages", 0, "a whole number from 1 to 100,000"),
-        ("repeats", 2, "an odd whole number from 1 to 9"),
+        ("repeats", 0, "a whole number from 1 to 9"),
         ("latency", "nan", "a number from 0 to 100"),
         ("timeout", 0, "a number from 1 to 600"),
         ("clients", "requests lynx", "one or more of requests, phantomjs, chrome, firefox"),

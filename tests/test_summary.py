@@ -70,7 +70,7 @@ def test_speed_up_is_pool_size_times_utilisation_over_slow_down(tmp_path: Path) 
     assert without == pytest.approx(summary.speed_up(rounds, "requests", "threads").value)
 
 
-def test_the_repeat_with_the_median_total_stands_for_its_round() -> None:
+def test_the_geometric_mean_of_its_repeats_stands_for_a_round() -> None:
     trials = pd.DataFrame(
         {
             "client": "requests",
@@ -84,7 +84,18 @@ def test_the_repeat_with_the_median_total_stands_for_its_round() -> None:
         }
     )
     rounds = summary.per_round(trials)
-    assert rounds[["round", "repeat", "fetch_mean_s"]].to_numpy().tolist() == [[1, 3, 0.2]]
+    assert rounds["round"].tolist() == [1]
+    assert rounds["span_s"].tolist() == pytest.approx([6 ** (1 / 3)])
+    assert rounds["fetch_mean_s"].tolist() == pytest.approx([0.006 ** (1 / 3)])
+
+
+def test_the_losses_multiply_to_the_speed_up_with_repeats_too(tmp_path: Path) -> None:
+    study = Study(clients=("requests",), rounds=3, repeats=2)
+    rounds = rounds_of(tmp_path / "run", study)
+    size, left, measured = summary.losses(rounds, "requests", "threads")
+    slower = summary.slow_down(rounds, "requests", "threads").value
+    assert size == 10
+    assert left / slower == pytest.approx(measured, rel=1e-12)
 
 
 def test_a_trial_with_a_failed_fetch_does_not_count(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from scipy import stats
 from experiment import load, records
 from experiment.analysis import claims, sweeps
 from experiment.analysis.results import RunResults
+from experiment.analysis.rules import ONE_LOOK, Levels
 from experiment.analysis.sweeps import EnoughWorkers
 from experiment.errors import UserError
 from experiment.measure import schedule
@@ -138,7 +139,7 @@ def test_the_answer_is_the_smallest_that_no_larger_one_beats(tmp_path: Path) -> 
         assert (found.low, found.high) == (40, 40)
         assert (list(found.too_few), list(found.enough)) == ([10], [40])
         assert found.too_few[10].low > 2
-        assert found.rounds_to_settle is None
+        assert found.rounds_to_settle() is None
     assert "**requests, threads: 40**. Too few: 10 (40 are at least " in said
     assert "Enough: 40 (no larger pool is more than 1.0" in said
     assert "With 40 the speed-up is " in said
@@ -193,26 +194,31 @@ def test_the_range_has_the_sizes_that_are_neither_too_few_nor_above_one_that_is_
     words: str,
     undecided: list[int],
 ) -> None:
-    found = sweeps.judge_sizes(spans_of(of_5=(4.5, 0.0), of_10=ten, of_20=twenty, of_50=fifty))
+    found = sweeps.judge_sizes(
+        spans_of(of_5=(4.5, 0.0), of_10=ten, of_20=twenty, of_50=fifty), ONE_LOOK
+    )
     assert found.words == words
     assert list(found.undecided) == undecided
-    assert (found.rounds_to_settle is not None) == bool(undecided)
+    assert (found.rounds_to_settle() is not None) == bool(undecided)
 
 
 def test_the_bounds_are_students_and_share_the_error_where_one_is_enough() -> None:
     logs = np.array([0.1, -0.1, 0.1, 0.02, 0.05])
     small = pd.Series(np.exp(logs))
-    found = sweeps.judge_sizes({10: small, 20: pd.Series(np.ones(5)), 50: pd.Series(np.ones(5))})
+    ones = pd.Series(np.ones(5))
+    found = sweeps.judge_sizes({10: small, 20: ones, 50: ones}, ONE_LOOK)
     error = logs.std(ddof=1) / math.sqrt(5)
-    [gain] = found.undecided.values()
+    gain = found.undecided[10]
     assert math.log(gain.low) == pytest.approx(logs.mean() - stats.t.isf(0.05 / 2, 4) * error)
     assert math.log(gain.high) == pytest.approx(logs.mean() + stats.t.isf(0.05, 4) * error)
+    later = sweeps.judge_sizes({10: small, 20: ones, 50: ones}, Levels(0.983, 0.964)).undecided[10]
+    assert math.log(later.high) == pytest.approx(logs.mean() + stats.t.isf(0.018, 4) * error)
 
 
 def test_sizes_with_too_few_rounds_in_common_are_not_judged(tmp_path: Path) -> None:
     ranges, said = answers_of(seen_of(tmp_path, pool_sizes=(2, 40, 50), rounds=2))
     assert ranges["threads"].words == "undecided"
-    assert ranges["threads"].rounds_to_settle is None
+    assert ranges["threads"].rounds_to_settle() is None
     assert "Undecided: 2 (3 complete rounds are needed to compare it with 40)" in said
     assert "Too few" not in said
     assert "Enough:" not in said

@@ -5,8 +5,8 @@ measured, does not apply or has too few rounds gets that verdict instead.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from experiment.analysis import article, rules, summary
@@ -49,7 +49,7 @@ class JudgedClaim:
 
     @property
     def ruling(self) -> Ruling:
-        """Return the verdict of the cells where they agree, else `mixed` with what differs."""
+        """Return the cells' common verdict, or what they come to together, with their names."""
         names: dict[Verdict, list[str]] = {}
         for cell in self.cells:
             name = ", ".join(filter(None, [cell.client, cell.mode])) or "all"
@@ -58,7 +58,28 @@ class JudgedClaim:
             reasons = dict.fromkeys(cell.ruling.reason for cell in self.cells)
             return Ruling(next(iter(names)), "; ".join(filter(None, reasons)))
         parts = (f"{verdict}: {' and '.join(cells)}" for verdict, cells in names.items())
-        return Ruling("mixed", "; ".join(parts))
+        return Ruling(_together(names), "; ".join(parts))
+
+
+SIDES: Mapping[Verdict, Verdict] = {
+    "holds": "holds",
+    "stronger": "holds",
+    "weaker": "weaker",
+    "less than claimed": "weaker",
+    "does not hold": "does not hold",
+}
+"""What a decided verdict says of a claim; two that differ contradict each other."""
+
+
+def _together(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the verdict of a claim whose cells have several."""
+    sides = {SIDES[verdict] for verdict in verdicts if verdict in SIDES}
+    if len(sides) > 1:
+        return "mixed"
+    open_verdicts = {"inconclusive", "too few rounds"}.intersection(verdicts)
+    if sides:
+        return "partly open" if open_verdicts else sides.pop()
+    return "inconclusive" if open_verdicts else "not measured"
 
 
 def judge(results: RunResults) -> list[JudgedClaim]:
@@ -100,6 +121,7 @@ def rows(judged: Sequence[JudgedClaim]) -> list[dict[str, Any]]:
 
 
 def _compare(
+    results: RunResults,
     where: tuple[str | None, Mode | None],
     quantity: str,
     estimate: Estimate,
@@ -110,26 +132,34 @@ def _compare(
     article_2018: float | None = None,
 ) -> Comparison:
     """Judge an estimate by a rule; `missing` and `unless` say why it cannot be."""
-    ruling = _guarded(estimate, rule.judge, missing, unless)
-    return Comparison(*where, quantity, ruling, _known(estimate), rule.zone, article_2018)
+    ruling = _cannot_be_judged(estimate, missing, unless) or _judged(results, estimate, rule)
+    known = estimate if estimate.rounds else None
+    return Comparison(*where, quantity, ruling, known, rule.zone, article_2018)
 
 
-def _known(estimate: Estimate) -> Estimate | None:
-    return estimate if estimate.rounds else None
-
-
-def _guarded(
-    estimate: Estimate, rule: Callable[[Estimate], Ruling], missing: str, unless: str
-) -> Ruling:
-    """Apply a rule unless something was not measured, does not apply, or has too few rounds."""
+def _cannot_be_judged(estimate: Estimate, missing: str, unless: str) -> Ruling | None:
+    """Say what was not measured, does not apply, or has too few rounds."""
     if missing:
         return Ruling("not measured", missing)
     if unless:
         return Ruling("not applicable", unless)
-    if not estimate.has_enough_rounds:
-        count = f"{estimate.rounds} complete round{'' if estimate.rounds == 1 else 's'}"
-        return Ruling("too few rounds", f"{count}; it takes {ENOUGH_ROUNDS}")
-    return rule(estimate)
+    if estimate.has_enough_rounds:
+        return None
+    count = f"{estimate.rounds} complete round{'' if estimate.rounds == 1 else 's'}"
+    return Ruling("too few rounds", f"{count}; it takes {ENOUGH_ROUNDS}")
+
+
+def _judged(results: RunResults, estimate: Estimate, rule: Rule) -> Ruling:
+    """Apply a rule; say how many rounds would decide what is open, and what is skewed."""
+    ruling = rule.judge(estimate, results.levels)
+    reasons = [ruling.reason]
+    if ruling.verdict == "inconclusive":
+        needed = rules.rounds_to_decide(estimate, rule.judge, results.levels)
+        count = f"about {needed}" if needed else f"more than {rules.MOST_ROUNDS}"
+        reasons.append(f"{count} rounds in all would decide")
+    if estimate.skewed:
+        reasons.append("its rounds are skewed, so its interval may be too narrow")
+    return replace(ruling, reason="; ".join(filter(None, reasons)))
 
 
 def _missing(results: RunResults, *modes: Mode, control: bool = False) -> str:
@@ -181,7 +211,7 @@ def _selenium_4x(results: RunResults) -> Iterator[Comparison]:
 def _speed_up(results: RunResults, client: ClientName, times: float) -> Comparison:
     study = results.study
     return _compare(
-        (client, "threads"), "speed-up",
+        results, (client, "threads"), "speed-up",
         summary.speed_up(results.rounds, client, "threads"), rules.roughly(times),
         missing=_missing(results, "serial", "threads"),
         unless=paced(study) or _other_pool_size(study) or _no_latency(study),
@@ -194,7 +224,8 @@ def _slow_down(
 ) -> Comparison:
     estimate = summary.slow_down(results.rounds, client, mode)
     return _compare(
-        (client, mode), "slow-down", estimate, rule, missing=_missing(results, "serial", mode),
+        results, (client, mode), "slow-down", estimate, rule,
+        missing=_missing(results, "serial", mode),
         unless=unless, article_2018=article.measured(client, mode, "slow_down"),
     )  # fmt: skip
 
@@ -226,7 +257,7 @@ def _contention(results: RunResults) -> Iterator[Comparison]:
             missing = "the start of the browser was not timed"
         estimate = summary.start_share(results.rounds, client, "threads")
         yield _compare(
-            (client, "threads"), quantity, estimate, rules.MORE_THAN_HALF,
+            results, (client, "threads"), quantity, estimate, rules.MORE_THAN_HALF,
             missing=missing, unless=_one_worker(results.study) or unless,
         )  # fmt: skip
 
@@ -239,21 +270,33 @@ def _requests_lighter(results: RunResults) -> Iterator[Comparison]:
     for client, mode in itertools.product(results.browsers, ("serial", *ARTICLE_PAIR)):
         pair = [(client, mode), ("requests", mode)]
         yield _compare(
-            (client, mode), quantity, _ratio(results, pair, "fetch_mean_s"), rules.MORE_THAN_ONE,
-            missing=_missing(results, mode), article_2018=_ratio_2018(pair, "fetch_mean_s"),
+            results, (client, mode), quantity, _ratio(results, pair, "fetch_mean_s"),
+            rules.MORE_THAN_ONE, missing=_missing(results, mode),
+            article_2018=_ratio_2018(pair, "fetch_mean_s"),
         )  # fmt: skip
 
 
 def _no_difference(results: RunResults) -> Iterator[Comparison]:
     for client in results.study.clients:
         pair = [(client, mode) for mode in ARTICLE_PAIR]
-        yield _compare(
-            (client, None), "total, threads / processes",
+        cell = _compare(
+            results, (client, None), "total, threads / processes",
             _ratio(results, pair, "span_s"), rules.NO_DIFFERENCE,
             missing=_missing(results, *ARTICLE_PAIR),
             unless=paced(results.study) or _one_worker(results.study),
             article_2018=_ratio_2018(pair, "span_s"),
         )  # fmt: skip
+        yield _with_walls(results, cell, pair)
+
+
+def _with_walls(results: RunResults, cell: Comparison, pair: "Pair") -> Comparison:
+    """Add the ratio of the walls, which hold the start-up, where processes do not fork."""
+    method = results.run.machine.start_method
+    if cell.estimate is None or method == "fork":
+        return cell
+    words = f"with start-up ({method}) {_ratio(results, pair, 'wall_s')}"
+    reason = "; ".join(filter(None, [cell.ruling.reason, words]))
+    return replace(cell, ruling=replace(cell.ruling, reason=reason))
 
 
 Pair = Sequence[tuple[ClientName, Mode]]
@@ -270,17 +313,15 @@ def _ratio_2018(pair: Pair, quantity: Literal["span_s", "fetch_mean_s"]) -> floa
 
 def _cpu_bound(results: RunResults) -> Iterator[Comparison]:
     no_gil = "" if results.run.machine.gil else "this Python has no GIL"
-    threads, processes = (summary.speed_up(results.cpu, "", mode) for mode in ARTICLE_PAIR)
-    ruling = _guarded(
-        min(threads, processes, key=lambda estimate: estimate.rounds),
-        lambda _: rules.cpu_bound(threads, processes),
-        _missing(results, "serial", *ARTICLE_PAIR, control=True),
-        "this machine has one core" if results.cores == 1 else no_gil,
-    )
-    quantity = "CPU-bound speed-up" + (f", {results.cores} cores" if results.cores else "")
-    zones = rules.CPU_BOUND_THREADS, rules.CPU_BOUND_PROCESSES
-    for mode, estimate, zone in zip(ARTICLE_PAIR, (threads, processes), zones, strict=True):
-        yield Comparison(None, mode, quantity, ruling, _known(estimate), zone)
+    quantity = f"cores used by CPU work, of {results.cores}" if results.cores else "cores used"
+    for mode, rule in zip(
+        ARTICLE_PAIR, (rules.LESS_THAN_A_CORE, rules.MORE_THAN_A_CORE), strict=True
+    ):
+        yield _compare(
+            results, (None, mode), quantity, summary.cores_used(results.cpu, "", mode), rule,
+            missing=_missing(results, *ARTICLE_PAIR, control=True),
+            unless="this machine has one core" if results.cores == 1 else no_gil,
+        )  # fmt: skip
 
 
 def _latency(results: RunResults) -> Iterator[Comparison]:
@@ -296,7 +337,7 @@ def _latency(results: RunResults) -> Iterator[Comparison]:
     elif study.source != "embedded":
         missing = "its control needs the embedded origin"
     yield _compare(
-        ("requests", "threads"), "speed-up, with latency / without",
+        results, ("requests", "threads"), "speed-up, with latency / without",
         summary.ratio(faster, control), rules.MORE_THAN_ONE,
         missing=missing, unless=_no_latency(study) or _one_worker(study),
     )  # fmt: skip
@@ -319,7 +360,7 @@ def _start_cost(results: RunResults, column: str, what: str) -> Comparison:
         missing = "this system does not tell it"
     quantity = f"{what}, processes ({results.run.machine.start_method}) / threads"
     ratio = summary.ratio(processes, threads)
-    return _compare((None, None), quantity, ratio, rules.MORE_THAN_ONE, missing=missing)
+    return _compare(results, (None, None), quantity, ratio, rules.MORE_THAN_ONE, missing=missing)
 
 
 def _pickling(results: RunResults) -> Iterator[Comparison]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiment import records
-from experiment.analysis import summary
+from experiment.analysis import rules, summary
 from experiment.records import Run
 from experiment.study import Study
 from experiment.vocabulary import BROWSERS, Arm, ClientName
@@ -44,6 +44,11 @@ class RunResults:
     def browsers(self) -> list[ClientName]:
         """Return the browsers of the study."""
         return [client for client in self.study.clients if client in BROWSERS]
+
+    @property
+    def levels(self) -> rules.Levels:
+        """Return the levels of the intervals by which the run is judged."""
+        return rules.ONE_LOOK
 
     @cached_property
     def main_trials(self) -> pd.DataFrame:

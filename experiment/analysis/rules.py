@@ -1,22 +1,40 @@
 """Turn an estimate into a verdict, by rules that look at its intervals over rounds only.
 
 Equivalence is tested by two one-sided tests, that is, by the 90 % interval (D. J. Schuirmann,
-J. Pharmacokinet. Biopharm. 15, 1987, doi:10.1007/BF01068419).
+J. Pharmacokinet. Biopharm. 15, 1987, doi:10.1007/BF01068419). Who looks several times, and stops
+at a result that suits, needs wider intervals (S. J. Pocock, Biometrika 64, 1977,
+doi:10.1093/biomet/64.2.191); the levels here were chosen by simulation.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Literal
+
+import numpy as np
+from scipy import stats
 
 from experiment.analysis.summary import Estimate, Interval
 
 Verdict = Literal[
-    "holds", "stronger", "weaker", "does not hold", "inconclusive", "mixed", "too few rounds",
-    "not applicable", "not measured",
+    "holds", "stronger", "weaker", "less than claimed", "does not hold", "mixed",
+    "partly open", "inconclusive", "too few rounds", "not applicable", "not measured",
 ]  # fmt: skip
 NEGLIGIBLE, ALIKE = 1.05, 1.1
 """Ratios below which a slow-down is negligible, and two modes perform the same."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The levels of the intervals that show a difference, and that show an equivalence."""
+
+    difference: float
+    equivalence: float
+
+
+ONE_LOOK = Levels(0.95, 0.90)
+"""For a run whose number of rounds was fixed before it began."""
 
 
 @dataclass(frozen=True)
@@ -37,64 +55,74 @@ class Zone:
     high: float
 
 
+Judge = Callable[[Estimate, Levels], Ruling]
+"""Judge an estimate of two or more rounds by its intervals of two levels."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """A zone, and the function that judges an estimate by it."""
 
     zone: Zone
-    judge: Callable[[Estimate], Ruling]
+    judge: Judge
 
 
 def roughly(times: float) -> Rule:
     """Return the rule of "roughly so many times": within a factor of 1.2."""
     zone = Zone(f"roughly {times:g}", times, times / 1.2, times * 1.2)
 
-    def judge(estimate: Estimate) -> Ruling:
-        """Judge by the 90 % interval inside the zone, or the 95 % interval outside."""
-        ci95, ci90 = _known_intervals(estimate)
-        if _within(ci90, zone.low, zone.high):
+    def judge(estimate: Estimate, levels: Levels) -> Ruling:
+        """Judge by the narrow interval inside the zone, or the wide one outside."""
+        wide, narrow = _intervals(estimate, levels)
+        if _within(narrow, zone.low, zone.high):
             return Ruling("holds")
-        if ci95[0] > zone.high:
+        if wide[0] > zone.high:
             return Ruling("stronger")
-        if ci95[1] < zone.low:
-            gains = estimate.value >= times / 2 and ci95[0] > 1
-            return Ruling("weaker" if gains else "does not hold")
+        if wide[1] < zone.low:
+            return Ruling(_below(wide, times / 2))
         return Ruling("inconclusive")
 
     return Rule(zone, judge)
 
 
-def _more_than_one(estimate: Estimate) -> Ruling:
-    ci95, ci90 = _known_intervals(estimate)
-    if ci95[0] > 1 and ci95[1] < NEGLIGIBLE:
+def _below(wide: Interval, half: float) -> Verdict:
+    """Say how much less than claimed: at least half, less than half, or open which."""
+    if wide[0] > half:
+        return "weaker"
+    return "does not hold" if wide[1] < half else "less than claimed"
+
+
+def _more_than_one(estimate: Estimate, levels: Levels) -> Ruling:
+    wide, narrow = _intervals(estimate, levels)
+    if wide[0] > 1 and wide[1] < NEGLIGIBLE:
         return Ruling("weaker", "negligible: less than 5 %")
-    if ci95[0] > 1:
+    if wide[0] > 1:
         return Ruling("holds")
-    if ci95[1] < 1 or _within(ci90, 1 / NEGLIGIBLE, NEGLIGIBLE):
+    if wide[1] < 1 or _within(narrow, 1 / NEGLIGIBLE, NEGLIGIBLE):
         return Ruling("does not hold")
     return Ruling("inconclusive")
 
 
-def _alike(estimate: Estimate) -> Ruling:
-    """Run two one-sided tests at 5 %: the 90 % interval lies inside the zone."""
-    ci95, ci90 = _known_intervals(estimate)
-    exists = "" if ci95[0] <= 1 <= ci95[1] else "a difference exists"
-    if _within(ci90, 1 / ALIKE, ALIKE):
+def _alike(estimate: Estimate, levels: Levels) -> Ruling:
+    """Run two one-sided tests: the narrow interval lies inside the zone."""
+    wide, narrow = _intervals(estimate, levels)
+    exists = "" if wide[0] <= 1 <= wide[1] else "a difference exists"
+    if _within(narrow, 1 / ALIKE, ALIKE):
         return Ruling("holds", exists)
-    if ci95[1] < 1 / ALIKE or ci95[0] > ALIKE:
+    if wide[1] < 1 / ALIKE or wide[0] > ALIKE:
         return Ruling("does not hold", exists)
     return Ruling("inconclusive", exists)
 
 
 def _more_than(words: str, value: float, weaker_above: float = math.inf) -> Rule:
 
-    def judge(estimate: Estimate) -> Ruling:
-        """Judge by the 95 % interval on one side of the value."""
-        ci95, _ = _known_intervals(estimate)
-        if ci95[0] > value:
+    def judge(estimate: Estimate, levels: Levels) -> Ruling:
+        """Judge by the wide interval on one side of the value."""
+        wide, _ = _intervals(estimate, levels)
+        if wide[0] > value:
             return Ruling("holds")
-        if ci95[1] < value:
-            return Ruling("weaker" if ci95[0] > weaker_above else "does not hold")
+        if wide[1] < value:
+            return Ruling("weaker" if wide[0] > weaker_above else "does not hold")
         return Ruling("inconclusive")
 
     return Rule(Zone(words, value, value, math.inf), judge)
@@ -104,28 +132,66 @@ MORE_THAN_ONE = Rule(Zone("more than 1", 1, 1, math.inf), _more_than_one)
 MORE_THAN_TWO = _more_than("more than 2", 2, weaker_above=1)
 NO_DIFFERENCE = Rule(Zone("the same", 1, 1 / ALIKE, ALIKE), _alike)
 MORE_THAN_HALF = _more_than("more than half", 0.5)
-CPU_BOUND_THREADS = Zone("less than 1.1", 1, 0, ALIKE)
-CPU_BOUND_PROCESSES = Zone("more than 1.1", 1, ALIKE, math.inf)
+MORE_THAN_A_CORE = _more_than("more than 1.1", ALIKE)
 
 
-def cpu_bound(threads: Estimate, processes: Estimate) -> Ruling:
-    """Judge whether processes speed up CPU-bound work and threads do not."""
-    (threads95, threads90), (processes95, _) = (
-        _known_intervals(threads),
-        _known_intervals(processes),
-    )
-    if threads90[1] < ALIKE and processes95[0] > ALIKE:
+def _less_than_a_core(estimate: Estimate, levels: Levels) -> Ruling:
+    wide, narrow = _intervals(estimate, levels)
+    if narrow[1] < ALIKE:
         return Ruling("holds")
-    if threads95[0] > ALIKE or processes95[1] < ALIKE:
-        return Ruling("does not hold")
-    return Ruling("inconclusive")
+    return Ruling("does not hold" if wide[0] > ALIKE else "inconclusive")
 
 
-def _known_intervals(estimate: Estimate) -> tuple[Interval, Interval]:
-    """Return the 95 and the 90 % interval of an estimate of two or more rounds."""
-    assert estimate.ci95 is not None
-    assert estimate.ci90 is not None
-    return estimate.ci95, estimate.ci90
+LESS_THAN_A_CORE = Rule(Zone("less than 1.1", 1, 0, ALIKE), _less_than_a_core)
+
+POWER, MOST_ROUNDS = 0.8, 100
+"""The chance of a decision that is asked for, and the most rounds that are looked at."""
+
+QUANTILES = tuple((place + 0.5) / 20 for place in range(20))
+
+
+def rounds_to_decide(estimate: Estimate, judge: Judge, levels: Levels) -> int | None:
+    """Return how many rounds would decide with a chance of 80 %; None for more than a hundred.
+
+    The truth is taken to be the estimate, with the scatter of its rounds.
+    """
+    low, high = estimate.rounds, MOST_ROUNDS
+    if power(estimate, judge, levels, high) < POWER:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        enough = power(estimate, judge, levels, middle) >= POWER
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def power(estimate: Estimate, judge: Judge, levels: Levels, rounds: int) -> float:
+    """Return the chance that so many rounds decide.
+
+    The rule itself judges studies whose means and standard errors are equally likely quantiles of
+    their distributions, normal and chi.
+    """
+    error = estimate.standard_error * math.sqrt(estimate.rounds / rounds)
+    shifts = error * np.asarray(stats.norm.ppf(QUANTILES))
+    errors = error * np.sqrt(np.asarray(stats.chi2.ppf(QUANTILES, rounds - 1)) / (rounds - 1))
+    decided = sum(
+        judge(_shifted(estimate, shift, rounds, own), levels).verdict != "inconclusive"
+        for shift, own in product(shifts.tolist(), errors.tolist())
+    )
+    return decided / len(QUANTILES) ** 2
+
+
+def _shifted(estimate: Estimate, shift: float, rounds: int, error: float) -> Estimate:
+    value = estimate.value * math.exp(shift) if estimate.is_ratio else estimate.value + shift
+    return replace(estimate, value=value, rounds=rounds, standard_error=error)
+
+
+def _intervals(estimate: Estimate, levels: Levels) -> tuple[Interval, Interval]:
+    """Return the wide interval, which shows a difference, and the narrow one."""
+    wide, narrow = estimate.interval(levels.difference), estimate.interval(levels.equivalence)
+    assert wide is not None
+    assert narrow is not None
+    return wide, narrow
 
 
 def _within(interval: Interval, low: float, high: float) -> bool:

@@ -8,7 +8,9 @@ doi:10.1136/bmj.312.7039.1153).
 """
 
 import heapq
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -26,13 +28,42 @@ ENOUGH_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean or ratio with its intervals; the intervals are None for fewer than two rounds."""
+    """A mean over rounds with Student's t intervals; of a ratio, the mean of its logarithms.
+
+    `standard_error` is that of the mean, on the scale on which it was taken. `skewed` says that
+    the rounds are not symmetric about their mean, so that an interval may be too narrow.
+    """
 
     value: float
-    ci99: Interval | None
-    ci95: Interval | None
-    ci90: Interval | None
     rounds: int
+    standard_error: float = math.nan
+    is_ratio: bool = False
+    skewed: bool = False
+
+    def interval(self, level: float) -> Interval | None:
+        """Return the interval of a level such as 0.95; None for fewer than two rounds."""
+        if self.rounds < 2:
+            return None
+        half = _t((1 + level) / 2, self.rounds - 1) * self.standard_error
+        if not self.is_ratio:
+            return self.value - half, self.value + half
+        factor = math.exp(min(half, MOST_LOG))
+        return self.value / factor, self.value * factor
+
+    @property
+    def ci99(self) -> Interval | None:
+        """Return the 99 % interval."""
+        return self.interval(0.99)
+
+    @property
+    def ci95(self) -> Interval | None:
+        """Return the 95 % interval."""
+        return self.interval(0.95)
+
+    @property
+    def ci90(self) -> Interval | None:
+        """Return the 90 % interval."""
+        return self.interval(0.90)
 
     @property
     def has_enough_rounds(self) -> bool:
@@ -94,48 +125,43 @@ def brackets(interval: Interval | None) -> str:
     return f"[{low},\u00a0{high}]"
 
 
+@cache
+def _t(probability: float, degrees: int) -> float:
+    """Return a quantile of Student's t."""
+    return float(stats.t.ppf(probability, degrees))
+
+
 def mean(values: "pd.Series[float]") -> Estimate:
-    """Return the mean over rounds with t intervals; rounds without a finite value do not count."""
+    """Return the mean over rounds; rounds without a finite value do not count."""
     known = values[np.isfinite(values)].to_numpy(dtype=float)
-    if len(known) == 0:
-        return Estimate(float("nan"), None, None, None, 0)
-    return Estimate(float(known.mean()), *_intervals(known), len(known))
+    if len(known) < 2:
+        return Estimate(float(known[0]) if len(known) else math.nan, len(known))
+    error = float(known.std(ddof=1)) / math.sqrt(len(known))
+    return Estimate(float(known.mean()), len(known), error, skewed=_is_skewed(known))
 
 
 def ratio(above: "pd.Series[float]", below: "pd.Series[float]") -> Estimate:
     """Return the ratio of two quantities, each indexed by round.
 
-    Rounds that lack a quantity, or in which one is not above 0, do not count. The logarithms of
-    the rounds' ratios have a mean with t intervals (R - 1 degrees of freedom); both are turned
-    back into ratios by exp.
+    Rounds that lack a quantity, or in which one is not above 0, do not count. The mean of the
+    logarithms of the rounds' ratios, and its interval, are turned back into ratios by exp.
     """
     logs = mean((above[above > 0] / below[below > 0]).transform(np.log))
-    ci99, ci95, ci90 = (_exp(interval) for interval in (logs.ci99, logs.ci95, logs.ci90))
-    return Estimate(float(np.exp(logs.value)), ci99, ci95, ci90, logs.rounds)
+    return replace(logs, value=float(np.exp(logs.value)), is_ratio=True)
 
 
-def _intervals(values: "np.ndarray") -> tuple[Interval | None, Interval | None, Interval | None]:
-    """Return Student's t intervals of 99, 95 and 90 %."""
-    if len(values) < 2:
-        return None, None, None
-    if np.ptp(values) == 0:
-        same = float(values[0]), float(values[0])
-        return same, same, same
-    test = stats.ttest_1samp(values, 0)
-    intervals = (test.confidence_interval(level) for level in (0.99, 0.95, 0.90))
-    ci99, ci95, ci90 = ((float(low), float(high)) for low, high in intervals)
-    return ci99, ci95, ci90
+SKEW_LEVEL = 0.01
+"""The level of the test for skew, at which it is seen where there is none once in a hundred."""
+
+
+def _is_skewed(values: "np.ndarray") -> bool:
+    """Test normality (S. S. Shapiro and M. B. Wilk, Biometrika 52, 1965, doi:10.2307/2333709)."""
+    enough = len(values) >= ENOUGH_ROUNDS and np.ptp(values) > 1e-9 * np.abs(values).max()
+    return bool(enough and stats.shapiro(values).pvalue < SKEW_LEVEL)
 
 
 MOST_LOG = 50.0
 """The logarithm of the ratio that stands for any larger one."""
-
-
-def _exp(interval: Interval | None) -> Interval | None:
-    if interval is None:
-        return None
-    low, high = np.exp(np.clip(interval, -MOST_LOG, MOST_LOG))
-    return float(low), float(high)
 
 
 MEANS = {
@@ -192,15 +218,18 @@ def different_pages(fetches: pd.DataFrame) -> pd.DataFrame:
 
 
 def per_round(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each cell and round: the repeat with the median span.
+    """Return a row for each cell and round: the geometric mean of each quantity over its repeats.
 
     A round in which a repeat is not complete does not count for that cell.
     """
-    whole = trials.groupby([*CELL, "round"])["complete"].transform("all")
-    ranked = trials[whole].sort_values([*CELL, "round", "span_s"])
-    groups = ranked.groupby([*CELL, "round"])
-    middle = groups.cumcount() == (groups["round"].transform("size") - 1) // 2
-    return ranked[middle].reset_index(drop=True)
+    whole = trials[trials.groupby([*CELL, "round"])["complete"].transform("all")]
+    names = [name for name in whole.select_dtypes("number") if name not in TRIAL]
+    with np.errstate(divide="ignore"):
+        logs = whole[names].astype(float).transform(np.log)
+    groups = [whole[name] for name in (*CELL, "round")]
+    means = logs.groupby(groups).mean().transform(np.exp)
+    firsts = whole.drop(columns=names).groupby([*CELL, "round"]).first()
+    return firsts.join(means).reset_index()
 
 
 def of_cell(rounds: pd.DataFrame, client: str, mode: str, column: str) -> "pd.Series[float]":
@@ -229,6 +258,12 @@ def slow_down(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
     """Return the mean fetch time in a parallel mode / in serial, round by round."""
     means = (of_cell(rounds, client, which, "fetch_mean_s") for which in (mode, "serial"))
     return ratio(*means)
+
+
+def cores_used(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
+    """Return the CPU time after the pool was ready / the span, round by round."""
+    cpu, startup = (of_cell(rounds, client, mode, name) for name in ("cpu_s", "startup_cpu_s"))
+    return ratio(cpu - startup, of_cell(rounds, client, mode, "span_s"))
 
 
 def has_phases(rounds: pd.DataFrame, client: str) -> bool:

@@ -2,26 +2,19 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
-from experiment.analysis import claims, summary
+from experiment.analysis import claims, rules, summary
 from experiment.analysis.results import RunResults
-from experiment.analysis.summary import Estimate, Interval
+from experiment.analysis.rules import Levels, Ruling
+from experiment.analysis.summary import Estimate
 from experiment.vocabulary import ARTICLE_PAIR, BROWSERS, POOLS
 
 WORTHWHILE_GAIN = 1.05
 """How many times as fast a larger pool must be to be worth its workers."""
-
-ERROR, POWER = 0.05, 0.8
-"""How often a one-sided bound may miss the truth, and how often a test is to find a difference."""
-
-MOST_ROUNDS = 100
-"""The rounds beyond which it is not worked out how many more would settle the answer."""
 
 FULL_USE, LOW_USE, NEAR_CEILING = 0.85, 0.5, 0.90
 """Use of the cores that counts as full, as little; share of the ceiling that counts as near."""
@@ -50,15 +43,29 @@ class SizeResult:
 
 @dataclass(frozen=True)
 class Gain:
-    """How many times as fast a larger pool is, and the one-sided bounds that judge it.
+    """How many times as fast a larger pool is, judged by one-sided bounds.
 
-    Without enough rounds the bounds are 0 and infinity.
+    `larger_sizes` is the number of sizes of which one that gains enough would do: they share the
+    error of the lower bound (Bonferroni).
     """
 
     larger: int
     estimate: Estimate
-    low: float = 0.0
-    high: float = math.inf
+    levels: Levels
+    larger_sizes: int
+
+    @property
+    def low(self) -> float:
+        """Return the lower bound; 0 without enough rounds."""
+        level = 1 - (1 - self.levels.equivalence) / self.larger_sizes
+        interval = self.estimate.interval(level)
+        return interval[0] if interval and self.estimate.has_enough_rounds else 0.0
+
+    @property
+    def high(self) -> float:
+        """Return the upper bound; infinity without enough rounds."""
+        interval = self.estimate.interval(self.levels.equivalence)
+        return interval[1] if interval and self.estimate.has_enough_rounds else math.inf
 
     @property
     def is_worthwhile(self) -> bool:
@@ -70,27 +77,58 @@ class Gain:
         """Return whether the larger pool is shown not to be worth its workers."""
         return self.high <= WORTHWHILE_GAIN
 
+    def rounds_to_decide(self) -> int:
+        """Return the rounds that would probably show one or the other, or one beyond the most."""
+        needed = rules.rounds_to_decide(self.estimate, self._judge, self.levels)
+        return needed or rules.MOST_ROUNDS + 1
+
+    def _judge(self, estimate: Estimate, levels: Levels) -> Ruling:
+        gain = replace(self, estimate=estimate, levels=levels)
+        decided = gain.is_worthwhile or gain.is_negligible
+        return Ruling("holds" if decided else "inconclusive")
+
 
 @dataclass(frozen=True)
 class EnoughWorkers:
     """The range that holds the smallest size that is enough, and the gains that show it.
 
-    A size is enough if no larger one is more than 5 % faster. `too_few` has the sizes that are
-    shown not to be enough, `enough` those shown to be, `undecided` the others, each with the gain
-    that matters most. The largest size is in none of them. `rounds_to_settle` is the number of
-    rounds after which one size would probably be left; None if it is not known or not needed.
+    A size is enough if no larger one is more than 5 % faster. `gains` has for each size but the
+    largest, in ascending order, how many times as fast each larger one is.
+
+    That a size is enough takes every larger one to gain too little, each shown with the whole
+    error: an intersection-union test (R. L. Berger, Technometrics 24, 1982,
+    doi:10.1080/00401706.1982.10487790). That it is too few takes one that gains enough.
     """
 
     sizes: tuple[int, ...]
-    too_few: dict[int, Gain]
-    enough: dict[int, Gain]
-    undecided: dict[int, Gain]
-    rounds_to_settle: int | None
+    gains: Mapping[int, Sequence[Gain]]
+
+    @property
+    def too_few(self) -> dict[int, Gain]:
+        """Return the sizes shown to be too few, each with the gain that shows it best."""
+        most = {size: max(own, key=lambda gain: gain.low) for size, own in self.gains.items()}
+        return {size: gain for size, gain in most.items() if gain.is_worthwhile}
+
+    @property
+    def enough(self) -> dict[int, Gain]:
+        """Return the sizes shown to be enough, each with the gain that has the largest bound."""
+        return {size: gain for size, gain in self._most.items() if gain.is_negligible}
+
+    @property
+    def undecided(self) -> dict[int, Gain]:
+        """Return the other sizes but the largest, each with the gain of the largest bound."""
+        decided = {*self.too_few, *self.enough}
+        return {size: gain for size, gain in self._most.items() if size not in decided}
+
+    @property
+    def _most(self) -> dict[int, Gain]:
+        return {size: max(own, key=lambda gain: gain.high) for size, own in self.gains.items()}
 
     @property
     def low(self) -> int:
         """Return the smallest size that is not shown to be too few."""
-        return next(size for size in self.sizes if size not in self.too_few)
+        too_few = self.too_few
+        return next(size for size in self.sizes if size not in too_few)
 
     @property
     def high(self) -> int:
@@ -106,6 +144,27 @@ class EnoughWorkers:
         if is_smallest and self.high > 1:
             return f"{self.high} or fewer"
         return f"{self.high}" if self.low == self.high else f"between {self.low} and {self.high}"
+
+    def rounds_to_settle(self) -> int | None:
+        """Return the rounds after which one size would probably be left, or one beyond the most.
+
+        Each size up to the first that seems enough is then decided with 80 % power, if gains and
+        scatter are as estimated. None if it is not needed or not known.
+        """
+        needed = []
+        undecided = self.undecided
+        for size, own in self.gains.items():
+            faster = [gain for gain in own if gain.estimate.value > WORTHWHILE_GAIN]
+            if size in undecided:
+                if not all(gain.estimate.has_enough_rounds for gain in own):
+                    return None
+                open_gains = [
+                    gain.rounds_to_decide() for gain in faster or own if not gain.is_negligible
+                ]
+                needed.append(min(open_gains) if faster else max(open_gains))
+            if not faster:
+                break
+        return max(needed, default=None)
 
 
 def compare_sizes(results: RunResults) -> list[SizeResult]:
@@ -161,7 +220,8 @@ def _is_gil(results: RunResults, result: SizeResult, rounds: pd.DataFrame) -> bo
     threads = result.client not in BROWSERS and result.mode == "threads"
     totals = (summary.of_cell(rounds, result.client, mode, "span_s") for mode in ARTICLE_PAIR)
     gain = summary.ratio(*totals)
-    clear = gain.has_enough_rounds and gain.ci95 is not None and gain.ci95[0] > WORTHWHILE_GAIN
+    interval = gain.interval(results.levels.difference) if gain.has_enough_rounds else None
+    clear = interval is not None and interval[0] > WORTHWHILE_GAIN
     return threads and result.cores >= FULL_USE and clear and results.run.machine.gil
 
 
@@ -174,88 +234,14 @@ def enough_workers(
         rounds = summary.of_size(results.rounds, item.size)
         own = summary.of_cell(rounds, item.client, item.mode, "span_s")
         spans.setdefault((item.client, item.mode), {})[item.size] = own
-    return {cell: judge_sizes(own) for cell, own in spans.items()}
+    return {cell: judge_sizes(own, results.levels) for cell, own in spans.items()}
 
 
-def judge_sizes(spans: Mapping[int, "pd.Series[float]"], error: float = ERROR) -> EnoughWorkers:
-    """Return which size is enough, from the spans of each size, indexed by round.
-
-    To be enough, every larger size must be shown to gain too little, each with the whole error: an
-    intersection-union test (R. L. Berger, Technometrics 24, 1982,
-    doi:10.1080/00401706.1982.10487790). To be too few, one larger size must be shown to gain
-    enough, so they share the error (Bonferroni).
-    """
+def judge_sizes(spans: Mapping[int, "pd.Series[float]"], levels: Levels) -> EnoughWorkers:
+    """Return which size is enough, from the spans of each size, indexed by round."""
     sizes = tuple(sorted(spans))
-    gains = {
-        size: [
-            _gain(larger, summary.ratio(spans[size], spans[larger]), error, len(sizes) - place)
-            for larger in sizes[place:]
-        ]
-        for place, size in enumerate(sizes[:-1], start=1)
-    }
-    too_few = {
-        size: max(own, key=lambda gain: gain.low)
-        for size, own in gains.items()
-        if any(gain.is_worthwhile for gain in own)
-    }
-    most = {size: max(own, key=lambda gain: gain.high) for size, own in gains.items()}
-    rest = {size: gain for size, gain in most.items() if size not in too_few}
-    enough = {size: gain for size, gain in rest.items() if gain.is_negligible}
-    undecided = {size: gain for size, gain in rest.items() if not gain.is_negligible}
-    return EnoughWorkers(
-        sizes, too_few, enough, undecided, _rounds_to_settle(gains.values(), error)
-    )
-
-
-def _gain(larger: int, estimate: Estimate, error: float, tests: int) -> Gain:
-    if not estimate.has_enough_rounds:
-        return Gain(larger, estimate)
-    low, _ = _interval(estimate, 1 - 2 * error / tests)
-    _, high = _interval(estimate, 1 - 2 * error)
-    return Gain(larger, estimate, low, high)
-
-
-def _interval(estimate: Estimate, level: float) -> Interval:
-    middle, degrees = math.log(estimate.value), estimate.rounds - 1
-    half = _standard_error(estimate) * stats.t.isf((1 - level) / 2, degrees)
-    return math.exp(middle - half), math.exp(middle + half)
-
-
-def _standard_error(estimate: Estimate) -> float:
-    """Return the standard error of the logarithm of a ratio."""
-    assert estimate.ci95 is not None
-    low, high = estimate.ci95
-    return math.log(high / low) / 2 / float(stats.t.isf(0.025, estimate.rounds - 1))
-
-
-def _rounds_to_settle(gains: Iterable[Sequence[Gain]], error: float) -> int | None:
-    """Return the rounds after which one size would be left, if gains and spread are as estimated.
-
-    Each size up to the first that seems enough is then decided with a probability of `POWER`.
-    """
-    needed = []
-    for own in gains:
-        if any(gain.is_worthwhile for gain in own):
-            continue
-        if not all(gain.estimate.has_enough_rounds for gain in own):
-            return None
-        faster = [gain.estimate for gain in own if gain.estimate.value > WORTHWHILE_GAIN]
-        if not faster:
-            rest = [gain.estimate for gain in own if not gain.is_negligible]
-            needed += [_rounds_to_decide(estimate, error) for estimate in rest]
-            break
-        needed.append(min(_rounds_to_decide(estimate, error / len(own)) for estimate in faster))
-    return max(needed, default=None)
-
-
-def _rounds_to_decide(estimate: Estimate, error: float) -> int:
-    """Return the rounds of a one-sided t test that tells a gain from 5 %, or one beyond the most.
-
-    The power is that of the noncentral t distribution.
-    """
-    rounds = np.arange(estimate.rounds + 1, MOST_ROUNDS + 1)
-    spread = _standard_error(estimate) * math.sqrt(estimate.rounds)
-    effect = abs(math.log(estimate.value / WORTHWHILE_GAIN)) / spread * np.sqrt(rounds)
-    critical = stats.t.isf(error, rounds - 1)
-    powerful = rounds[stats.nct.sf(critical, rounds - 1, effect) >= POWER]
-    return int(powerful[0]) if len(powerful) else MOST_ROUNDS + 1
+    gains = {}
+    for place, size in enumerate(sizes[:-1], start=1):
+        ratios = {larger: summary.ratio(spans[size], spans[larger]) for larger in sizes[place:]}
+        gains[size] = [Gain(larger, it, levels, len(ratios)) for larger, it in ratios.items()]
+    return EnoughWorkers(sizes, gains)

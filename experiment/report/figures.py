@@ -325,9 +325,13 @@ def swim_lanes(results: RunResults, client: str, mode: str, *, ax: Axes) -> Axes
 
 
 def fetches_of_trial(results: RunResults, client: str, mode: str, number: int) -> pd.DataFrame:
-    """Return the fetches of the trial that stands for a round: that with the median total."""
-    repeat = summary.of_cell(results.rounds, client, mode, "repeat")[number]
-    place = {"client": client, "mode": mode, "round": number, "repeat": repeat}
+    """Return the fetches of a trial of a round: of several repeats, that nearest their mean."""
+    mean_s = summary.of_cell(results.rounds, client, mode, "span_s")[number]
+    own = {"client": client, "mode": mode, "round": number}
+    trials = results.main_trials
+    repeats = trials[(trials[list(own)] == pd.Series(own)).all(axis=1)].set_index("repeat")
+    repeat = (repeats["span_s"] - mean_s).abs().idxmin()
+    place = {**own, "repeat": repeat}
     fetches = results.complete_fetches
     return fetches[(fetches[list(place)] == pd.Series(place)).all(axis=1)]
 
@@ -400,7 +404,7 @@ def _total_ratios(results: RunResults) -> list[tuple[str, Estimate, bool]]:
     for client in results.study.clients:
         totals = (summary.of_cell(results.rounds, client, mode, "span_s") for mode in ARTICLE_PAIR)
         alike, first = summary.aa_control(results.main_trials, client)
-        middle = ", median repeats" if alike.rounds else ""
+        middle = ", mean of its repeats" if alike.rounds else ""
         ratios += [
             (f"{client}: threads / processes{middle}", summary.ratio(*totals), False),
             (f"{client}: threads / processes, repeat 1", first, False),

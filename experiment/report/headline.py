@@ -22,8 +22,10 @@ TALLY: dict[Verdict, tuple[str, str]] = {
     "holds": ("holds", "hold"),
     "stronger": ("is stronger than claimed", "are stronger than claimed"),
     "weaker": ("is weaker than claimed", "are weaker than claimed"),
+    "less than claimed": ("is less than claimed", "are less than claimed"),
     "does not hold": ("does not hold", "do not hold"),
     "mixed": ("is mixed", "are mixed"),
+    "partly open": ("is partly open", "are partly open"),
     "inconclusive": ("is inconclusive", "are inconclusive"),
     "too few rounds": ("has too few rounds", "have too few rounds"),
     "not applicable": ("is not applicable", "are not applicable"),
@@ -60,7 +62,7 @@ def _of_client(results: RunResults, judged: Sequence[JudgedClaim], client: str) 
         if (ratio := summary.speed_up(rounds, client, mode)).rounds
     ]
     said = "; ".join(faster) or ", ".join(took)
-    return f"**{client}**: {said}. {_threads_or_processes(judged, client)}".strip()
+    return f"**{client}**: {said}. {_threads_or_processes(results, judged, client)}".strip()
 
 
 def _pool(study: Study, mode: str) -> str:
@@ -70,14 +72,15 @@ def _pool(study: Study, mode: str) -> str:
     return f"{study.pool_size} {mode} were" if study.pool_size > 1 else f"1 {one[mode]} was"
 
 
-def _threads_or_processes(judged: Sequence[JudgedClaim], client: str) -> str:
+def _threads_or_processes(results: RunResults, judged: Sequence[JudgedClaim], client: str) -> str:
     cell = next(cell for cell in cells_of(judged, "no-difference") if cell.client == client)
     ratio = cell.estimate
     if ratio is None:
         return ""
     took = f"threads took {ratio.shown} times as long as processes{ratio.beside}"
     faster = "processes" if ratio.value > 1 else "threads"
-    differ = bool(cell.ruling.reason)
+    wide = ratio.interval(results.levels.difference)
+    differ = wide is not None and not wide[0] <= 1 <= wide[1]
     match cell.ruling.verdict:
         case "holds" if differ:
             return f"The two are less than 10 % apart, with {faster} a little faster: {took}."

@@ -6,15 +6,9 @@ import pandas as pd
 
 from experiment.analysis import claims, sweeps
 from experiment.analysis.results import RunResults
+from experiment.analysis.rules import MOST_ROUNDS, POWER
 from experiment.analysis.summary import ENOUGH_ROUNDS, digits, percent
-from experiment.analysis.sweeps import (
-    MOST_ROUNDS,
-    POWER,
-    WORTHWHILE_GAIN,
-    EnoughWorkers,
-    Gain,
-    SizeResult,
-)
+from experiment.analysis.sweeps import WORTHWHILE_GAIN, EnoughWorkers, Gain, SizeResult
 
 ASKED = (
     "The smallest pool for which no larger one measured here is more than "
@@ -56,7 +50,7 @@ def _evidence(enough: EnoughWorkers) -> str:
     words = [f"{what}: {', '.join(items)}." for what, items in parts.items() if items]
     if not enough.enough:
         words.append(f"Nothing is known of pools larger than {enough.high}.")
-    return " ".join([*words, *_rounds_to_settle(enough.rounds_to_settle)])
+    return " ".join([*words, *_rounds_to_settle(enough.rounds_to_settle())])
 
 
 def _open(gain: Gain) -> str:
