@@ -4,6 +4,7 @@ import html
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,7 @@ def spans_of(**speeds: tuple[float, float]) -> dict[int, "pd.Series[float]"]:
         ((8.0, 0.05), (8.5, 0.01), (8.5, 0.01), "between 10 and 20", [10]),
         ((8.0, 0.02), (12.0, 0.02), (12.6, 0.05), "20 or more", [20]),
         ((8.0, 0.02), (12.0, 0.02), (16.0, 0.05), "50 or more", []),
+        ((8.0, 0.01), (8.0, 0.01), (8.4, 0.1), "10 or more", [10, 20]),
     ],
 )
 def test_the_range_has_the_sizes_that_are_neither_too_few_nor_above_one_that_is_enough(
@@ -200,6 +202,38 @@ def test_the_range_has_the_sizes_that_are_neither_too_few_nor_above_one_that_is_
     assert found.words == words
     assert list(found.undecided) == undecided
     assert (found.rounds_to_settle() is not None) == bool(undecided)
+
+
+@pytest.mark.parametrize(
+    ("spans", "words"),
+    [
+        ({1: [2.0, 2.1, 2.2], 2: [2.0, 2.1, 2.2]}, "1"),
+        ({2: [2.0, 2.1, 2.2], 4: [2.0, 2.1, 2.2]}, "2 or fewer"),
+        ({2: [2.0, 2.1], 4: [2.0, 2.1]}, "undecided"),
+        ({2: [2.0, 2.1], 4: [1.0, 1.05]}, "undecided"),
+    ],
+)
+def test_a_size_is_judged_by_three_rounds(spans: dict[int, list[float]], words: str) -> None:
+    found = sweeps.judge_sizes({size: pd.Series(own) for size, own in spans.items()}, ONE_LOOK)
+    assert found.words == words
+
+
+def test_one_gain_of_those_that_seem_large_is_to_be_shown() -> None:
+    spans = spans_of(of_5=(8.0, 0.0), of_10=(10.4, 0.2), of_20=(8.8, 0.1))
+    found = sweeps.judge_sizes(spans, ONE_LOOK)
+    assert found.undecided.keys() == {5, 10}
+    needed = [gain.rounds_to_decide() for gain in found.gains[5]]
+    assert needed[0] != needed[1]
+    assert found.rounds_to_settle() == max(min(needed), found.gains[10][0].rounds_to_decide())
+
+
+def test_all_gains_are_to_be_shown_small_and_larger_sizes_need_not_be_decided() -> None:
+    spans = spans_of(of_5=(8.0, 0.0), of_10=(8.0, 0.06), of_20=(8.0, 0.1))
+    found = sweeps.judge_sizes(spans, ONE_LOOK)
+    assert found.undecided.keys() == {5, 10}
+    needed = [gain.rounds_to_decide() for gain in found.gains[5]]
+    assert needed[0] < needed[1] < found.gains[10][0].rounds_to_decide()
+    assert found.rounds_to_settle() == needed[1]
 
 
 def test_the_bounds_are_students_and_share_the_error_where_one_is_enough() -> None:
@@ -235,6 +269,24 @@ def test_an_undecided_size_is_said_with_the_rounds_that_would_decide(tmp_path: P
     assert "rounds in all would settle it (with 80 % power for each size" in said
 
 
+def test_what_no_number_of_rounds_settles_is_said() -> None:
+    """Fifty threads are made exactly 5 % faster than twenty, with a scatter."""
+    results = load(PROJECT / "data" / "reference-sweep")
+    trials = results.trials.set_index("round")
+    threads = trials["mode"] == "threads"
+    twenty = trials.loc[threads & (trials["pool_size"] == 20), "span_s"].sort_index()
+    scatter = np.linspace(-0.2, 0.2, len(twenty))
+    fifty = twenty / 1.05 * np.exp(scatter)
+    place = threads & (trials["pool_size"] == 50)
+    trials.loc[place, "span_s"] = fifty[trials.index[place]].to_numpy()
+    _, said = answers_of(replace(results, trials=trials.reset_index()))
+    assert "More than 100 rounds in all would settle it" in said
+    [line] = [line for line in said.splitlines() if "threads" in line]
+    assert " 20 (50 are 0." in line
+    assert line.count("the speed-up is ") == 2
+    assert "With 50 the speed-up is " in line
+
+
 def test_paced_fetches_have_no_answer(tmp_path: Path) -> None:
     results = seen_of(tmp_path, source="wikipedia", contact="you@example.org", pool_sizes=(2, 9))
     ranges, said = answers_of(results)
@@ -258,6 +310,7 @@ def test_a_sweep_without_a_complete_round_has_no_answer(tmp_path: Path) -> None:
     [
         (0.95, 1.9, 1.0, "the cores"),
         (0.5, 1.0, 1.3, "the GIL"),
+        (0.5, 1.0, 1.03, "waiting"),  # faster, but by less than 5 %
         (0.95, 1.0, 1.3, "the GIL"),  # processes are faster on the same cores
         (0.5, 1.8, 1.0, "the cores"),  # others' cores are not the study's
         (0.5, 1.0, 1.0, "waiting"),
@@ -292,6 +345,13 @@ def test_the_figure_has_every_size_and_says_which_is_enough(tmp_path: Path) -> N
     assert second.get_title(loc="left").startswith("phantomjs")
     assert first.get_xlim()[0] < 5
     assert first.get_xlim()[1] > 50
+    ranges = sweeps.enough_workers(results, sweeps.compare_sizes(results))
+    broad = [line for line in first.lines if line.get_alpha() == 0.3]
+    for line, (client, mode) in zip(broad, list(ranges)[:2], strict=True):
+        found, places = ranges[client, mode], line.get_xdata()
+        marked = [size for size in found.sizes if found.low <= size <= found.high]
+        assert found.low > 5
+        assert np.asarray(places).tolist() == pytest.approx(marked, rel=0.05)
     assert {text.get_text() for text in first.texts} >= {"ideal", "threads", "processes"}
 
 
