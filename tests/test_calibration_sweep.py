@@ -14,7 +14,7 @@ import pytest
 
 from experiment import load
 from experiment.analysis import sweeps
-from experiment.analysis.rules import ONE_LOOK
+from experiment.analysis.rules import ONE_LOOK, levels_after
 from experiment.analysis.sweeps import WORTHWHILE_GAIN, EnoughWorkers, judge_sizes
 from experiment.study import PROJECT
 
@@ -156,3 +156,24 @@ def test_every_range_holds_the_true_size(
             f"  one size named: {single:.1%}  by estimates wrong: {wrong:.1%}"
         )
     assert missed <= 0.05 + _chance(SWEEPS)
+
+
+@pytest.mark.calibration
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("curve", [JUST_BELOW, JUST_ABOVE], ids=lambda curve: curve.name)
+def test_a_sweep_that_gets_rounds_until_it_is_settled_is_wrong_little_more_often(
+    curve: Curve,
+) -> None:
+    """The first look has spent 5 %, so the stricter ones after it come on top."""
+    missed = [_misses(curve)(_after_looks(spans)) for spans in _simulated(curve, SCATTER, 12)]
+    assert np.mean(missed) <= 0.08
+
+
+def _after_looks(spans: Spans) -> EnoughWorkers:
+    """The answer of a sweep that goes on after 3, 5 and 8 rounds where it is not settled."""
+    for look, rounds in enumerate((3, 5, 8, 12), start=1):
+        so_far = {size: own[:rounds] for size, own in spans.items()}
+        found = judge_sizes(so_far, levels_after(look))
+        if found.low == found.high:
+            break
+    return found
