@@ -24,7 +24,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from experiment import records
-from experiment.analysis import article, summary, sweeps
+from experiment.analysis import article, runs, summary, sweeps
 from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import ALIKE
@@ -502,6 +502,37 @@ def _sweep_line(ax: Axes, own: Sequence[SizeResult], mode: str) -> None:
         _note(ax, mode, (places[-1], values[-1]), look.name_offset, **font)
 
 
+def speed_ups_by_run(found: dict[str, RunResults], client: str, *, ax: Axes) -> Axes:
+    """Draw a client's speed-ups in each of several runs, the first of which is this one."""
+    labels = [f"{name} (this run)" if place == 0 else name for place, name in enumerate(found)]
+    ratios = {
+        mode: [summary.speed_up(results.rounds, client, mode) for results in found.values()]
+        for mode in POOLS
+    }
+    if len(found) >= runs.ENOUGH_RUNS:
+        labels.append(f"all {len(found)} runs, each one value")
+        ratios = {mode: [*own, summary.over_runs(own)] for mode, own in ratios.items()}
+    for shift, (mode, own) in enumerate(ratios.items()):
+        colour = styles.of_mode(mode).colour
+        for place, ratio in enumerate(own):
+            if ratio.rounds:
+                _interval(ax, place + 0.3 * shift - 0.15, ratio, colour)
+                ax.plot(ratio.value, place + 0.3 * shift - 0.15, "o", color=colour, mec="white")
+        if own[0].rounds:
+            above = (0, 7) if shift == 0 else (0, -15)
+            _note(ax, mode, (own[0].value, 0.3 * shift - 0.15), above, color=colour)
+    ax.set_yticks(range(len(labels)), labels)
+    ax.set(ylim=(len(labels) - 0.4, -0.8), xlabel="times as fast as serial")
+    ax.set_title(client)
+    return ax
+
+
+def _by_run(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
+    others = runs.like(results)
+    found = {results.name: results, **others}
+    return [(found, client) for client in results.study.clients] if others else []
+
+
 def _range_line(ax: Axes, own: Sequence[SizeResult], enough: EnoughWorkers) -> None:
     """Draw a broad line under the sizes of which the smallest that is enough is one."""
     within = [item for item in own if enough.low <= item.size <= enough.high]
@@ -559,6 +590,7 @@ REPORT = (
         lambda results, judged: [(results, judged)] if _total_ratios(results) else [],
     ),
     Layout(browser_phases, "phases of a browser's fetch by mode", _timed_browsers, 1, 2.5),
+    Layout(speed_ups_by_run, "speed-ups in this run and in others that are alike", _by_run, 1, 2.5),
 )
 """The figures of the report, in its order."""
 
