@@ -6,7 +6,8 @@ PYTHON ?= python3
 #: POOL_SIZES    2 5 10 20 50              sizes of pools that a sweep sets against each other
 #: PAGES         100                       pages that a trial fetches
 #: ROUNDS        5                         replications; a ratio needs 3 for an interval to be worth reading
-#: REPEATS       1                         trials of each parallel mode in a round; their geometric mean counts
+#: PRECISION     none                      half-width at which the main ratios are known well enough to stop, such as 5% (none: all rounds)
+#: REPEATS       none                      trials of each pool in a round; their geometric mean counts (none: 2 of browsers, 1 of requests)
 #: CLIENTS       requests phantomjs        what fetches the pages (none: as suits the source)
 #: MODES         serial threads processes  how the fetches are spread
 #: SOURCE        embedded                  where pages come from: embedded, wikipedia, a URL, a file of URLs

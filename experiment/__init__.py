@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from experiment.analysis.results import RunResults
+    from experiment.study import Study
 
 __all__ = ["load", "run"]
 
@@ -20,12 +21,18 @@ def load(folder: str | Path) -> "RunResults":
     return results.load(Path(folder))
 
 
-def run(**parameters: Any) -> Path:
+def run(study: "Study | None" = None, **parameters: Any) -> Path:
     """Measure what a study has not measured yet; returns the folder of its run.
 
     The parameters are those of `experiment.study.Study`: `run(pool_size=20, clients="requests")`.
+    A study with a precision stops after the first round, from the fifth on, that reaches it.
     """
     from experiment.measure import runner
     from experiment.study import Study
 
-    return runner.run(Study.of(parameters))
+    study = study or Study.of(parameters)
+    if study.precision is None:
+        return runner.run(study)
+    from experiment.analysis import precision
+
+    return runner.run(study, precision.is_reached)

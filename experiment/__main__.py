@@ -89,9 +89,7 @@ def _with_parameters(command: argparse.ArgumentParser, kind: Study, names: Seque
 
 
 def _run(**parameters: str) -> None:
-    from experiment.measure import runner
-
-    print(f"measured: {runner.run(Study.of(parameters)).relative_to(PROJECT)}")
+    print(f"measured: {experiment.run(Study.of(parameters)).relative_to(PROJECT)}")
 
 
 def _report(**parameters: str) -> None:
@@ -108,11 +106,10 @@ def _sweep(**parameters: str) -> None:
 
 
 def _measure_and_write(notebook: str, study: Study) -> None:
-    from experiment.measure import runner
     from experiment.report import page
 
     page.check_writable(study.run_name())
-    folder = runner.run(study)
+    folder = experiment.run(study)
     print("drawing the figures and writing the report", file=sys.stderr)
     report, figures = page.write(notebook, folder.name), PROJECT / "figures" / folder.name
     written = {"report": report, "notebook": report.with_suffix(".ipynb"), "figures": figures}

@@ -140,6 +140,8 @@ class Run(BaseModel):
     """Whether a lock kept other studies of the machine away all the time."""
     controls: bool = True
     """Whether its rounds have control trials; those of the article and of sweeps have none."""
+    looks: list[Annotated[int, Field(ge=1)]] = []
+    """The numbers of rounds with which it was finished before it was given more."""
     measured_anew: dict[int, int] = {}
     """How often a round was measured again, since the machine or a process was suspended."""
     extents: Annotated[dict[FileName, Extent], Field(min_length=2)] | None = None

@@ -68,7 +68,10 @@ SWEEP: dict[str, Any] = {
 SWEEP_CHUNK_SIZE = 1
 """One for all pool sizes; the library's own choice would change with the size."""
 
-UNUSED = {"report": ("pool_sizes",), "sweep": ("pool_size", "chunk_size")}
+LEAST_LOOK, MOST_LOOKED = 5, 20
+"""The rounds of the first look at the precision; the most rounds, where nobody says how many."""
+
+UNUSED = {"report": ("pool_sizes",), "sweep": ("pool_size", "chunk_size", "precision")}
 """The parameters that studies of a kind do not have."""
 
 
@@ -124,6 +127,13 @@ def web_url(value: str) -> str:
     return value
 
 
+def _as_share(value: Any) -> Any:
+    """Return 5% as 0.05."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        return float(value.strip()[:-1]) / 100
+    return value
+
+
 def _known_source(value: str) -> str:
     value = value.strip()
     if value in ("embedded", "wikipedia"):
@@ -144,6 +154,10 @@ PoolSizes = Annotated[
     OrNone[EachOnce[Annotated[int, Field(ge=1, le=500)]]],
     AfterValidator(lambda sizes: sizes and tuple(sorted(sizes))),
     Expected("one or more whole numbers from 1 to 500, each once"),
+]
+Precision = Annotated[
+    OrNone[Annotated[float, Field(gt=0, le=0.5), BeforeValidator(_as_share)]],
+    Expected("more than 0 and at most 50%, such as 5% or 0.05, or none"),
 ]
 Clients = Annotated[
     EachOnce[ClientName], Expected(f"one or more of {', '.join(CLIENTS)}, each once")
@@ -188,6 +202,11 @@ class Study(BaseModel):
     pages: int = Field(100, ge=1, le=100_000, description="pages that a trial fetches")
     rounds: Annotated[int, Field(ge=1, le=100)] = Field(
         5, description="replications; a ratio needs 3 for an interval to be worth reading"
+    )
+    precision: Precision = Field(
+        None,
+        description="half-width at which the main ratios are known well enough to stop, such as 5% "
+        "(none: all rounds)",
     )
     repeats: Repeats = Field(
         None,
@@ -234,6 +253,12 @@ class Study(BaseModel):
         embedded = values.get("source", "embedded") == "embedded"
         return {**others, "clients": default_clients()} if embedded else others
 
+    @model_validator(mode="before")
+    @classmethod
+    def _default_rounds(cls, values: dict[str, Any]) -> dict[str, Any]:
+        precise = _none_if_empty(values.get("precision")) is not None
+        return {"rounds": MOST_LOOKED, **values} if precise else values
+
     @model_validator(mode="after")
     def _parameters_agree(self) -> Self:
         for conflict in chain(self._conflicts_with_kind(), self._conflicts_with_source()):
@@ -253,6 +278,11 @@ class Study(BaseModel):
                     f"modes: {as_words(self.modes)} is not serial and threads, processes or both, "
                     "which a sweep compares"
                 )
+        if self.precision is not None and self.rounds < LEAST_LOOK:
+            yield (
+                f"rounds: {self.rounds} is not a whole number from {LEAST_LOOK} to 100; with "
+                f"precision the first look is after round {LEAST_LOOK}"
+            )
         if self.chunk_size is not None and self.chunk_size > self.pages:
             yield (
                 f"chunk_size: {self.chunk_size} is not a whole number from 1 to {self.pages}, "
@@ -328,6 +358,8 @@ class Study(BaseModel):
         """Return the value of a parameter that nobody chose, in a study of this kind."""
         if self.kind == "sweep" and name in SWEEP:
             return SWEEP[name]
+        if name == "rounds" and self.precision is not None:
+            return MOST_LOOKED
         if name == "clients" and self.source == "embedded":
             return default_clients()
         return type(self).model_fields[name].default
@@ -347,20 +379,26 @@ class Study(BaseModel):
         return self.model_copy(update={"source": redacted(self.source, self.keep_query)})
 
     def run_name(self) -> str:
-        """Return the name of the run's folder: as given, or after what differs from the default."""
+        """Return the name of the run's folder: as given, or after what differs from the default.
+
+        A run can be given more rounds, so their number is no part of its name.
+        """
         if self.run is not None:
             return self.run
-        name = "_".join(self._described("{}-{}", _in_a_folder_name)) or "default"
+        design = {name: value for name, value in self.differences().items() if name != "rounds"}
+        name = "_".join(self._described("{}-{}", _in_a_folder_name, design)) or "default"
         if len(name) <= LONGEST_NAME:
             return name
         return f"{name[: LONGEST_NAME - 9].rstrip('-_')}-{_short_digest(name)}"
 
     def in_short(self) -> str:
         """Return what differs from the default, in words."""
-        return ", ".join(self._described("{} {}", as_words)) or "default"
+        return ", ".join(self._described("{} {}", as_words, self.differences())) or "default"
 
-    def _described(self, form: str, words: Callable[[Any], str]) -> list[str]:
-        own = [form.format(name, words(value)) for name, value in self.differences().items()]
+    def _described(
+        self, form: str, words: Callable[[Any], str], values: Mapping[str, Any]
+    ) -> list[str]:
+        own = [form.format(name, words(value)) for name, value in values.items()]
         return ["sweep", *own] if self.kind == "sweep" else own
 
     def differences(self) -> dict[str, Any]:
@@ -372,15 +410,15 @@ class Study(BaseModel):
         }
 
     def joined_to(self, own: "Study") -> "Study":
-        """Return the study of a run that exists, unless this one asks for something else.
+        """Return the study of a run that exists, with more rounds if this one asks for them.
 
-        Raises `UserError` for a value that was given and is not the run's own.
+        Raises `UserError` for any other value that was given and is not the run's own.
         """
         if self.kind != own.kind:
             is_what = "a sweep" if own.kind == "sweep" else "no sweep"
             raise UserError(f"run: {self.run_name()} is {is_what}; it goes with make {own.kind}")
         as_own = self.model_copy(update={"keep_query": own.keep_query}).written()
-        for name in type(self).model_fields:
+        for name in (field for field in type(self).model_fields if field != "rounds"):
             asked, had = getattr(self, name), getattr(own, name)
             if name == "source":
                 asked, had = as_own.source, own.written().source
@@ -389,8 +427,10 @@ class Study(BaseModel):
                     f"{name}: {as_words(asked)} was asked for, but the run "
                     f"{self.run_name()} has {as_words(had)}; leave {name} out, or name another run"
                 )
-        is_given = "source" in self.model_fields_set
-        return own.model_copy(update={"source": self.source}) if is_given else own
+        given = {name: getattr(self, name) for name in {"source", "rounds"} & self.model_fields_set}
+        if "rounds" in given:
+            given["rounds"] = max(self.rounds, own.rounds)
+        return own.model_copy(update=given)
 
 
 def sweep_of(parameters: Mapping[str, Any]) -> Study:

@@ -18,9 +18,10 @@ import pandas as pd
 import pytest
 
 from experiment import records
-from experiment.analysis import claims, summary
+from experiment.analysis import claims, rules, summary
 from experiment.analysis.claims import JudgedClaim
 from experiment.analysis.results import RunResults
+from experiment.analysis.rules import Rule
 from experiment.analysis.summary import Estimate
 from experiment.records import FetchRow, TrialRow
 from experiment.study import Study
@@ -208,6 +209,55 @@ def test_every_case_is_calibrated(
             f"  roughly 8 at {truth.speed_up:.2f}: {tally.share('requests-8x'):.1%}"
         )
     _check(tally, scenario, truth, rounds)
+
+
+EDGES_OF_RULES = [
+    (rules.roughly(8), 8 * 1.2, "holds"),
+    (rules.roughly(8), 8 * 1.2, "stronger"),
+    (rules.roughly(8), 8 / 1.2, "holds"),
+    (rules.roughly(8), 4.0, "weaker"),
+    (rules.roughly(8), 4.0, "does not hold"),
+    (rules.MORE_THAN_ONE, 1.0, "holds"),
+    (rules.MORE_THAN_ONE, 1.05, "weaker"),
+    (rules.MORE_THAN_ONE, 1.05, "does not hold"),
+    (rules.MORE_THAN_TWO, 2.0, "holds"),
+    (rules.MORE_THAN_TWO, 2.0, "weaker"),
+    (rules.NO_DIFFERENCE, 1.1, "holds"),
+    (rules.NO_DIFFERENCE, 1.1, "does not hold"),
+    (rules.MORE_THAN_HALF, 0.5, "holds"),
+    (rules.MORE_THAN_HALF, 0.5, "does not hold"),
+    (rules.LESS_THAN_A_CORE, 1.1, "holds"),
+    (rules.LESS_THAN_A_CORE, 1.1, "does not hold"),
+    (rules.MORE_THAN_A_CORE, 1.1, "holds"),
+    (rules.MORE_THAN_A_CORE, 1.1, "does not hold"),
+]
+"""Each rule where it is wrong most often: the true value at an edge, and a verdict there."""
+
+
+@pytest.mark.parametrize("studies", [300, pytest.param(4_000, marks=pytest.mark.calibration)])
+@pytest.mark.parametrize(("rule", "true", "verdict"), EDGES_OF_RULES)
+def test_no_verdict_is_wrong_in_more_than_one_study_of_twenty(
+    rule: Rule, true: float, verdict: str, studies: int
+) -> None:
+    logs = np.random.default_rng(7).normal(math.log(true), 0.04, (studies, 5))
+    found = (summary.ratio(pd.Series(np.exp(row)), pd.Series(np.ones(5))) for row in logs)
+    wrong = sum(rule.judge(one, rules.ONE_LOOK).verdict == verdict for one in found) / studies
+    assert wrong <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / studies)
+
+
+@pytest.mark.parametrize("studies", [1_000, pytest.param(20_000, marks=pytest.mark.calibration)])
+def test_skew_is_rarely_seen_where_there_is_none_and_often_where_it_is(studies: int) -> None:
+    chance = np.random.default_rng(3)
+    shapes = {
+        "normal": chance.normal(size=(studies, 10)),
+        "skewed": chance.exponential(size=(studies, 10)) ** 2,
+    }
+    seen = {
+        name: sum(summary.mean(pd.Series(row)).skewed for row in rows) / studies
+        for name, rows in shapes.items()
+    }
+    assert seen["normal"] <= 0.02
+    assert seen["skewed"] >= 0.5
 
 
 def _bootstrap(values: Numbers, level: float) -> tuple[float, float]:

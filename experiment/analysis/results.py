@@ -48,7 +48,9 @@ class RunResults:
     @property
     def levels(self) -> rules.Levels:
         """Return the levels of the intervals by which the run is judged."""
-        return rules.ONE_LOOK
+        if self.study.precision is not None:
+            return rules.EVERY_ROUND
+        return rules.levels_after(1 + len(self.run.looks))
 
     @cached_property
     def main_trials(self) -> pd.DataFrame:

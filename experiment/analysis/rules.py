@@ -36,6 +36,19 @@ class Levels:
 ONE_LOOK = Levels(0.95, 0.90)
 """For a run whose number of rounds was fixed before it began."""
 
+EVERY_ROUND = Levels(0.975, 0.95)
+"""For a run that stops at a precision, after any round from the fifth on."""
+
+SEVERAL_LOOKS = Levels(0.983, 0.964)
+"""For a run that was finished and then given more rounds, up to three times."""
+
+
+def levels_after(looks: int) -> Levels:
+    """Return the levels of a run at its nth look; beyond the fourth Bonferroni's bound holds."""
+    if looks == 1:
+        return ONE_LOOK
+    return SEVERAL_LOOKS if looks <= 4 else Levels(1 - 0.05 / looks, 1 - 0.10 / looks)
+
 
 @dataclass(frozen=True)
 class Ruling:

@@ -113,6 +113,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if np.isfinite(share) else "-"
 
 
+def percent_of(share: float) -> str:
+    """Format a share as a percentage with the digits that it has: 98.3 %."""
+    return f"{100 * share:.3g} %" if np.isfinite(share) else "-"
+
+
 def brackets(interval: Interval | None) -> str:
     """Format an interval as [low, high]; an end near 1 keeps the digits that show its side."""
     if interval is None:

@@ -21,9 +21,13 @@ def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def is_finished(folder: Path) -> bool:
-    """Return whether a folder holds a run that will not change any more."""
-    return records.run_is_there(folder) and records.read_run(folder).finished_at is not None
+def is_finished(folder: Path, study: Study) -> bool:
+    """Return whether a folder holds a finished run with all the rounds that a study asks for."""
+    if not records.run_is_there(folder):
+        return False
+    own = records.read_run(folder)
+    more = "rounds" in study.model_fields_set and study.rounds > own.study.rounds
+    return own.finished_at is not None and not more
 
 
 def join(study: Study, folder: Path) -> tuple[Study, Run | None]:
@@ -39,6 +43,14 @@ def join(study: Study, folder: Path) -> tuple[Study, Run | None]:
     if "source" in study.model_fields_set:
         sources.check_unchanged(joined, folder / "pages.txt")
     return joined, own
+
+
+def with_rounds(own: Run, rounds: int, done: int) -> Run:
+    """Return the run with more rounds to measure; one that was finished notes that look."""
+    if own.finished_at is None:
+        return own.model_copy(update={"study": own.study.model_copy(update={"rounds": rounds})})
+    begun = own.model_copy(update={"finished_at": None, "looks": [*own.looks, done]})
+    return with_rounds(begun, rounds, done)
 
 
 def check_writable(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Run a study: see what is missing, try the clients out, measure round after round, keep each."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
@@ -40,21 +40,30 @@ MOST_ANEW = 2
 """How often a round is measured anew since something was suspended; then its trial fails."""
 
 
+Enough = Callable[[Path], bool]
+"""Tell whether a run needs no more rounds, from those that are in its folder."""
+
+
 @shortages.shortage_said()
-def run(study: Study) -> Path:
+def run(study: Study, enough: Enough = lambda _: False) -> Path:
     """Measure what a study has not measured yet, and return the folder of its run.
 
-    Finished rounds are kept, whatever happens. Raises `UserError`, before anything is measured,
-    for what its user can mend.
+    Finished rounds are kept, whatever happens; `enough` is asked before each of the others.
+    Raises `UserError`, before anything is measured, for what its user can mend.
     """
     folder = PROJECT / "data" / study.run_name()
-    if run_folder.is_finished(folder):
-        run_folder.join(study, folder)
+    if run_folder.is_finished(folder, study):
+        joined, _ = run_folder.join(study, folder)
+        if study.rounds < joined.rounds and "rounds" in study.model_fields_set:
+            said = (
+                f"rounds: {folder.name} has {joined.rounds}, which are kept; {study.rounds} asked"
+            )
+            print(said, file=sys.stderr)
     else:
         shadowing.check()
         run_folder.check_writable(folder)
         with locks.of_run(folder), locks.of_machine() as locked:
-            _complete(study, folder, locked)
+            _complete(study, folder, locked, enough)
     sources.check_answered(folder, records.read_run(folder))
     return folder
 
@@ -81,30 +90,33 @@ def _with_clients(study: Study) -> Study:
     return study.model_copy(update={"clients": study.clients or clients.usual()})
 
 
-def _complete(study: Study, folder: Path, locked: bool) -> None:
+def _complete(study: Study, folder: Path, locked: bool, enough: Enough) -> None:
     """Measure the rounds that are missing, and note the end of the run."""
     study, own = run_folder.join(study, folder)
     study = _with_clients(study)
     done = records.rounds_done(folder)
     missing = [number for number in range(1, study.rounds + 1) if number not in done]
-    if missing:
+    if missing and not enough(folder):
         records.remove_partials(folder)
         preconditions.check(study)
         urls = sources.urls_of(study, folder / "pages.txt")
         if own is not None:
             provenance.check_same(folder, own)
         own = own or run_folder.new_run(study, urls)
+        own = run_folder.with_rounds(own, study.rounds, len(done))
         sources.check_real(own, study, urls)
         own = own.model_copy(update={"locked": locked and own.locked})
         with plans.open_sources(study, urls) as opened:
             tryout.try_out(study, opened)
             run_folder.begin(folder, own, sources.as_written(study, urls))
-            _measure(own, opened, folder, missing)
+            _measure(own, opened, folder, missing, enough)
     run_folder.finish(folder)
 
 
-def _measure(own: Run, opened: plans.Sources, folder: Path, missing: Sequence[int]) -> None:
-    """Measure the missing rounds, and keep each once it is finished."""
+def _measure(
+    own: Run, opened: plans.Sources, folder: Path, missing: Sequence[int], enough: Enough
+) -> None:
+    """Measure the missing rounds until there are enough, and keep each once it is finished."""
     study = own.study
     launches = schedule.launches(study, 1, machine.cores())
     total = len(missing) * sum(schedule.typical_s(study, key) for keys in launches for key in keys)
@@ -119,6 +131,8 @@ def _measure(own: Run, opened: plans.Sources, folder: Path, missing: Sequence[in
             run_folder.add_round(folder, number, trials, anew)
             if number == missing[0] < missing[-1]:
                 sources.check_answered(folder, own)
+            if enough(folder):
+                break
 
 
 @dataclass

@@ -2,21 +2,25 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import astuple
 from unicodedata import category
 
 import pandas as pd
 
-from experiment.analysis import article, rules, summary
-from experiment.analysis.claims import NOT_JUDGED, Comparison, JudgedClaim, cells_of
+from experiment.analysis import article, precision, rules, summary
+from experiment.analysis.claims import NOT_JUDGED, SIDES, Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import Verdict
-from experiment.analysis.summary import digits, percent
+from experiment.analysis.summary import digits, percent, percent_of
 from experiment.report import markup
 from experiment.study import Study, as_words
 from experiment.vocabulary import BROWSERS, POOLS
 
 OTHERS_CPU, DISTURBED_TRIALS = 0.10, 0.10
 """CPU share of other programs that disturbs a trial; share of such trials that is too many."""
+
+FALSE_VERDICTS = 0.05
+"""The share of studies in which a rule decides wrongly, at most."""
 
 TALLY: dict[Verdict, tuple[str, str]] = {
     "holds": ("holds", "hold"),
@@ -36,7 +40,55 @@ TALLY: dict[Verdict, tuple[str, str]] = {
 def headline(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
     """Return the answer as Markdown: how many claims hold, then a sentence for each client."""
     lines = [f"- {_of_client(results, judged, client)}" for client in results.study.clients]
-    return "\n".join([f"{tally(judged)} {_rounds_said(results)}", "", *lines])
+    said = [tally(judged), _by_chance(judged), _rounds_said(results), _looks_said(results)]
+    first = " ".join(filter(None, [*said, _more_rounds_said(results, judged)]))
+    return "\n".join([first, "", *lines])
+
+
+def _looks_said(results: RunResults) -> str:
+    """Say why the run stopped, and which intervals its verdicts use, if not the usual ones."""
+    asked, looks = results.study.precision, results.run.looks
+    if asked is None and not looks:
+        return ""
+    wide, narrow = (percent_of(level) for level in astuple(results.levels))
+    used = f"its verdicts use intervals of {wide} and {narrow} in place of 95 % and 90 %"
+    if asked is None:
+        before = " and ".join(map(str, looks))
+        return f"This run was finished with {before} rounds before it was given more, so {used}."
+    name, width = precision.widest(results)
+    reached = "stopped at" if width <= asked else "did not reach"
+    return (
+        f"This run {reached} the precision of {percent_of(asked)}: the main ratio that is known "
+        f"least ({name}) is known within {percent_of(width)}. It looked after every round, so "
+        f"{used}."
+    )
+
+
+def _more_rounds_said(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
+    """Say how long a round takes, where more rounds may decide."""
+    if all(cell.ruling.verdict != "inconclusive" for cell in _cells(judged)):
+        return ""
+    minutes = results.trials.groupby("round")["wall_s"].sum().median() / 60
+    return (
+        "The table says how many rounds would decide what is inconclusive, with a chance of "
+        f"{percent(rules.POWER)}. A round takes about {digits(minutes)} minutes here; "
+        "`ROUNDS=10` adds to this run."
+    )
+
+
+def _by_chance(judged: Sequence[JudgedClaim]) -> str:
+    """Say how many verdicts may be wrong; `test_calibration` simulates each rule at its edges."""
+    decided = sum(cell.zone is not None and cell.ruling.verdict in SIDES for cell in _cells(judged))
+    wrong = max(1, round(decided * FALSE_VERDICTS))
+    said = (
+        f"Each verdict is wrong by chance in at most {percent(FALSE_VERDICTS)} of such studies: "
+        f"of the {decided} comparisons decided here, expect at most {wrong} to be."
+    )
+    return said if decided else ""
+
+
+def _cells(judged: Sequence[JudgedClaim]) -> list[Comparison]:
+    return [cell for claim in judged for cell in claim.cells]
 
 
 def tally(judged: Sequence[JudgedClaim]) -> str:
