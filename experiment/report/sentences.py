@@ -188,7 +188,10 @@ def controls(results: RunResults) -> pd.DataFrame:
         ]
         for mode in MODES
     }
-    return pd.DataFrame(cells, index=list(rows))
+    table = pd.DataFrame(cells, index=list(rows))
+    used = [digits(summary.cores_used(results.cpu, "", mode).value) for mode in MODES]
+    table.loc["cores used by CPU-bound work"] = used
+    return table
 
 
 def exclusions(results: RunResults) -> str:
