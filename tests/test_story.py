@@ -152,7 +152,7 @@ def test_a_client_without_a_good_fetch_is_said_to_have_none(tmp_path: Path) -> N
     text = told(tmp_path / "run", study, World(even(study), failing="phantomjs"))
     assert "**phantomjs**: no round was complete, so there is no result." in text
     assert "15 of 48 trials were not complete" in text
-    assert "browser 900" in text
+    assert "browser 1500" in text
 
 
 @pytest.mark.parametrize(
