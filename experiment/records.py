@@ -266,9 +266,13 @@ def frame(kind: type, rows: Sequence[Any]) -> "pd.DataFrame":
 
 
 def _check_rounds(folder: Path, run: Run, done: set[int]) -> None:
-    """Check that a finished run has all its rounds, any other the first ones."""
+    """Check that a finished run has all its rounds, any other the first ones.
+
+    One that may stop at a precision may have fewer.
+    """
     path = folder / FILES[TrialRow]
-    rounds = run.study.rounds if run.finished_at else len(done)
+    is_whole = run.finished_at is not None and run.study.precision is None
+    rounds = run.study.rounds if is_whole else len(done)
     expected = set(range(1, 1 + rounds))
     for number in sorted(expected - done):
         raise _damaged(path, f"no row for round {number}")

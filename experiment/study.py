@@ -58,9 +58,9 @@ class Expected:
 
 
 SWEEP: dict[str, Any] = {
-    "pool_sizes": (2, 5, 10, 20, 50),
-    "pages": 200,
-    "rounds": 3,
+    "pool_sizes": (5, 10, 20, 50),
+    "pages": 120,
+    "rounds": 7,
     "clients": ("requests",),
 }
 """The defaults of a sweep that differ from those of any study."""
@@ -127,11 +127,13 @@ def web_url(value: str) -> str:
     return value
 
 
-def _as_share(value: Any) -> Any:
-    """Return 5% as 0.05."""
-    if isinstance(value, str) and value.strip().endswith("%"):
-        return float(value.strip()[:-1]) / 100
-    return value
+def _as_share(value: Any) -> float:
+    """Return 5% as 0.05; raises `ValueError` where it is no more than 0, or more than half."""
+    words = str(value).strip()
+    share = float(words.removesuffix("%")) / (100 if words.endswith("%") else 1)
+    if not 0 < share <= 0.5:
+        raise ValueError("too small or too large")
+    return share
 
 
 def _known_source(value: str) -> str:
@@ -156,7 +158,7 @@ PoolSizes = Annotated[
     Expected("one or more whole numbers from 1 to 500, each once"),
 ]
 Precision = Annotated[
-    OrNone[Annotated[float, Field(gt=0, le=0.5), BeforeValidator(_as_share)]],
+    OrNone[Annotated[float, BeforeValidator(_as_share)]],
     Expected("more than 0 and at most 50%, such as 5% or 0.05, or none"),
 ]
 Clients = Annotated[

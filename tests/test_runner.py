@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -11,14 +12,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiment import records
+from experiment import load, records
+from experiment.analysis import claims, precision, rules
 from experiment.measure.launch import OUTCOME, read_outcome
 from experiment.measure.machine import cores
 from experiment.measure.trial import Outcome
 from experiment.redaction import redacted
+from experiment.report import headline
+from experiment.study import Study
 from experiment.vocabulary import ClientName
 from tests import made_up
-from tests.conftest import Copy, need
+from tests.conftest import Copy, eventually, need
 from tests.servers import Server
 
 SMALL_SWEEP = (
@@ -251,6 +255,70 @@ def test_a_folder_that_cannot_be_written_is_said(copy: Copy) -> None:
     if os.getuid() != 0:
         (copy.path / "data").chmod(stat.S_IRUSR | stat.S_IXUSR)
         assert "cannot be written" in one_line(copy, *SMALL)
+
+
+def _more(rounds: int) -> tuple[str, ...]:
+    return (*SMALL_SWEEP, "--rounds", str(rounds))
+
+
+def test_a_finished_run_is_given_more_rounds_and_keeps_its_looks(copy: Copy) -> None:
+    folder = copy.path / "data" / "small"
+    assert copy.experiment(*_more(1)).returncode == 0
+    kept = (folder / "fetches.csv").read_text()
+    process = copy.start(sys.executable, "-m", "experiment", *_more(3))
+    assert eventually(lambda: records.rounds_done(folder) == {1, 2}, 60)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=15)
+    cut = records.read_run(folder)
+    assert (cut.looks, cut.study.rounds, cut.finished_at) == ([1], 3, None)
+    assert copy.experiment(*_more(3)).returncode == 0
+    assert records.rounds_done(folder) == {1, 2, 3}
+    assert (folder / "fetches.csv").read_text().startswith(kept)
+    results = load(folder)
+    assert results.run.looks == [1]
+    assert results.levels == rules.SEVERAL_LOOKS
+
+    whole = (folder / "trials.csv").read_bytes()
+    fewer = copy.experiment(*_more(2))
+    assert fewer.returncode == 0
+    assert "rounds: 2 asked for; small has 3 and keeps them" in fewer.stderr
+    assert (folder / "trials.csv").read_bytes() == whole
+    assert records.read_run(folder).looks == [1]
+    copy.assert_nothing_left()
+
+
+@pytest.mark.slow
+def test_a_study_stops_at_the_precision_that_it_was_asked_for(copy: Copy) -> None:
+    command = (*SMALL, "--latency", "1", "--run", "small", "--precision")
+    first = copy.experiment(*command, "50%")
+    assert first.returncode == 0, first.stderr
+    folder = copy.path / "data" / "small"
+    results = load(folder)
+    assert results.study.rounds == 20
+    assert results.levels == rules.EVERY_ROUND
+    done = len(records.rounds_done(folder))
+    name, width = precision.widest(results)
+    assert 5 <= done < 20
+    assert width <= 0.5
+    said = headline.headline(results, claims.judge(results))
+    assert f"stopped at the precision of 50 %: the main ratio that is known least ({name})" in said
+    assert copy.experiment(*command, "50%").returncode == 0
+    assert len(records.rounds_done(folder)) == done
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--precision", "0"), "precision: 0 is not more than 0 and at most 50%, such as 5%"),
+        (("--precision", "200%"), "precision: 200% is not more than 0 and at most 50%, such as 5%"),
+        (("--precision", "5%", "--rounds", "4"), "rounds: 4 is not a whole number from 5 to 100"),
+        (("--precision", "5%", "--pool-sizes", "2 5"), "precision: 0.05 has no use in a sweep"),
+    ],
+)
+def test_a_precision_that_cannot_be_is_one_line(
+    copy: Copy, options: tuple[str, ...], words: str
+) -> None:
+    assert words in one_line(copy, "run", *options)
 
 
 @pytest.mark.slow

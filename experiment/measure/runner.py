@@ -55,10 +55,8 @@ def run(study: Study, enough: Enough = lambda _: False) -> Path:
     if run_folder.is_finished(folder, study):
         joined, _ = run_folder.join(study, folder)
         if study.rounds < joined.rounds and "rounds" in study.model_fields_set:
-            said = (
-                f"rounds: {folder.name} has {joined.rounds}, which are kept; {study.rounds} asked"
-            )
-            print(said, file=sys.stderr)
+            kept = f"{folder.name} has {joined.rounds} and keeps them"
+            print(f"rounds: {study.rounds} asked for; {kept}", file=sys.stderr)
     else:
         shadowing.check()
         run_folder.check_writable(folder)
