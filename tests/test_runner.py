@@ -19,7 +19,6 @@ from experiment.measure.machine import cores
 from experiment.measure.trial import Outcome
 from experiment.redaction import redacted
 from experiment.report import headline
-from experiment.study import Study
 from experiment.vocabulary import ClientName
 from tests import made_up
 from tests.conftest import Copy, eventually, need

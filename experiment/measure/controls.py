@@ -15,13 +15,16 @@ from multiprocessing.pool import Pool, ThreadPool
 from typing import TypeVar
 
 from experiment.measure.modes import WatchedPool, workers
-from experiment.vocabulary import MODES, Mode
+from experiment.vocabulary import ARTICLE_PAIR, Mode
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 STARTUP_WORKERS = 10
 """Workers of a pool in arm `startup`: the article's ten, whatever the study's pool size."""
+
+CPU_MODES: tuple[Mode, ...] = ("serial", *ARTICLE_PAIR)
+"""The modes that arm `cpu` sets against each other."""
 
 SQUARES = 2_000_000
 """Numbers squared in a block of arm `cpu`: about a tenth of a second of one core."""
@@ -75,9 +78,9 @@ def interleaved(processes: WatchedPool, cores: int, seed: str) -> dict[Mode, Blo
     Serial is a pool of one thread, so that it works as threads do. The pool of processes is there
     already: none may be forked from a process that runs threads.
     """
-    orders = [*itertools.permutations(MODES)] * (BLOCKS // math.factorial(len(MODES)))
+    orders = [*itertools.permutations(CPU_MODES)] * (BLOCKS // math.factorial(len(CPU_MODES)))
     random.Random(seed).shuffle(orders)
-    blocks: dict[Mode, list[Block]] = {mode: [] for mode in MODES}
+    blocks: dict[Mode, list[Block]] = {mode: [] for mode in CPU_MODES}
     with (
         workers("threads", 1, None, nothing) as thread,
         workers("threads", cores, None, nothing) as threads,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from experiment.measure import clients
-from experiment.measure.controls import STARTUP_WORKERS
+from experiment.measure.controls import CPU_MODES, STARTUP_WORKERS
 from experiment.measure.modes import has_processes
 from experiment.records import TrialKey
 from experiment.study import Study
@@ -50,7 +50,8 @@ def control_blocks(study: Study, number: int, cores: int) -> Iterator[list[tuple
     yield [(key,) for key in startup if key.mode != "serial"]
     if cores > 1 and {*ARTICLE_PAIR} <= {*study.modes}:
         cpu = _block(study, _serial_key("cpu", None, number), (cores,))
-        yield [tuple(sorted(cpu, key=lambda key: not has_processes(key.mode)))]
+        measured = (key for key in cpu if key.mode in CPU_MODES)
+        yield [tuple(sorted(measured, key=lambda key: not has_processes(key.mode)))]
     if has_no_latency(study):
         quick = _block(study, _serial_key("no_latency", "requests", number), study.sizes)
         yield [(key,) for key in quick]
