@@ -31,7 +31,7 @@ from pydantic.fields import FieldInfo
 
 from experiment.errors import UserError
 from experiment.redaction import redacted
-from experiment.vocabulary import CLIENTS, MODES, ClientName, Mode, StartMethod
+from experiment.vocabulary import BROWSERS, CLIENTS, MODES, ClientName, Mode, StartMethod
 
 Item = TypeVar("Item")
 
@@ -42,6 +42,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 WIKIPEDIA_WORKERS = 9
 """Wikipedia asks for fewer than ten requests at once."""
+
+BROWSER_REPEATS = 2
+"""Trials of a browser's pool in a round: they scatter more than those of `requests`."""
 
 LONGEST_NAME = 120
 """Characters of the name that a run is given; encrypted home folders take 143 with its ending."""
@@ -176,7 +179,9 @@ RunName = Annotated[
     Expected("a name that starts with a letter and has only letters, digits, dots, - and _"),
 ]
 OnOrOff = Annotated[bool, Expected("on or off")]
-Repeats = Annotated[int, Field(ge=1, le=9), Expected("a whole number from 1 to 9")]
+Repeats = Annotated[
+    OrNone[Annotated[int, Field(ge=1, le=9)]], Expected("a whole number from 1 to 9, or none")
+]
 Source = Annotated[
     str,
     AfterValidator(_known_source),
@@ -206,7 +211,9 @@ class Study(BaseModel):
         "(none: all rounds)",
     )
     repeats: Repeats = Field(
-        1, description="trials of each parallel mode in a round; their geometric mean counts"
+        None,
+        description="trials of each pool in a round; their geometric mean counts "
+        "(none: 2 of browsers, 1 of requests)",
     )
     clients: Clients = Field((), description="what fetches the pages (none: as suits the source)")
     modes: Modes = Field(
@@ -344,6 +351,10 @@ class Study(BaseModel):
     def sizes(self) -> tuple[int, ...]:
         """Return the sizes of its pools."""
         return self.pool_sizes or (self.pool_size,)
+
+    def repeats_of(self, client: ClientName) -> int:
+        """Return how often each pool of a client is measured in a round."""
+        return self.repeats or (BROWSER_REPEATS if client in BROWSERS else 1)
 
     def default(self, name: str) -> Any:
         """Return the value of a parameter that nobody chose, in a study of this kind."""

@@ -35,7 +35,7 @@ def seen_of(folder: Path, world: World | None = None, **parameters: object) -> R
 
 def test_a_sweep_is_one_design_without_controls() -> None:
     study = Study.of({**SWEEP, "repeats": 3})
-    keys = schedule.trials(study, 1, 2)
+    keys = [key for keys in schedule.launches(study, 1, 2) for key in keys]
     assert {key.arm for key in keys} == {"main"}
     assert sum(key.mode == "serial" for key in keys) == 1
     parallel = [(key.mode, key.pool_size, key.repeat) for key in keys if key.mode != "serial"]
@@ -45,8 +45,6 @@ def test_a_sweep_is_one_design_without_controls() -> None:
         for size in (5, 10, 20, 50)
         for repeat in (1, 2, 3)
     ]
-    sizes = [key.pool_size for key in keys]
-    assert sizes != sorted(sizes)
     assert study.pages_in_a_chunk() == 1
 
 

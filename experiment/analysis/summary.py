@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from experiment.vocabulary import ARTICLE_PAIR, BROWSERS, Arm
+from experiment.vocabulary import BROWSERS, Arm
 
 Interval = tuple[float, float]
 
@@ -334,17 +334,15 @@ def bounds(rounds: pd.DataFrame, cores: int | None) -> pd.DataFrame:
     )
 
 
-def aa_control(trials: pd.DataFrame, client: str) -> tuple[Estimate, Estimate]:
-    """Return the A/A control and the ratio to compare it with, both of spans of one round.
+def aa_control(trials: pd.DataFrame, client: str) -> Estimate:
+    """Return the A/A control: span of the first / of the last trial of threads in each round.
 
-    Threads of repeat 1 / threads of repeat 2, which are alike, so that it should be 1; threads /
-    processes of repeat 1. Both are empty where a pool was not repeated.
+    They are alike, so that it should be 1. It is empty where threads were not repeated.
     """
-    complete = trials[trials["complete"]]
-    one, two = (complete[complete["repeat"] == repeat] for repeat in (1, 2))
-    threads, processes = (of_cell(one, client, mode, "span_s") for mode in ARTICLE_PAIR)
-    alike = of_cell(two, client, "threads", "span_s")
-    return ratio(threads, alike), ratio(threads[threads.index.isin(alike.index)], processes)
+    alike = trials["complete"] & (trials["client"] == client) & (trials["mode"] == "threads")
+    rounds = trials[alike].sort_values("position").groupby("round")["span_s"]
+    first, last = (spans[rounds.size() > 1] for spans in (rounds.first(), rounds.last()))
+    return ratio(first, last)
 
 
 def of_complete_trials(fetches: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:

@@ -403,12 +403,11 @@ def _total_ratios(results: RunResults) -> list[tuple[str, Estimate, bool]]:
     ratios: list[tuple[str, Estimate, bool]] = []
     for client in results.study.clients:
         totals = (summary.of_cell(results.rounds, client, mode, "span_s") for mode in ARTICLE_PAIR)
-        alike, first = summary.aa_control(results.main_trials, client)
-        middle = ", mean of its repeats" if alike.rounds else ""
+        alike = summary.aa_control(results.main_trials, client)
+        middle = ", means of repeats" if alike.rounds else ""
         ratios += [
             (f"{client}: threads / processes{middle}", summary.ratio(*totals), False),
-            (f"{client}: threads / processes, repeat 1", first, False),
-            (f"{client}: threads / threads, repeats 1 / 2", alike, True),
+            (f"{client}: threads / threads, first / last", alike, True),
         ]
     return [line for line in ratios if line[1].rounds]
 
