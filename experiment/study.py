@@ -39,7 +39,7 @@ from experiment.values import (
     none_if_empty,
     short_digest,
 )
-from experiment.vocabulary import CLIENTS, MODES, ClientName, Mode, StartMethod
+from experiment.vocabulary import BROWSERS, CLIENTS, MODES, ClientName, Mode, StartMethod
 
 Item = TypeVar("Item")
 
@@ -51,13 +51,16 @@ PROJECT = Path(__file__).resolve().parent.parent
 WIKIPEDIA_WORKERS = 9
 """Wikipedia asks for fewer than ten requests at once."""
 
+BROWSER_REPEATS = 2
+"""Trials of a browser's pool in a round: they scatter more than those of `requests`."""
+
 LONGEST_NAME = 120
 """Characters of the name that a run is given; encrypted home folders take 143 with its ending."""
 
 SWEEP: dict[str, Any] = {
-    "pool_sizes": (2, 5, 10, 20, 50),
-    "pages": 200,
-    "rounds": 3,
+    "pool_sizes": (5, 10, 20, 50),
+    "pages": 120,
+    "rounds": 7,
     "clients": ("requests",),
 }
 """The defaults of a sweep that differ from those of any study."""
@@ -121,7 +124,9 @@ RunName = Annotated[
     Expected("a name that starts with a letter and has only letters, digits, dots, - and _"),
 ]
 OnOrOff = Annotated[bool, Expected("on or off")]
-Repeats = Annotated[int, Field(ge=1, le=9), Expected("a whole number from 1 to 9")]
+Repeats = Annotated[
+    OrNone[Annotated[int, Field(ge=1, le=9)]], Expected("a whole number from 1 to 9, or none")
+]
 Source = Annotated[
     str,
     AfterValidator(known_source),
@@ -152,7 +157,9 @@ class Study(BaseModel):
         "(none: all rounds)",
     )
     repeats: Repeats = Field(
-        1, description="trials of each parallel mode in a round; their geometric mean counts"
+        None,
+        description="trials of each pool in a round; their geometric mean counts "
+        "(none: 2 of browsers, 1 of requests)",
     )
     clients: Clients = Field((), description="what fetches the pages (none: as suits the source)")
     modes: Modes = Field(
@@ -293,6 +300,10 @@ class Study(BaseModel):
     def parameters(self) -> list[str]:
         """Return the names of what can be chosen in a study of this kind."""
         return [name for name in PARAMETERS if name not in UNUSED[self.kind]]
+
+    def repeats_of(self, client: ClientName) -> int:
+        """Return how often each pool of a client is measured in a round."""
+        return self.repeats or (BROWSER_REPEATS if client in BROWSERS else 1)
 
     def default(self, name: str) -> Any:
         """Return the value of a parameter that nobody chose, in a study of this kind."""

@@ -117,7 +117,8 @@ def _keys(study: Study, world: World, number: int) -> Iterator[TrialKey]:
     main = TrialKey(arm="main", client=None, mode="serial", pool_size=1, round=number, repeat=1)
     for client in study.clients:
         for mode in study.modes:
-            sizes, repeats = ((1,), 1) if mode == "serial" else (study.sizes, study.repeats)
+            repeats = study.repeats_of(client)
+            sizes, repeats = ((1,), 1) if mode == "serial" else (study.sizes, repeats)
             for size, repeat in itertools.product(sizes, range(1, repeats + 1)):
                 yield replace(main, client=client, mode=mode, pool_size=size, repeat=repeat)
     for mode in study.modes if world.controls else ():

@@ -30,6 +30,7 @@ def plan_of(url: str) -> Plan:
         starts_a_second=None,
         pages=[Page(1, url)],
         cores=1,
+        seed="",
     )
 
 

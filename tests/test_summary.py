@@ -89,6 +89,14 @@ def test_the_geometric_mean_of_its_repeats_stands_for_a_round() -> None:
     assert rounds["fetch_mean_s"].tolist() == pytest.approx([0.006 ** (1 / 3)])
 
 
+def test_a_quantity_that_may_be_zero_is_averaged_as_it_is() -> None:
+    trial = {"client": "requests", "mode": "threads", "pool_size": 10, "round": 1}
+    numbers = {"span_s": [1.0, 4.0], "check_mean_s": [0.0, 4.0], "late_s": [-1.0, 4.0]}
+    trials = pd.DataFrame({**trial, "repeat": [1, 2], "complete": True, **numbers})
+    [found] = summary.per_round(trials).to_dict("records")
+    assert [found[name] for name in numbers] == pytest.approx([2.0, 2.0, 1.5])
+
+
 def test_the_losses_multiply_to_the_speed_up_with_repeats_too(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=3, repeats=2)
     rounds = rounds_of(tmp_path / "run", study)
@@ -190,22 +198,27 @@ def test_pages_that_lead_elsewhere_each_time_are_no_difference(tmp_path: Path) -
     assert summary.different_pages(asked[asked["arm"] == "main"]).empty
 
 
-def test_the_control_compares_threads_with_threads_of_the_same_round(tmp_path: Path) -> None:
+def test_the_control_compares_the_first_threads_of_a_round_with_the_last(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=5, pages=30, repeats=3)
     made_up.write(tmp_path / "run", study, WORLD)
     fetches, trials = records.load(tmp_path / "run")
     rows = summary.per_trial(fetches, trials)
-    alike, first = summary.aa_control(rows, "requests")
-    assert alike.rounds == first.rounds == 5
+    alike = summary.aa_control(rows, "requests")
+    assert alike.rounds == 5
     assert alike.ci99 is not None
     assert alike.ci95 is not None
     assert alike.ci99[0] < alike.ci95[0] < alike.ci95[1] < alike.ci99[1]
     threads = rows[rows["mode"] == "threads"].pivot(
         index="round", columns="repeat", values="span_s"
     )
-    expected = np.exp(np.log(threads[1] / threads[2]).mean())
+    expected = np.exp(np.log(threads[1] / threads[3]).mean())
     assert alike.value == pytest.approx(expected)
-    assert summary.aa_control(rows[rows["repeat"] == 1], "requests")[0].rounds == 0
+    backwards = rows.assign(position=100 - rows["position"])
+    assert summary.aa_control(backwards, "requests").value == pytest.approx(1 / expected)
+    assert summary.aa_control(rows[rows["repeat"] == 1], "requests").rounds == 0
+    without = rows.assign(complete=rows["complete"] & (rows["repeat"] != 3))
+    expected = np.exp(np.log(threads[1] / threads[2]).mean())
+    assert summary.aa_control(without, "requests").value == pytest.approx(expected)
 
 
 def test_the_ceiling_is_what_perfect_workers_would_do() -> None:

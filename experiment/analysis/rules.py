@@ -3,7 +3,9 @@
 Equivalence is tested by two one-sided tests, that is, by the 90 % interval (D. J. Schuirmann,
 J. Pharmacokinet. Biopharm. 15, 1987, doi:10.1007/BF01068419). Who looks several times, and stops
 at a result that suits, needs wider intervals (S. J. Pocock, Biometrika 64, 1977,
-doi:10.1093/biomet/64.2.191); the levels here were chosen by simulation.
+doi:10.1093/biomet/64.2.191: 98.2 and 96.1 % for four looks at equal distances). The levels here
+were chosen by simulation (`tests/test_looks.py`). Power is computed from the distributions of a
+sample's mean and variance (J. Cohen, "Statistical Power Analysis", 1988, ISBN 0805802835).
 """
 
 import math
@@ -156,6 +158,18 @@ def _less_than_a_core(estimate: Estimate, levels: Levels) -> Ruling:
 
 
 LESS_THAN_A_CORE = Rule(Zone("less than 1.1", 1, 0, ALIKE), _less_than_a_core)
+
+
+def aa_control(
+    control: Estimate,
+) -> Literal["fails", "passes", "too imprecise", "too few rounds"]:
+    """Judge the ratio of two trials that are alike: is it 1, and would 10 % have been seen?"""
+    if not control.has_enough_rounds or control.ci99 is None or control.ci90 is None:
+        return "too few rounds"
+    if not _within((1, 1), *control.ci99):
+        return "fails"
+    return "passes" if _within(control.ci90, 1 / ALIKE, ALIKE) else "too imprecise"
+
 
 POWER, MOST_ROUNDS = 0.8, 100
 """The chance of a decision that is asked for, and the most rounds that are looked at."""

@@ -10,9 +10,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from experiment import process_tree
@@ -40,6 +40,7 @@ class Plan:
     starts_a_second: float | None
     pages: Sequence[Page]
     cores: int
+    seed: str
 
     @classmethod
     def read(cls, path: Path) -> "Plan":
@@ -55,6 +56,7 @@ class Outcome:
     """What a trial measured; one that failed says why and has no fetches."""
 
     fetches: Sequence[Fetch] = ()
+    blocks: Mapping[Mode, controls.Block] = field(default_factory=dict)
     span_s: float | None = None
     pickling_error: str | None = None
     wall_s: float | None = None
@@ -102,7 +104,7 @@ def _work(plan: Plan) -> tuple[Callable[[], None], Work]:
         return prepare, lambda pool, ready: _fetch_all(plan, client, limiter, pool, ready)
     if plan.arm == "cpu":
         return controls.nothing, lambda pool, _: Outcome(
-            span_s=controls.square_all(pool, plan.cores)
+            blocks=controls.interleaved(pool, plan.cores, plan.seed)
         )
     return controls.import_clients, lambda pool, _: Outcome(
         pickling_error=controls.pickling_error(pool)

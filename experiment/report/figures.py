@@ -11,7 +11,7 @@ import itertools
 import math
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +27,9 @@ from experiment import records
 from experiment.analysis import article, runs, summary, sweeps
 from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
-from experiment.analysis.rules import ALIKE
-from experiment.analysis.summary import Estimate, digits
-from experiment.analysis.sweeps import SizeResult
+from experiment.analysis.rules import ALIKE, Levels
+from experiment.analysis.summary import Estimate, digits, percent_of
+from experiment.analysis.sweeps import EnoughWorkers, SizeResult
 from experiment.errors import writing
 from experiment.report import headline, sentences, styles
 from experiment.study import PROJECT, Study
@@ -126,13 +126,14 @@ def _encoded(figure: Figure, **how: Any) -> bytes:
     return target.getvalue()
 
 
-def claims(_results: RunResults, judged: Judged, *, ax: Axes) -> Axes:
+def claims(results: RunResults, judged: Judged, *, ax: Axes) -> Axes:
     """Draw what was measured / what is claimed, on the zone in which each claim holds."""
     cells = _claims_drawn(judged)
     for place, cell in enumerate(cells):
-        _claim(ax, place, cell)
+        _claim(ax, place, cell, results.levels)
     ax.axvline(1, color="black", lw=1)
-    ax.set(xscale="log", xlim=CLAIMS_SHOWN, xlabel="measured / claimed (log scale)")
+    words = f"measured / claimed (log scale); {_lines(results.levels)}"
+    ax.set(xscale="log", xlim=CLAIMS_SHOWN, xlabel=words)
     labels = [f"{cell.words} ({cell.zone.words})" for cell in cells if cell.zone]
     ax.set_ylim(len(cells) - 0.4, -0.6)
     return _in_rows(ax, labels, 1.3 + 0.3 * len(cells), headline.tally(judged))
@@ -154,14 +155,14 @@ def _claims_drawn(judged: Judged) -> list[Comparison]:
     return [cell for claim in judged for cell in claim.cells if cell.zone and cell.estimate]
 
 
-def _claim(ax: Axes, place: int, cell: Comparison) -> None:
+def _claim(ax: Axes, place: int, cell: Comparison, levels: Levels) -> None:
     assert cell.zone is not None
     assert cell.estimate is not None
     over, (low, high) = cell.zone.claimed, CLAIMS_SHOWN
     start, end = max(cell.zone.low / over, low), min(cell.zone.high / over, high)
     ax.barh(place, end - start, 0.8, left=start, color=styles.ZONE, lw=0)
     colour = styles.of_mode(cell.mode).colour if cell.mode else styles.NO_MODE
-    _interval(ax, place, cell.estimate, colour, over)
+    _interval(ax, place, cell.estimate, levels, colour, over)
     measured = cell.estimate.value / over
     number = digits(measured)
     if measured > high:
@@ -379,7 +380,7 @@ def _lane(ax: Axes, lane: pd.DataFrame, worker: int, mode: str, chunk: int, end:
 def threads_against_processes(results: RunResults, judged: Judged = (), *, ax: Axes) -> Axes:
     """Draw ratios of totals on the band of 10 %, the A/A control in grey.
 
-    Thick: 90 % interval, thin: 95 %; the control has its 99 % interval, too.
+    The control has its 99 % interval, too.
     """
     ax.axvspan(1 / ALIKE, ALIKE, color=styles.ZONE, lw=0)
     ax.axvline(1, color="black", lw=1)
@@ -388,10 +389,11 @@ def threads_against_processes(results: RunResults, judged: Judged = (), *, ax: A
         colour = styles.CONTROL if is_control else styles.NO_MODE
         if is_control and estimate.ci99:
             ax.plot(estimate.ci99, [place] * 2, color=colour, lw=1, ls=":", marker="|")
-        _interval(ax, place, estimate, colour)
+        _interval(ax, place, estimate, results.levels, colour)
         over = {"bbox": {"fc": styles.ZONE, "ec": "none", "pad": 0.5}, "color": colour}
         _note(ax, estimate.shown, (estimate.value, place), (0, 8), **over)
-    ax.set(xscale="log", xlabel="ratio of totals (log scale); shaded: less than 10 % apart")
+    words = f"ratio of totals (log scale); shaded: less than 10 % apart; {_lines(results.levels)}"
+    ax.set(xscale="log", xlabel=words)
     low, high = ax.get_xlim()
     ax.set(xlim=(min(low, 0.85), max(high, 1.18)), ylim=(len(ratios) - 0.5, -0.8))
     labels = [label for label, _, _ in ratios]
@@ -403,12 +405,11 @@ def _total_ratios(results: RunResults) -> list[tuple[str, Estimate, bool]]:
     ratios: list[tuple[str, Estimate, bool]] = []
     for client in results.study.clients:
         totals = (summary.of_cell(results.rounds, client, mode, "span_s") for mode in ARTICLE_PAIR)
-        alike, first = summary.aa_control(results.main_trials, client)
-        middle = ", mean of its repeats" if alike.rounds else ""
+        alike = summary.aa_control(results.main_trials, client)
+        middle = ", means of repeats" if alike.rounds else ""
         ratios += [
             (f"{client}: threads / processes{middle}", summary.ratio(*totals), False),
-            (f"{client}: threads / processes, repeat 1", first, False),
-            (f"{client}: threads / threads, repeats 1 / 2", alike, True),
+            (f"{client}: threads / threads, first / last", alike, True),
         ]
     return [line for line in ratios if line[1].rounds]
 
@@ -424,10 +425,18 @@ def _against_title(judged: Judged) -> str:
     return f"Threads and processes: {', '.join(parts)}"
 
 
-def _interval(ax: Axes, place: float, estimate: Estimate, colour: str, over: float = 1) -> None:
-    """Draw an estimate with its 90 % (thick) and 95 % (thin) interval, divided by `over`."""
-    for interval, width in ((estimate.ci95, 1.5), (estimate.ci90, 4)):
-        if interval:
+def _lines(levels: Levels) -> str:
+    """Return what thick and thin lines show."""
+    wide, narrow = map(percent_of, astuple(levels))
+    return f"intervals: thick {narrow}, thin {wide}"
+
+
+def _interval(
+    ax: Axes, place: float, estimate: Estimate, levels: Levels, colour: str, over: float = 1
+) -> None:
+    """Draw an estimate with its intervals (wide thin, narrow thick), divided by `over`."""
+    for level, width in zip(astuple(levels), (1.5, 4), strict=True):
+        if interval := estimate.interval(level):
             ends = [end / over for end in interval]
             ax.plot(ends, [place] * 2, color=colour, lw=width, solid_capstyle="butt")
     ax.plot(estimate.value / over, place, "o", ms=7, color=colour, mec="white", zorder=5)
@@ -462,8 +471,7 @@ def browser_phases(results: RunResults, client: str, *, ax: Axes) -> Axes:
 
 def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes:
     """Draw speed-up against pool size, with the ideal, the schedule's ceiling, and the answer."""
-    measured = sweeps.compare_sizes(results)
-    sizes = [item for item in measured if item.client == client]
+    sizes = [item for item in sweeps.compare_sizes(results) if item.client == client]
     ceilings = {item.size: item.ceiling.value for item in sizes}
     workers = sorted(ceilings)
     ax.plot(workers, workers, color="#999999", lw=1, marker=".")
@@ -473,10 +481,10 @@ def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes
     _note(ax, "schedule limit", (last, ceilings[last]), (8, -34), ha="right", fontsize=9)
     for mode in POOLS:
         _sweep_line(ax, [item for item in sizes if item.mode == mode], mode)
-    answers = [item for item in sweeps.recommend(results, measured) if item.at.client == client]
-    for at in (item.at for item in answers):
-        colour = styles.of_mode(at.mode).colour
-        ax.plot(at.size, at.speed_up.value, "o", ms=15, mfc="none", mec=colour, mew=1.5)
+    answers: dict[str, str] = {}
+    for (_, name), enough in sweeps.enough_workers(results, sizes).items():
+        answers[name] = enough.words
+        _range_line(ax, [item for item in sizes if item.mode == name], enough)
     ax.set(xscale="log", xlabel="workers (log scale)")
     ax.set(yscale="log", ylabel="times as fast as serial (log scale)")
     _plain_ticks(ax.yaxis)
@@ -484,7 +492,7 @@ def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes
     ax.xaxis.set_minor_locator(NullLocator())
     gain = summary.percent(sweeps.WORTHWHILE_GAIN - 1)
     words = f"workers that no larger pool beats by more than {gain}:"
-    ax.set_title(_titled(client, words, {item.at.mode: item.words for item in answers}, "in"))
+    ax.set_title(_titled(client, words, answers, "in"))
     ax.grid(color="#E5E5E5")
     return ax
 
@@ -532,6 +540,17 @@ def _by_run(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
     others = runs.like(results)
     found = {results.name: results, **others}
     return [(found, client) for client in results.study.clients] if others else []
+
+
+def _range_line(ax: Axes, own: Sequence[SizeResult], enough: EnoughWorkers) -> None:
+    """Draw a broad line under the sizes of which the smallest that is enough is one."""
+    within = [item for item in own if enough.low <= item.size <= enough.high]
+    look = styles.of_mode(own[0].mode)
+    places = [item.size * look.shift for item in within]
+    values = [item.speed_up.value for item in within]
+    form = "o" if len(within) == 1 else "-"
+    [line] = ax.plot(places, values, form, color=look.colour, alpha=0.3, lw=11, ms=11, mew=0)
+    line.set_solid_capstyle("round")
 
 
 def _modes(results: RunResults, client: str) -> list[str]:

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from experiment import records
-from experiment.analysis import article, runs, summary
+from experiment.analysis import article, rules, runs, summary
 from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
-from experiment.analysis.summary import Estimate, digits, percent
+from experiment.analysis.summary import digits, percent
 from experiment.report import headline, markup
 from experiment.study import PARAMETERS
 from experiment.values import as_words
@@ -115,13 +115,23 @@ def _losses(results: RunResults, client: str, mode: str) -> str:
     )
 
 
+AA_CONTROL = {
+    "fails": "does not cover 1: something disturbed the measurement",
+    "passes": "covers 1, as expected, and the 90 % interval lies within 10 % of it",
+    "too imprecise": "covers 1, but the control is too imprecise to tell: its 90 % interval {} "
+    "does not lie within 10 % of 1",
+    "too few rounds": "has too few rounds to be judged",
+}
+"""What an A/A control comes to."""
+
+
 def aa_controls(results: RunResults) -> str:
-    """Return the A/A controls, and whether they cover 1, a line for each client."""
+    """Return the A/A controls, and what they come to, a line for each client."""
     lines = [
-        f"- A/A control, {client}: {control.shown} {summary.brackets(control.ci99)} (99 %)"
-        f"{_covers_one(control)}."
+        f"- A/A control, {client}: {control.shown} {summary.brackets(control.ci99)} (99 %), which "
+        f"{AA_CONTROL[rules.aa_control(control)].format(summary.brackets(control.ci90))}."
         for client in results.study.clients
-        if (control := summary.aa_control(results.main_trials, client)[0]).rounds
+        if (control := summary.aa_control(results.main_trials, client)).rounds
     ]
     if lines:
         return "\n".join(lines)
@@ -129,15 +139,7 @@ def aa_controls(results: RunResults) -> str:
         return "There are no complete rounds of both pools."
     if article.is_article(results.study):
         return ""
-    return "There is no A/A control: each pool ran once a round. `REPEATS=3` repeats it."
-
-
-def _covers_one(control: Estimate) -> str:
-    if not control.has_enough_rounds or control.ci99 is None:
-        return ", too few rounds"
-    if control.ci99[0] <= 1 <= control.ci99[1]:
-        return ", which covers 1, as expected"
-    return ", which does not cover 1: something disturbed the measurement"
+    return "There is no A/A control: each pool ran once a round. `REPEATS=2` repeats it."
 
 
 def browser_starts(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
@@ -175,7 +177,7 @@ def controls(results: RunResults) -> pd.DataFrame:
     cores = results.cores or "all"
     pool = "-" if results.startup.empty else results.startup["pool_size"].max()
     rows = {
-        f"CPU-bound work on {cores} cores (s)": (results.cpu, "", "span_s", 1),
+        f"CPU-bound work on {cores} cores (ms)": (results.cpu, "", "span_s", 1000),
         "all pages, without latency (s)": (results.no_latency, "requests", "span_s", 1),
         f"start-up of a pool of {pool} (ms)": (results.startup, "", "startup_s", 1000),
         f"memory of a ready pool of {pool} (MB)": (results.startup, "", "python_pss_mb", 1),
@@ -187,7 +189,10 @@ def controls(results: RunResults) -> pd.DataFrame:
         ]
         for mode in MODES
     }
-    return pd.DataFrame(cells, index=list(rows))
+    table = pd.DataFrame(cells, index=list(rows))
+    used = [digits(summary.cores_used(results.cpu, "", mode).value) for mode in MODES]
+    table.loc["cores used by CPU-bound work"] = used
+    return table
 
 
 def exclusions(results: RunResults) -> str:
