@@ -62,6 +62,7 @@ def test_a_trial_that_ends_well_has_an_outcome(server: Server) -> None:
     assert [fetch.error for fetch in launched.outcome.fetches] == [None]
     assert launched.cpu_s is not None
     assert launched.cpu_s > (launched.outcome.startup_cpu_s or 0) > 0
+    assert launched.outcome.origin_cpu_s is None
     assert launched.suspended is None
 
 
