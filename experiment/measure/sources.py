@@ -31,6 +31,8 @@ class Source:
     """Provide pages; `settings` tells clients what they have to know of this source."""
 
     settings: ClientSettings
+    process_id: int | None = None
+    """The process that serves the pages, if this study started it."""
 
     def pages(self, round_number: int, count: int) -> list[Page]:
         """Return the pages of a round."""
@@ -49,6 +51,11 @@ class Embedded(Source):
     url: str
     settings: ClientSettings
     process: subprocess.Popen[str]
+
+    @property
+    def process_id(self) -> int:
+        """Return the process that serves the pages."""
+        return self.process.pid
 
     def pages(self, round_number: int, count: int) -> list[Page]:
         """Return pages of this round only, with their planned delays."""
