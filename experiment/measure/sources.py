@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from experiment import records
-from experiment.errors import UserError
+from experiment.errors import FULL, UserError
 from experiment.fetches import Fetch, Page
 from experiment.measure import environment, wikipedia
 from experiment.measure.clients.base import ClientSettings
 from experiment.measure.origin import OriginSettings
-from experiment.measure.shortages import FULL, no_room, nothing_left, room_for_temporary_files
+from experiment.measure.shortages import no_room, nothing_left, room_for_temporary_files
 from experiment.measure.suspension import was_stopped
 from experiment.records import Run
 from experiment.redaction import count_users, is_redacted, redacted, redacted_text
