@@ -22,7 +22,8 @@ from experiment.measure.shortages import no_room, nothing_left, room_for_tempora
 from experiment.measure.suspension import was_stopped
 from experiment.records import Run
 from experiment.redaction import count_users, is_redacted, redacted, redacted_text
-from experiment.study import Study, web_url
+from experiment.study import Study
+from experiment.values import web_url
 
 ORIGIN_END_S = 2.0
 
@@ -31,8 +32,11 @@ class Source:
     """Provide pages; `settings` tells clients what they have to know of this source."""
 
     settings: ClientSettings
-    process_id: int | None = None
-    """The process that serves the pages, if this study started it."""
+
+    @property
+    def process_id(self) -> int | None:
+        """Return the process that serves the pages, if this study started it."""
+        return None
 
     def pages(self, round_number: int, count: int) -> list[Page]:
         """Return the pages of a round."""

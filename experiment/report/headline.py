@@ -13,7 +13,8 @@ from experiment.analysis.results import RunResults
 from experiment.analysis.rules import Levels, Verdict
 from experiment.analysis.summary import digits, percent, percent_of
 from experiment.report import markup
-from experiment.study import Study, as_words
+from experiment.study import Study
+from experiment.values import as_words
 from experiment.vocabulary import BROWSERS, POOLS
 
 OTHERS_CPU, DISTURBED_TRIALS = 0.10, 0.10
