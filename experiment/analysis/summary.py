@@ -327,12 +327,12 @@ def bounds(rounds: pd.DataFrame, cores: int | None) -> pd.DataFrame:
     """Return two lower bounds (s) of each span: `waiting_s` by the delays, `cpu_s` by the cores.
 
     Waiting is the larger of the planned delays' sum / pool size and the longest one; CPU is what
-    the trial used after its pool was ready, on all cores at once; NaN where it is not known.
+    the trial used at least while it fetched, on all cores at once; NaN where it is not known.
     """
     shared = rounds["planned_sum_ms"] / rounds["pool_size"]
     return rounds[CELL].assign(
         waiting_s=np.maximum(shared, rounds["planned_max_ms"]) / 1000,
-        cpu_s=(rounds["cpu_s"] - rounds["startup_cpu_s"]) / (cores or np.nan),
+        cpu_s=rounds["fetch_cpu_s"] / (cores or np.nan),
     )
 
 

@@ -521,12 +521,12 @@ def speed_ups_by_run(found: dict[str, RunResults], client: str, *, ax: Axes) -> 
     if len(found) >= runs.ENOUGH_RUNS:
         labels.append(f"all {len(found)} runs, each one value")
         ratios = {mode: [*own, summary.over_runs(own)] for mode, own in ratios.items()}
+    levels = next(iter(found.values())).levels
     for shift, (mode, own) in enumerate(ratios.items()):
         colour = styles.of_mode(mode).colour
         for place, ratio in enumerate(own):
             if ratio.rounds:
-                _interval(ax, place + 0.3 * shift - 0.15, ratio, colour)
-                ax.plot(ratio.value, place + 0.3 * shift - 0.15, "o", color=colour, mec="white")
+                _interval(ax, place + 0.3 * shift - 0.15, ratio, levels, colour)
         if own[0].rounds:
             above = (0, 7) if shift == 0 else (0, -15)
             _note(ax, mode, (own[0].value, 0.3 * shift - 0.15), above, color=colour)
