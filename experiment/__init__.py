@@ -1,5 +1,6 @@
 """Threads or processes for work that waits on the network: run trials, read what they measured."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,5 +35,8 @@ def run(study: "Study | None" = None, **parameters: Any) -> Path:
     if study.precision is None:
         return runner.run(study)
     from experiment.analysis import precision
+    from experiment.report import headline
 
-    return runner.run(study, precision.is_reached)
+    folder = runner.run(study, precision.is_reached)
+    print(headline.looks_said(load(folder)), file=sys.stderr)
+    return folder

@@ -234,6 +234,11 @@ class Study(BaseModel):
                 f"rounds: {self.rounds} is not a whole number from {LEAST_LOOK} to 100; with "
                 f"precision the first look is after round {LEAST_LOOK}"
             )
+        if self.precision is not None and len(self.modes) == 1:
+            yield (
+                f"precision: {self.precision:.3g} has no use here; it goes with two modes to "
+                f"compare, and modes is {as_words(self.modes)}"
+            )
         if self.chunk_size is not None and self.chunk_size > self.pages:
             yield (
                 f"chunk_size: {self.chunk_size} is not a whole number from 1 to {self.pages}, "
@@ -334,9 +339,14 @@ class Study(BaseModel):
 
         A run can be given more rounds, so their number is no part of its name.
         """
-        if self.run is not None:
-            return self.run
         design = {name: value for name, value in self.differences().items() if name != "rounds"}
+        return self.run or self._named_after(design)
+
+    def name_before(self) -> str:
+        """Return the name that the run had when the number of rounds was a part of it."""
+        return self.run or self._named_after(self.differences())
+
+    def _named_after(self, design: Mapping[str, Any]) -> str:
         name = "_".join(self._described("{}-{}", as_folder_name, design)) or "default"
         if len(name) <= LONGEST_NAME:
             return name

@@ -286,6 +286,19 @@ def test_a_finished_run_is_given_more_rounds_and_keeps_its_looks(copy: Copy) -> 
     copy.assert_nothing_left()
 
 
+def test_a_run_that_was_named_after_its_rounds_is_found_by_the_same_command(copy: Copy) -> None:
+    assert copy.experiment(*SMALL_SWEEP).returncode == 0
+    before = copy.path / "data" / "sweep_pool_sizes-2_pages-4_rounds-2_latency-0.2"
+    kept = (copy.path / "data" / "small").rename(before) / "trials.csv"
+    measured = kept.read_bytes()
+    folders = sorted(before.parent.iterdir())
+    again = copy.experiment(*SMALL_SWEEP[:-2])
+    assert again.stdout == f"measured: data/{before.name}\n"
+    assert f"run: data/{before.name} is there from before; it is used" in again.stderr
+    assert kept.read_bytes() == measured
+    assert sorted(before.parent.iterdir()) == folders
+
+
 @pytest.mark.slow
 def test_a_study_stops_at_the_precision_that_it_was_asked_for(copy: Copy) -> None:
     command = (*SMALL, "--latency", "1", "--run", "small", "--precision")
@@ -300,7 +313,9 @@ def test_a_study_stops_at_the_precision_that_it_was_asked_for(copy: Copy) -> Non
     assert 5 <= done < 20
     assert width <= 0.5
     said = headline.headline(results, claims.judge(results))
-    assert f"stopped at the precision of 50 %: the main ratio that is known least ({name})" in said
+    why = f"stopped at the precision of 50 %: the main ratio that is known least ({name})"
+    assert why in said
+    assert why in first.stderr
     assert copy.experiment(*command, "50%").returncode == 0
     assert len(records.rounds_done(folder)) == done
 
@@ -311,7 +326,8 @@ def test_a_study_stops_at_the_precision_that_it_was_asked_for(copy: Copy) -> Non
         (("--precision", "0"), "precision: 0 is not more than 0 and at most 50%, such as 5%"),
         (("--precision", "200%"), "precision: 200% is not more than 0 and at most 50%, such as 5%"),
         (("--precision", "5%", "--rounds", "4"), "rounds: 4 is not a whole number from 5 to 100"),
-        (("--precision", "5%", "--pool-sizes", "2 5"), "precision: 0.05 has no use in a sweep"),
+        (("--precision", "5%", "--pool-sizes", "2 5"), "precision: 5% has no use in a sweep"),
+        (("--precision", "5%", "--modes", "serial"), "precision: 0.05 has no use here; it goes wi"),
     ],
 )
 def test_a_precision_that_cannot_be_is_one_line(

@@ -1,6 +1,7 @@
 """Begin or resume the run in a folder, add rounds to it, note its end."""
 
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,12 +14,24 @@ from experiment.measure import controls, machine, provenance, sources
 from experiment.measure.rows import Measured
 from experiment.records import Run
 from experiment.redaction import count_users
-from experiment.study import Study
+from experiment.study import PROJECT, Study
 
 
 def now() -> datetime:
     """Return the time, in seconds, as a run notes it."""
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def as_named_before(study: Study) -> Study:
+    """Return the study in a folder that was named after its rounds as well, if that has its run.
+
+    Runs were named so before they could be given more rounds; the same command still finds them.
+    """
+    name = study.name_before()
+    if name == study.run_name() or not records.run_is_there(PROJECT / "data" / name):
+        return study
+    print(f"run: data/{name} is there from before; it is used", file=sys.stderr)
+    return study.model_copy(update={"run": name})
 
 
 def is_finished(folder: Path, study: Study) -> bool:

@@ -51,6 +51,7 @@ def run(study: Study, enough: Enough = lambda _: False) -> Path:
     Finished rounds are kept, whatever happens; `enough` is asked before each of the others.
     Raises `UserError`, before anything is measured, for what its user can mend.
     """
+    study = run_folder.as_named_before(study)
     folder = PROJECT / "data" / study.run_name()
     if run_folder.is_finished(folder, study):
         joined, _ = run_folder.join(study, folder)

@@ -41,12 +41,12 @@ TALLY: dict[Verdict, tuple[str, str]] = {
 def headline(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
     """Return the answer as Markdown: how many claims hold, then a sentence for each client."""
     lines = [f"- {_of_client(results, judged, client)}" for client in results.study.clients]
-    said = [tally(judged), _by_chance(judged), _rounds_said(results), _looks_said(results)]
+    said = [tally(judged), _by_chance(judged), _rounds_said(results), looks_said(results)]
     first = " ".join(filter(None, [*said, _more_rounds_said(judged)]))
     return "\n".join([first, "", *lines])
 
 
-def _looks_said(results: RunResults) -> str:
+def looks_said(results: RunResults) -> str:
     """Say why the run stopped, and which intervals its verdicts use, if not the usual ones."""
     asked, looks = results.study.precision, results.run.looks
     if asked is None and not looks:
