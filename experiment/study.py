@@ -55,9 +55,9 @@ class Expected:
 
 
 SWEEP: dict[str, Any] = {
-    "pool_sizes": (2, 5, 10, 20, 50),
-    "pages": 200,
-    "rounds": 3,
+    "pool_sizes": (5, 10, 20, 50),
+    "pages": 120,
+    "rounds": 7,
     "clients": ("requests",),
 }
 """The defaults of a sweep that differ from those of any study."""

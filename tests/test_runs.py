@@ -1,13 +1,16 @@
-"""The runs that are here: listed, set side by side, pooled only where they are alike."""
+"""The runs that are here: listed, set side by side, combined only where they are alike."""
 
+import math
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from experiment import records
 from experiment.analysis import runs, summary
 from experiment.errors import UserError
-from experiment.report import sentences
+from experiment.report import figures, sentences
 from experiment.study import SWEEP, Study
 from tests import made_up
 from tests.conftest import Copy
@@ -71,25 +74,62 @@ def test_runs_stand_side_by_side(data: Path) -> None:
         runs.of_names(["ten", "eleven"])
 
 
-def test_alike_runs_are_pooled_into_narrower_intervals(data: Path) -> None:
-    write(data, "one", seed=1)
-    write(data, "two", seed=2, rounds=7)
-    found = runs.of_names(["one", "two"])
-    both = runs.combined(found)
-    alone, together = (
-        summary.speed_up(results.rounds, "requests", "threads") for results in (found["one"], both)
-    )
-    assert alone.rounds == 5
-    assert together.rounds == 12
-    assert alone.ci95 is not None
-    assert together.ci95 is not None
-    assert together.ci95[1] - together.ci95[0] < alone.ci95[1] - alone.ci95[0]
-    assert both.study.rounds == 12
+def test_alike_runs_are_combined_with_the_run_as_the_unit(data: Path) -> None:
+    for seed, name in enumerate(("one", "two", "three"), start=1):
+        write(data, name, seed=seed, rounds=3 + seed)
+    found = runs.of_names(["one", "two", "three"])
+    alone = [summary.speed_up(own.rounds, "requests", "threads") for own in found.values()]
+    over = summary.over_runs(alone)
+    assert over.rounds == 3
+    assert over.value == pytest.approx(math.prod(one.value for one in alone) ** (1 / 3))
+    [row] = runs.combined(found).to_dict("records")
+    assert row["runs"] == "3"
+    assert row["speed-up, threads"] == str(over)
+    assert runs.combined_by_name("one two three").equals(runs.combined(found))
     assert "- two: alike." in sentences.differences(found["one"], found)
-    assert list(runs.combined_by_name("one two")) == ["one + two"]
-    assert runs.combined_by_name("none") == {}
+    assert runs.combined_by_name("none").empty
     with pytest.raises(UserError, match="combine: one one names a run twice"):
         runs.combined_by_name(["one", "one"])
+    with pytest.raises(UserError, match="combine: one two is not 3 or more runs, each one value"):
+        runs.combined_by_name(["one", "two"])
+
+
+@pytest.mark.parametrize("studies", [1_000, pytest.param(20_000, marks=pytest.mark.calibration)])
+def test_the_run_as_the_unit_covers_the_machine_and_its_rounds_do_not(studies: int) -> None:
+    chance, run_sd, round_sd, true = np.random.default_rng(5), 0.10, 0.05, 8.0
+    covered = {"runs": 0, "rounds": 0}
+    for _ in range(studies):
+        logs = chance.normal(0, run_sd, (4, 1)) + chance.normal(0, round_sd, (4, 5))
+        values = [pd.Series(true * np.exp(row)) for row in logs]
+        ones = [pd.Series(1.0, own.index) for own in values]
+        by_run = [summary.ratio(*pair) for pair in zip(values, ones, strict=True)]
+        together = summary.ratio(
+            pd.concat(values, ignore_index=True), pd.concat(ones, ignore_index=True)
+        )
+        for name, found in (("runs", summary.over_runs(by_run)), ("rounds", together)):
+            assert found.ci95 is not None
+            covered[name] += found.ci95[0] <= true <= found.ci95[1]
+    assert covered["runs"] / studies == pytest.approx(0.95, abs=0.03)
+    assert covered["rounds"] / studies < 0.85
+
+
+def test_a_report_shows_the_runs_that_are_alike(data: Path) -> None:
+    for name in ("one", "reference", "reference-again"):
+        write(data, name)
+    write(data, "other", tls="off")
+    found = runs.of_names(None)
+    assert list(runs.like(found["one"])) == ["reference", "reference-again"]
+    assert list(runs.like(found["reference"])) == ["reference-again"]
+    assert runs.like(found["other"]) == {}
+    assert "Alike are reference, reference&#45;again;" in sentences.about_this_run(found["one"])
+    assert "No run of the same design" in sentences.about_this_run(found["other"])
+    drawn = figures.drawn(figures.speed_ups_by_run, found["one"])
+    assert drawn is not None
+    labels = [text.get_text() for text in drawn.axes[0].get_yticklabels()]
+    assert labels == [
+        "one (this run)", "reference", "reference-again", "all 3 runs, each one value",
+    ]  # fmt: skip
+    assert figures.drawn(figures.speed_ups_by_run, found["other"]) is None
 
 
 @pytest.mark.parametrize(
@@ -105,8 +145,9 @@ def test_runs_that_are_not_alike_are_refused_by_what_differs(
 ) -> None:
     write(data, "one")
     write(data, "two", **{"seed": 7, **parameters})
+    write(data, "three", seed=8)
     with pytest.raises(UserError) as caught:
-        runs.combined_by_name('["one", "two"]')
+        runs.combined_by_name('["one", "two", "three"]')
     assert str(caught.value) == f"combine: one and two are not alike: {words}"
 
 

@@ -2,14 +2,21 @@
 
 import html
 import json
+import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
 from experiment import load, records
 from experiment.analysis import claims, sweeps
 from experiment.analysis.results import RunResults
+from experiment.analysis.rules import ONE_LOOK, Levels
+from experiment.analysis.sweeps import EnoughWorkers
 from experiment.errors import UserError
 from experiment.measure import schedule
 from experiment.report import figures, sweep
@@ -35,7 +42,7 @@ def test_a_sweep_is_one_design_without_controls() -> None:
     assert sorted(parallel) == [
         (mode, size, repeat)
         for mode in ("processes", "threads")
-        for size in (2, 5, 10, 20, 50)
+        for size in (5, 10, 20, 50)
         for repeat in (1, 2, 3)
     ]
     sizes = [key.pool_size for key in keys]
@@ -104,42 +111,197 @@ def test_claims_are_not_judged_by_a_sweep(tmp_path: Path) -> None:
 
 
 def test_speed_ups_are_of_the_own_size_and_the_ceiling_above(tmp_path: Path) -> None:
-    found = sweeps.compare_sizes(seen_of(tmp_path))
+    found = sweeps.compare_sizes(seen_of(tmp_path, pool_sizes=(2, 5, 20, 50)))
     assert [(item.mode, item.size) for item in found] == [
-        (mode, size) for mode in ("threads", "processes") for size in (2, 5, 10, 20, 50)
+        (mode, size) for mode in ("threads", "processes") for size in (2, 5, 20, 50)
     ]
     for item in found:
-        assert item.speed_up.rounds == 3
+        assert item.speed_up.rounds == 7
         assert 0.85 < item.speed_up.value / item.ceiling.value < 1.1
         assert item.ceiling.value <= item.size
-    two, *_, fifty = found[:5]
+    two, *_, fifty = found[:4]
     assert 1.8 < two.speed_up.value < 2.1
     assert fifty.ceiling.value < 40  # there are only forty pages
     assert two.cores == pytest.approx(0.1, rel=0.01)
     assert two.limit == "waiting"
 
 
-def test_the_answer_is_the_smallest_that_no_larger_one_beats(tmp_path: Path) -> None:
-    results = seen_of(tmp_path, pool_sizes=(40, 50, 10), rounds=5)
+def answers_of(results: RunResults) -> tuple[dict[str, EnoughWorkers], str]:
+    """The range of each mode of `requests`, and what the report says of them."""
     found = sweeps.compare_sizes(results)
-    answers = sweeps.recommend(results, found)
-    assert [item.at.size for item in answers] == [40, 40]  # one page each: fifty gain nothing
-    assert all(item.best and item.best.size == 50 for item in answers)
-    said = sweep.answer(results, found)
-    assert "**requests, threads: 40 workers**" in said
-    assert "With 40 the limit is waiting: the machine was 20 % busy" in said
-    assert "no larger pool measured here is more than 5 % faster (the best of them, 50, is" in said
-    growing = seen_of(tmp_path / "growing", pool_sizes=(2, 5))
-    assert "**requests, threads: 5 or more workers**" in sweep.answer(
-        growing, sweeps.compare_sizes(growing)
+    ranges = sweeps.enough_workers(results, found)
+    return {mode: item for (_, mode), item in ranges.items()}, sweep.answer(results, found)
+
+
+def test_the_answer_is_the_smallest_that_no_larger_one_beats(tmp_path: Path) -> None:
+    results = seen_of(tmp_path, pool_sizes=(40, 50, 10))  # one page each: fifty gain nothing
+    ranges, said = answers_of(results)
+    for found in ranges.values():
+        assert (found.low, found.high) == (40, 40)
+        assert (list(found.too_few), list(found.enough)) == ([10], [40])
+        assert found.too_few[10].low > 2
+        assert found.rounds_to_settle() is None
+    assert "**requests, threads: 40**. Too few: 10 (40 are at least " in said
+    assert "Enough: 40 (no larger pool is more than 1.0" in said
+    assert "With 40 the speed-up is " in said
+    assert " and the limit is waiting." in said
+    assert "Undecided" not in said
+    assert "would settle it" not in said
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words", "says"),
+    [
+        ((2, 5), "5 or more", "Too few: 2 (5 are at least 2.3"),  # all but the largest
+        ((40, 50), "40 or fewer", "Enough: 40 (no larger pool is more than 1.0"),
+        ((4,), "undecided", "**. Nothing is known of pools larger than 4. With 4 the speed-up"),
+    ],
+)
+def test_the_answer_is_open_where_sizes_beyond_were_not_measured(
+    tmp_path: Path, sizes: tuple[int, ...], words: str, says: str
+) -> None:
+    ranges, said = answers_of(seen_of(tmp_path, pool_sizes=sizes))
+    assert ranges["threads"].words == words
+    assert f"**requests, threads: {words}**. " in said
+    assert says in said
+    assert ("Nothing is known of pools larger" in said) == (words != "40 or fewer")
+    assert "would settle it" not in said
+
+
+def spans_of(**speeds: tuple[float, float]) -> dict[int, "pd.Series[float]"]:
+    """The spans of five rounds by size (`of_20`), whose logs have a mean and a scatter."""
+    scores = {0: (0, 0, 0, 0, 0), 1: (-1, 1, 0, 1, -1), 2: (1, 1, 0, -1, -1), 3: (1, -1, 0, 1, -1)}
+    return {
+        int(name.removeprefix("of_")): pd.Series(np.exp(scatter * np.array(scores[place])) / speed)
+        for place, (name, (speed, scatter)) in enumerate(speeds.items())
+    }
+
+
+@pytest.mark.parametrize(
+    ("ten", "twenty", "fifty", "words", "undecided"),
+    [
+        ((8.0, 0.02), (8.1, 0.02), (8.1, 0.02), "10", []),
+        ((8.0, 0.02), (12.0, 0.02), (12.0, 0.02), "20", []),
+        ((8.0, 0.1), (8.4, 0.1), (8.0, 0.02), "between 10 and 20", [10]),
+        ((8.0, 0.05), (8.5, 0.01), (8.5, 0.01), "between 10 and 20", [10]),
+        ((8.0, 0.02), (12.0, 0.02), (12.6, 0.05), "20 or more", [20]),
+        ((8.0, 0.02), (12.0, 0.02), (16.0, 0.05), "50 or more", []),
+        ((8.0, 0.01), (8.0, 0.01), (8.4, 0.1), "10 or more", [10, 20]),
+    ],
+)
+def test_the_range_has_the_sizes_that_are_neither_too_few_nor_above_one_that_is_enough(
+    ten: tuple[float, float],
+    twenty: tuple[float, float],
+    fifty: tuple[float, float],
+    words: str,
+    undecided: list[int],
+) -> None:
+    found = sweeps.judge_sizes(
+        spans_of(of_5=(4.5, 0.0), of_10=ten, of_20=twenty, of_50=fifty), ONE_LOOK
     )
+    assert found.words == words
+    assert list(found.undecided) == undecided
+    assert (found.rounds_to_settle() is not None) == bool(undecided)
+
+
+@pytest.mark.parametrize(
+    ("spans", "words"),
+    [
+        ({1: [2.0, 2.1, 2.2], 2: [2.0, 2.1, 2.2]}, "1"),
+        ({2: [2.0, 2.1, 2.2], 4: [2.0, 2.1, 2.2]}, "2 or fewer"),
+        ({2: [2.0, 2.1], 4: [2.0, 2.1]}, "undecided"),
+        ({2: [2.0, 2.1], 4: [1.0, 1.05]}, "undecided"),
+    ],
+)
+def test_a_size_is_judged_by_three_rounds(spans: dict[int, list[float]], words: str) -> None:
+    found = sweeps.judge_sizes({size: pd.Series(own) for size, own in spans.items()}, ONE_LOOK)
+    assert found.words == words
+
+
+def test_one_gain_of_those_that_seem_large_is_to_be_shown() -> None:
+    spans = spans_of(of_5=(8.0, 0.0), of_10=(10.4, 0.2), of_20=(8.8, 0.1))
+    found = sweeps.judge_sizes(spans, ONE_LOOK)
+    assert found.undecided.keys() == {5}
+    needed = [gain.rounds_to_decide() for gain in found.gains[5]]
+    assert needed[0] != needed[1]
+    assert found.rounds_to_settle() == min(needed)
+
+
+def test_all_gains_are_to_be_shown_small_and_larger_sizes_need_not_be_decided() -> None:
+    spans = spans_of(of_5=(8.0, 0.0), of_10=(8.0, 0.06), of_20=(8.0, 0.1))
+    found = sweeps.judge_sizes(spans, ONE_LOOK)
+    assert found.undecided.keys() == {5, 10}
+    needed = [gain.rounds_to_decide() for gain in found.gains[5]]
+    assert needed[0] < needed[1] < found.gains[10][0].rounds_to_decide()
+    assert found.rounds_to_settle() == needed[1]
+
+
+def test_the_bounds_are_students_and_share_the_error_where_one_is_enough() -> None:
+    logs = np.array([0.1, -0.1, 0.1, 0.02, 0.05])
+    small = pd.Series(np.exp(logs))
+    ones = pd.Series(np.ones(5))
+    found = sweeps.judge_sizes({10: small, 20: ones, 50: ones}, ONE_LOOK)
+    error = logs.std(ddof=1) / math.sqrt(5)
+    gain = found.undecided[10]
+    assert math.log(gain.low) == pytest.approx(logs.mean() - stats.t.isf(0.05 / 2, 4) * error)
+    assert math.log(gain.high) == pytest.approx(logs.mean() + stats.t.isf(0.05, 4) * error)
+    later = sweeps.judge_sizes({10: small, 20: ones, 50: ones}, Levels(0.983, 0.964)).undecided[10]
+    assert math.log(later.high) == pytest.approx(logs.mean() + stats.t.isf(0.018, 4) * error)
+
+
+def test_sizes_with_too_few_rounds_in_common_are_not_judged(tmp_path: Path) -> None:
+    ranges, said = answers_of(seen_of(tmp_path, pool_sizes=(2, 40, 50), rounds=2))
+    assert ranges["threads"].words == "undecided"
+    assert ranges["threads"].rounds_to_settle() is None
+    assert "Undecided: 2 (3 complete rounds are needed to compare it with 40)" in said
+    assert "Too few" not in said
+    assert "Enough:" not in said
+
+
+def test_an_undecided_size_is_said_with_the_rounds_that_would_decide(tmp_path: Path) -> None:
+    noisy = World(even(Study.of(SWEEP)), noise=0.1, controls=False)
+    ranges, said = answers_of(seen_of(tmp_path, noisy, pool_sizes=(2, 40, 50), rounds=3))
+    [(size, gain)] = ranges["threads"].undecided.items()
+    assert size == 40
+    assert gain.low < 1.05 < gain.high
+    assert ranges["threads"].words == "40 or more"
+    assert "Undecided: 40 (50 are 0." in said
+    assert "rounds in all would settle it (with 80 % power for each size" in said
+
+
+def test_what_no_number_of_rounds_settles_is_said() -> None:
+    """Fifty threads are made exactly 5 % faster than twenty, with a scatter."""
+    results = load(PROJECT / "data" / "reference-sweep")
+    trials = results.trials.set_index("round")
+    threads = trials["mode"] == "threads"
+    twenty = trials.loc[threads & (trials["pool_size"] == 20), "span_s"].sort_index()
+    scatter = np.linspace(-0.2, 0.2, len(twenty))
+    fifty = twenty / 1.05 * np.exp(scatter)
+    place = threads & (trials["pool_size"] == 50)
+    trials.loc[place, "span_s"] = fifty[trials.index[place]].to_numpy()
+    _, said = answers_of(replace(results, trials=trials.reset_index()))
+    assert "More than 100 rounds in all would settle it" in said
+    [line] = [line for line in said.splitlines() if "threads" in line]
+    assert " 20 (50 are 0." in line
+    assert line.count("the speed-up is ") == 2
+    assert "With 50 the speed-up is " in line
+
+
+def test_paced_fetches_have_no_answer(tmp_path: Path) -> None:
+    results = seen_of(tmp_path, source="wikipedia", contact="you@example.org", pool_sizes=(2, 9))
+    ranges, said = answers_of(results)
+    assert ranges == {}
+    assert said.startswith("Not applicable: ")
+    figure = figures.drawn(figures.speed_up_by_pool_size, results)
+    assert figure is not None
+    assert figure.axes[0].get_title(loc="left") == "requests"
 
 
 def test_a_sweep_without_a_complete_round_has_no_answer(tmp_path: Path) -> None:
     study = Study.of({**SWEEP, "pages": 4, "rounds": 1})
     results = seen_of(tmp_path, World(even(study), failing="requests", controls=False), pages=4)
     assert sweeps.compare_sizes(results) == []
-    assert "requests, threads: 2 workers have no complete round" in sweep.answer(results, [])
+    assert "requests, threads: 5 workers have no complete round" in sweep.answer(results, [])
     assert figures.drawn(figures.speed_up_by_pool_size, results) is None
 
 
@@ -148,6 +310,7 @@ def test_a_sweep_without_a_complete_round_has_no_answer(tmp_path: Path) -> None:
     [
         (0.95, 1.9, 1.0, "the cores"),
         (0.5, 1.0, 1.3, "the GIL"),
+        (0.5, 1.0, 1.03, "waiting"),  # faster, but by less than 5 %
         (0.95, 1.0, 1.3, "the GIL"),  # processes are faster on the same cores
         (0.5, 1.8, 1.0, "the cores"),  # others' cores are not the study's
         (0.5, 1.0, 1.0, "waiting"),
@@ -177,19 +340,27 @@ def test_the_figure_has_every_size_and_says_which_is_enough(tmp_path: Path) -> N
     assert figure is not None
     first, second = figure.axes
     assert first.get_xscale() == first.get_yscale() == "log"
-    assert [label.get_text() for label in first.get_xticklabels()] == ["2", "5", "10", "20", "50"]
+    assert [label.get_text() for label in first.get_xticklabels()] == ["5", "10", "20", "50"]
     assert first.get_title(loc="left").startswith("requests: workers that no larger")
     assert second.get_title(loc="left").startswith("phantomjs")
-    assert first.get_xlim()[0] < 2
+    assert first.get_xlim()[0] < 5
     assert first.get_xlim()[1] > 50
+    ranges = sweeps.enough_workers(results, sweeps.compare_sizes(results))
+    broad = [line for line in first.lines if line.get_alpha() == 0.3]
+    for line, (client, mode) in zip(broad, list(ranges)[:2], strict=True):
+        found, places = ranges[client, mode], line.get_xdata()
+        marked = [size for size in found.sizes if found.low <= size <= found.high]
+        assert found.low > 5
+        assert np.asarray(places).tolist() == pytest.approx(marked, rel=0.05)
     assert {text.get_text() for text in first.texts} >= {"ideal", "threads", "processes"}
 
 
 @pytest.mark.slow
 def test_make_sweep_measures_and_answers(copy: Copy) -> None:
     ended = copy.experiment(
-        "sweep", "--pool-sizes", "2 3", "--pages", "6", "--latency", "0.3", "--run", "small"
-    )
+        "sweep", "--pool-sizes", "2 3", "--pages", "6", "--rounds", "3", "--latency", "0.3",
+        "--run", "small",
+    )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     fetches, trials = records.load(copy.path / "data" / "small")
     assert len(fetches) == 3 * 5 * 6
@@ -219,8 +390,12 @@ def test_the_readme_says_what_the_committed_sweep_says() -> None:
     folder = PROJECT / "data" / "reference-sweep"
     results = load(folder)
     words = " ".join((PROJECT / "README.md").read_text().split())
-    for item in sweeps.recommend(results, sweeps.compare_sizes(results)):
-        assert f"{item.words} {item.at.mode}" in words
+    assert f"`requests`, {results.study.pages} pages, {results.study.rounds} rounds" in words
+    sizes = sweeps.compare_sizes(results)
+    for (_, mode), found in sweeps.enough_workers(results, sizes).items():
+        assert words.count(f" {found.words} {mode}") == 2
+        [largest] = [it for it in sizes if (it.mode, it.size) == (mode, found.high)]
+        assert f"With {largest.size} the limit is {largest.limit}." in words
 
 
 def _check_beside(copy: Copy) -> None:

@@ -11,22 +11,23 @@ import pandas as pd
 from experiment import records
 from experiment.analysis import claims, summary
 from experiment.analysis.results import RunResults, load
+from experiment.analysis.summary import Estimate
 from experiment.errors import UserError
 from experiment.records import Machine, Run
 from experiment.redaction import redacted
 from experiment.study import PROJECT, Study, as_words, listed
-from experiment.vocabulary import ARTICLE_PAIR, POOLS
+from experiment.vocabulary import ARTICLE_PAIR, POOLS, ClientName
 
 DATA = PROJECT / "data"
 
 MAIN_CLAIMS = ("requests-8x", "selenium-4x", "fetch-slower", "no-difference")
 """The claims whose verdicts the list of runs shows."""
 
-MAY_DIFFER = ("run", "rounds", "seed", "contact", "keep_query")
+MAY_DIFFER = ("run", "rounds", "precision", "seed", "contact", "keep_query")
 """The parameters that may differ between runs to combine."""
 
-ROUNDS_APART = 1_000
-"""More rounds than any study has."""
+ENOUGH_RUNS = 3
+"""Runs below which they are not combined."""
 
 
 def run_folders() -> list[Path]:
@@ -82,85 +83,113 @@ def _in_a_row(folder: Path) -> dict[str, str]:
 def side_by_side(runs: Mapping[str, RunResults]) -> pd.DataFrame:
     """Return speed-ups and slow-downs, a row for each run, client and pool size."""
     rows = [
-        {"run": name, **row}
+        {"run": name, "client": client, "workers": str(size), **_in_words(results, ratios)}
         for name, results in runs.items()
-        for client in results.study.clients
-        for size in results.study.sizes
-        if (row := _compared(results, client, size))
+        for (client, size), ratios in _ratios(results).items()
     ]
     return pd.DataFrame(rows)
 
 
-def _compared(results: RunResults, client: str, size: int) -> dict[str, str] | None:
-    """Return the row of a client and pool size; None where no round is complete."""
+Ratios = dict[str, Estimate]
+
+
+def _ratios(results: RunResults) -> dict[tuple[ClientName, int], Ratios]:
+    """Return the ratios of each client and pool size that have complete rounds, by their names."""
+    cells = itertools.product(results.study.clients, results.study.sizes)
+    found = {cell: _ratios_of(results, *cell) for cell in cells}
+    return {
+        cell: ratios for cell, ratios in found.items() if any(r.rounds for r in ratios.values())
+    }
+
+
+def _ratios_of(results: RunResults, client: ClientName, size: int) -> Ratios:
     rounds = summary.of_size(results.rounds, size)
     pools = [mode for mode in POOLS if mode in ARTICLE_PAIR or mode in results.study.modes]
-    gains = {mode: summary.speed_up(rounds, client, mode) for mode in pools}
-    if not any(gain.rounds for gain in gains.values()):
-        return None
-    losses = {mode: summary.slow_down(rounds, client, mode) for mode in pools}
     totals = (summary.of_cell(rounds, client, mode, "span_s") for mode in ARTICLE_PAIR)
+    return {
+        "threads / processes": summary.ratio(*totals),
+        **{f"speed-up, {mode}": summary.speed_up(rounds, client, mode) for mode in pools},
+        **{f"slow-down, {mode}": summary.slow_down(rounds, client, mode) for mode in pools},
+    }
+
+
+def _in_words(results: RunResults, ratios: Ratios) -> dict[str, str]:
     paced = " (paced)" if claims.paced(results.study) else ""
     return {
-        "client": client,
-        "workers": str(size),
-        "rounds": str(max(gain.rounds for gain in gains.values())),
-        "threads / processes": f"{summary.ratio(*totals)}{paced}",
-        **{f"speed-up, {mode}": f"{gain}{paced}" for mode, gain in gains.items()},
-        **{f"slow-down, {mode}": loss.shown for mode, loss in losses.items()},
+        "rounds": str(max(ratio.rounds for ratio in ratios.values())),
+        **{
+            name: ratio.shown if name.startswith("slow-down") else f"{ratio}{paced}"
+            for name, ratio in ratios.items()
+        },
         "study": results.study.in_short(),
         "machine": results.run.machine.hardware,
     }
 
 
-def combined_by_name(names: Any) -> dict[str, RunResults]:
+def combined_by_name(names: Any) -> pd.DataFrame:
     """Return the runs of these names (a list, JSON or words) combined; empty for none."""
     wanted = listed(names) or []
     if len(set(wanted)) < len(wanted):
         words = " ".join(wanted)
         raise UserError(f"combine: {words} names a run twice, which does not count twice")
-    return {" + ".join(wanted): combined(of_names(wanted))} if wanted else {}
+    return combined(of_names(wanted)) if wanted else pd.DataFrame()
 
 
-def combined(runs: Mapping[str, RunResults]) -> RunResults:
-    """Combine the rounds of runs that are alike into one run.
+def combined(runs: Mapping[str, RunResults]) -> pd.DataFrame:
+    """Return the ratios over runs that are alike, a row for each client and pool size.
 
-    Raises `UserError` that names what differs where they are not alike: another study, another
-    machine, other versions; or pages that they share, whose rounds are not new ones.
+    The run is the unit: each counts as one value. Raises `UserError` for fewer than three runs,
+    and where two are not alike, with what differs: another study, another machine, other
+    versions, or pages that they share.
     """
+    if len(runs) < ENOUGH_RUNS:
+        words = " ".join(runs)
+        raise UserError(f"combine: {words} is not {ENOUGH_RUNS} or more runs, each one value")
     for (first, one), (second, other) in itertools.combinations(runs.items(), 2):
         if unlike := differences(one, other):
             raise UserError(f"combine: {first} and {second} are not alike: {'; '.join(unlike)}")
-    run = _combined_run([results.run for results in runs.values()])
-    fetches = _combined_rows([results.fetches for results in runs.values()])
-    trials = _combined_rows([results.trials for results in runs.values()])
-    return RunResults(run, fetches, trials)
-
-
-def _combined_run(runs: Sequence[Run]) -> Run:
-    """Return the first run with the number of rounds of all."""
-    rounds = sum(run.study.rounds for run in runs)
-    study = runs[0].study.model_copy(update={"rounds": rounds, "seed": Study().seed})
-    locked = all(run.locked for run in runs)
-    return runs[0].model_copy(update={"study": study, "locked": locked, "measured_anew": {}})
-
-
-def _combined_rows(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Concatenate the rows of runs, with rounds that tell the runs apart."""
-    numbered = (
-        frame.assign(round=frame["round"] + place * ROUNDS_APART)
-        for place, frame in enumerate(frames)
+    by_run = [_ratios(results) for results in runs.values()]
+    return pd.DataFrame(
+        [
+            {"client": client, "workers": str(size), "runs": str(len(runs)), **over}
+            for client, size in dict.fromkeys(itertools.chain.from_iterable(by_run))
+            for over in [_over_runs([ratios.get((client, size), {}) for ratios in by_run])]
+        ]
     )
-    return pd.concat(numbered, ignore_index=True)
+
+
+def _over_runs(by_run: Sequence[Ratios]) -> dict[str, str]:
+    names = dict.fromkeys(itertools.chain.from_iterable(by_run))
+    over = {name: [ratios[name] for ratios in by_run if name in ratios] for name in names}
+    return {name: str(summary.over_runs(ratios)) for name, ratios in over.items()}
+
+
+def like(results: RunResults) -> dict[str, RunResults]:
+    """Return the other runs in data/ of the same design and machine, by name.
+
+    Beside a committed run, whose name starts with "reference", only such runs are looked at.
+    """
+    committed = results.name.startswith("reference")
+    found = {}
+    for folder in run_folders():
+        if folder.name != results.name and (folder.name.startswith("reference") or not committed):
+            with suppress(UserError):
+                if not _unlike_design(results.run, records.read_run(folder)):
+                    found[folder.name] = load(folder)
+    return found
 
 
 def differences(one: RunResults, other: RunResults) -> list[str]:
     """Return what two runs differ in, such as "tls on, off"; empty if they are alike."""
+    return [*_unlike_design(one.run, other.run), *_shared(one, other)]
+
+
+def _unlike_design(one: Run, other: Run) -> list[str]:
     names = [name for name in Study.model_fields if name not in MAY_DIFFER]
     redact = {"keep_query": False}
-    studies = (results.study.model_copy(update=redact).written() for results in (one, other))
-    machine = _unlike(Machine.model_fields, one.run.machine, other.run.machine)
-    return [*_unlike(names, *studies), *machine, *_shared(one, other)]
+    studies = (run.study.model_copy(update=redact).written() for run in (one, other))
+    machine = _unlike(Machine.model_fields, one.machine, other.machine)
+    return [*_unlike(names, *studies), *machine]
 
 
 def _shared(one: RunResults, other: RunResults) -> list[str]:

@@ -9,6 +9,7 @@ doi:10.1136/bmj.312.7039.1153).
 
 import heapq
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -153,6 +154,15 @@ def ratio(above: "pd.Series[float]", below: "pd.Series[float]") -> Estimate:
     """
     logs = mean((above[above > 0] / below[below > 0]).transform(np.log))
     return replace(logs, value=float(np.exp(logs.value)), is_ratio=True)
+
+
+def over_runs(ratios: Sequence[Estimate]) -> Estimate:
+    """Return the ratio over several runs: each run counts as one value, whatever its rounds.
+
+    A run has a speed of the host in common, which its own rounds cannot show.
+    """
+    values = pd.Series([ratio.value for ratio in ratios if ratio.rounds])
+    return ratio(values, pd.Series(1.0, values.index))
 
 
 SKEW_LEVEL = 0.002
@@ -366,6 +376,15 @@ def _last_end(chunks: "pd.Series[float]", workers: int) -> float:
     for seconds in chunks:
         heapq.heapreplace(free, free[0] + seconds)
     return max(free)
+
+
+def cpu_scatter(rounds: pd.DataFrame, client: str) -> float:
+    """Return how much the CPU time of the same serial work varied from round to round.
+
+    It is the standard deviation of logarithms, as a share: how steady the host was.
+    """
+    used = of_cell(rounds, client, "serial", "cpu_s")
+    return math.expm1(float(used[used > 0].transform(np.log).std(ddof=1)))
 
 
 def typical_round(rounds: pd.DataFrame, client: str, mode: str) -> int | None:

@@ -1,14 +1,15 @@
-"""Compare the pool sizes of a sweep, and recommend the smallest that is enough."""
+"""Compare the pool sizes of a sweep, and say which is the smallest that is enough."""
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from experiment.analysis import claims, summary
+from experiment.analysis import claims, rules, summary
 from experiment.analysis.results import RunResults
+from experiment.analysis.rules import Levels, Ruling
 from experiment.analysis.summary import Estimate
 from experiment.vocabulary import ARTICLE_PAIR, BROWSERS, POOLS
 
@@ -41,17 +42,129 @@ class SizeResult:
 
 
 @dataclass(frozen=True)
-class Recommendation:
-    """The smallest size that no larger one beats by more than 5 %, and the best of the larger."""
+class Gain:
+    """How many times as fast a larger pool is, judged by one-sided bounds.
 
-    at: SizeResult
-    best: SizeResult | None = None
-    gain: Estimate | None = None
+    `larger_sizes` is the number of sizes of which one that gains enough would do: they share the
+    error of the lower bound (Bonferroni).
+    """
+
+    larger: int
+    estimate: Estimate
+    levels: Levels
+    larger_sizes: int
+
+    @property
+    def low(self) -> float:
+        """Return the lower bound; 0 without enough rounds."""
+        level = 1 - (1 - self.levels.equivalence) / self.larger_sizes
+        interval = self.estimate.interval(level)
+        return interval[0] if interval and self.estimate.has_enough_rounds else 0.0
+
+    @property
+    def high(self) -> float:
+        """Return the upper bound; infinity without enough rounds."""
+        interval = self.estimate.interval(self.levels.equivalence)
+        return interval[1] if interval and self.estimate.has_enough_rounds else math.inf
+
+    @property
+    def is_worthwhile(self) -> bool:
+        """Return whether the larger pool is shown to be worth its workers."""
+        return self.low > WORTHWHILE_GAIN
+
+    @property
+    def is_negligible(self) -> bool:
+        """Return whether the larger pool is shown not to be worth its workers."""
+        return self.high <= WORTHWHILE_GAIN
+
+    def rounds_to_decide(self) -> int:
+        """Return the rounds that would probably show one or the other, or one beyond the most."""
+        needed = rules.rounds_to_decide(self.estimate, self._judge, self.levels)
+        return needed or rules.MOST_ROUNDS + 1
+
+    def _judge(self, estimate: Estimate, levels: Levels) -> Ruling:
+        gain = replace(self, estimate=estimate, levels=levels)
+        decided = gain.is_worthwhile or gain.is_negligible
+        return Ruling("holds" if decided else "inconclusive")
+
+
+@dataclass(frozen=True)
+class EnoughWorkers:
+    """The range that holds the smallest size that is enough, and the gains that show it.
+
+    A size is enough if no larger one is more than 5 % faster. `gains` has for each size but the
+    largest, in ascending order, how many times as fast each larger one is.
+
+    That a size is enough takes every larger one to gain too little, each shown with the whole
+    error: an intersection-union test (R. L. Berger, Technometrics 24, 1982,
+    doi:10.1080/00401706.1982.10487790). That it is too few takes one that gains enough.
+    """
+
+    sizes: tuple[int, ...]
+    gains: Mapping[int, Sequence[Gain]]
+
+    @property
+    def too_few(self) -> dict[int, Gain]:
+        """Return the sizes shown to be too few, each with the gain that shows it best."""
+        most = {size: max(own, key=lambda gain: gain.low) for size, own in self.gains.items()}
+        return {size: gain for size, gain in most.items() if gain.is_worthwhile}
+
+    @property
+    def enough(self) -> dict[int, Gain]:
+        """Return the sizes shown to be enough, each with the gain that has the largest bound."""
+        return {size: gain for size, gain in self._most.items() if gain.is_negligible}
+
+    @property
+    def undecided(self) -> dict[int, Gain]:
+        """Return the other sizes but the largest, each with the gain of the largest bound."""
+        decided = {*self.too_few, *self.enough}
+        return {size: gain for size, gain in self._most.items() if size not in decided}
+
+    @property
+    def _most(self) -> dict[int, Gain]:
+        return {size: max(own, key=lambda gain: gain.high) for size, own in self.gains.items()}
+
+    @property
+    def low(self) -> int:
+        """Return the smallest size that is not shown to be too few."""
+        too_few = self.too_few
+        return next(size for size in self.sizes if size not in too_few)
+
+    @property
+    def high(self) -> int:
+        """Return the smallest size that is shown to be enough, or else the largest."""
+        return min(self.enough, default=self.sizes[-1])
 
     @property
     def words(self) -> str:
-        """Return the size; the largest that was measured may not be enough."""
-        return f"{self.at.size}" if self.best else f"{self.at.size} or more"
+        """Return the range; "or more" and "or fewer" mean sizes that were not measured, too."""
+        is_smallest = self.low == self.sizes[0]
+        if not self.enough:
+            return "undecided" if is_smallest else f"{self.low} or more"
+        if is_smallest and self.high > 1:
+            return f"{self.high} or fewer"
+        return f"{self.high}" if self.low == self.high else f"between {self.low} and {self.high}"
+
+    def rounds_to_settle(self) -> int | None:
+        """Return the rounds after which one size would probably be left, or one beyond the most.
+
+        Each size up to the first that seems enough is then decided with 80 % power, if gains and
+        scatter are as estimated. None if it is not needed or not known.
+        """
+        needed = []
+        undecided = self.undecided
+        for size, own in self.gains.items():
+            faster = [gain for gain in own if gain.estimate.value > WORTHWHILE_GAIN]
+            if size in undecided:
+                if not all(gain.estimate.has_enough_rounds for gain in own):
+                    return None
+                open_gains = [
+                    gain.rounds_to_decide() for gain in faster or own if not gain.is_negligible
+                ]
+                needed.append(min(open_gains) if faster else max(open_gains))
+            if not faster:
+                break
+        return max(needed, default=None)
 
 
 def compare_sizes(results: RunResults) -> list[SizeResult]:
@@ -107,32 +220,28 @@ def _is_gil(results: RunResults, result: SizeResult, rounds: pd.DataFrame) -> bo
     threads = result.client not in BROWSERS and result.mode == "threads"
     totals = (summary.of_cell(rounds, result.client, mode, "span_s") for mode in ARTICLE_PAIR)
     gain = summary.ratio(*totals)
-    clear = gain.value > WORTHWHILE_GAIN and gain.ci95 is not None and gain.ci95[0] > 1
+    interval = gain.interval(results.levels.difference) if gain.has_enough_rounds else None
+    clear = interval is not None and interval[0] > WORTHWHILE_GAIN
     return threads and result.cores >= FULL_USE and clear and results.run.machine.gil
 
 
-def recommend(results: RunResults, sizes: Sequence[SizeResult]) -> list[Recommendation]:
-    """Return the smallest size that is enough, for each client and mode."""
-    by_cell: dict[tuple[str, str], list[SizeResult]] = {}
-    for item in sizes:
-        by_cell.setdefault((item.client, item.mode), []).append(item)
-    return [_recommend_size(results, own) for own in by_cell.values()]
+def enough_workers(
+    results: RunResults, sizes: Sequence[SizeResult]
+) -> dict[tuple[str, str], EnoughWorkers]:
+    """Return which size is enough for each client and mode; nothing where fetches are paced."""
+    spans: dict[tuple[str, str], dict[int, pd.Series[float]]] = {}
+    for item in () if claims.paced(results.study) else sizes:
+        rounds = summary.of_size(results.rounds, item.size)
+        own = summary.of_cell(rounds, item.client, item.mode, "span_s")
+        spans.setdefault((item.client, item.mode), {})[item.size] = own
+    return {cell: judge_sizes(own, results.levels) for cell, own in spans.items()}
 
 
-def _recommend_size(results: RunResults, own: Sequence[SizeResult]) -> Recommendation:
-    for place, item in enumerate(own):
-        gains = [(larger, _gain(results, item, larger)) for larger in own[place + 1 :]]
-        known = [(larger, gain) for larger, gain in gains if gain.rounds]
-        if known and all(gain.value <= WORTHWHILE_GAIN for _, gain in known):
-            return Recommendation(item, *max(known, key=lambda pair: pair[1].value))
-    return Recommendation(own[-1])
-
-
-def _gain(results: RunResults, small: SizeResult, large: SizeResult) -> Estimate:
-    """Return how many times as fast the larger pool is, round by round."""
-    rounds = results.rounds
-    spans = (
-        summary.of_cell(rounds[rounds["pool_size"] == item.size], item.client, item.mode, "span_s")
-        for item in (small, large)
-    )
-    return summary.ratio(*spans)
+def judge_sizes(spans: Mapping[int, "pd.Series[float]"], levels: Levels) -> EnoughWorkers:
+    """Return which size is enough, from the spans of each size, indexed by round."""
+    sizes = tuple(sorted(spans))
+    gains = {}
+    for place, size in enumerate(sizes[:-1], start=1):
+        ratios = {larger: summary.ratio(spans[size], spans[larger]) for larger in sizes[place:]}
+        gains[size] = [Gain(larger, it, levels, len(ratios)) for larger, it in ratios.items()]
+    return EnoughWorkers(sizes, gains)

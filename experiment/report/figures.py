@@ -24,12 +24,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from experiment import records
-from experiment.analysis import article, summary, sweeps
+from experiment.analysis import article, runs, summary, sweeps
 from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
-from experiment.analysis.rules import ALIKE, Levels
+from experiment.analysis.rules import ALIKE, ONE_LOOK, Levels
 from experiment.analysis.summary import Estimate, digits, percent_of
-from experiment.analysis.sweeps import SizeResult
+from experiment.analysis.sweeps import EnoughWorkers, SizeResult
 from experiment.errors import writing
 from experiment.report import headline, sentences, styles
 from experiment.study import PROJECT, Study
@@ -162,7 +162,7 @@ def _claim(ax: Axes, place: int, cell: Comparison, levels: Levels) -> None:
     start, end = max(cell.zone.low / over, low), min(cell.zone.high / over, high)
     ax.barh(place, end - start, 0.8, left=start, color=styles.ZONE, lw=0)
     colour = styles.of_mode(cell.mode).colour if cell.mode else styles.NO_MODE
-    _interval(ax, place, cell.estimate, levels, colour, over)
+    _interval(ax, place, cell.estimate, colour, over, levels)
     measured = cell.estimate.value / over
     number = digits(measured)
     if measured > high:
@@ -389,7 +389,7 @@ def threads_against_processes(results: RunResults, judged: Judged = (), *, ax: A
         colour = styles.CONTROL if is_control else styles.NO_MODE
         if is_control and estimate.ci99:
             ax.plot(estimate.ci99, [place] * 2, color=colour, lw=1, ls=":", marker="|")
-        _interval(ax, place, estimate, results.levels, colour)
+        _interval(ax, place, estimate, colour, levels=results.levels)
         over = {"bbox": {"fc": styles.ZONE, "ec": "none", "pad": 0.5}, "color": colour}
         _note(ax, estimate.shown, (estimate.value, place), (0, 8), **over)
     words = f"ratio of totals (log scale); shaded: less than 10 % apart; {_lines(results.levels)}"
@@ -433,7 +433,12 @@ def _lines(levels: Levels) -> str:
 
 
 def _interval(
-    ax: Axes, place: float, estimate: Estimate, levels: Levels, colour: str, over: float = 1
+    ax: Axes,
+    place: float,
+    estimate: Estimate,
+    colour: str,
+    over: float = 1,
+    levels: Levels = ONE_LOOK,
 ) -> None:
     """Draw an estimate with its intervals (wide thin, narrow thick), divided by `over`."""
     for level, width in zip(astuple(levels), (1.5, 4), strict=True):
@@ -472,8 +477,7 @@ def browser_phases(results: RunResults, client: str, *, ax: Axes) -> Axes:
 
 def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes:
     """Draw speed-up against pool size, with the ideal, the schedule's ceiling, and the answer."""
-    measured = sweeps.compare_sizes(results)
-    sizes = [item for item in measured if item.client == client]
+    sizes = [item for item in sweeps.compare_sizes(results) if item.client == client]
     ceilings = {item.size: item.ceiling.value for item in sizes}
     workers = sorted(ceilings)
     ax.plot(workers, workers, color="#999999", lw=1, marker=".")
@@ -483,10 +487,10 @@ def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes
     _note(ax, "schedule limit", (last, ceilings[last]), (8, -34), ha="right", fontsize=9)
     for mode in POOLS:
         _sweep_line(ax, [item for item in sizes if item.mode == mode], mode)
-    answers = [item for item in sweeps.recommend(results, measured) if item.at.client == client]
-    for at in (item.at for item in answers):
-        colour = styles.of_mode(at.mode).colour
-        ax.plot(at.size, at.speed_up.value, "o", ms=15, mfc="none", mec=colour, mew=1.5)
+    answers: dict[str, str] = {}
+    for (_, name), enough in sweeps.enough_workers(results, sizes).items():
+        answers[name] = enough.words
+        _range_line(ax, [item for item in sizes if item.mode == name], enough)
     ax.set(xscale="log", xlabel="workers (log scale)")
     ax.set(yscale="log", ylabel="times as fast as serial (log scale)")
     _plain_ticks(ax.yaxis)
@@ -494,7 +498,7 @@ def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes
     ax.xaxis.set_minor_locator(NullLocator())
     gain = summary.percent(sweeps.WORTHWHILE_GAIN - 1)
     words = f"workers that no larger pool beats by more than {gain}:"
-    ax.set_title(_titled(client, words, {item.at.mode: item.words for item in answers}, "in"))
+    ax.set_title(_titled(client, words, answers, "in"))
     ax.grid(color="#E5E5E5")
     return ax
 
@@ -511,6 +515,48 @@ def _sweep_line(ax: Axes, own: Sequence[SizeResult], mode: str) -> None:
     font = {"ha": "right", "color": look.colour, "weight": "bold", "fontsize": 9}
     if own:
         _note(ax, mode, (places[-1], values[-1]), look.name_offset, **font)
+
+
+def speed_ups_by_run(found: dict[str, RunResults], client: str, *, ax: Axes) -> Axes:
+    """Draw a client's speed-ups in each of several runs, the first of which is this one."""
+    labels = [f"{name} (this run)" if place == 0 else name for place, name in enumerate(found)]
+    ratios = {
+        mode: [summary.speed_up(results.rounds, client, mode) for results in found.values()]
+        for mode in POOLS
+    }
+    if len(found) >= runs.ENOUGH_RUNS:
+        labels.append(f"all {len(found)} runs, each one value")
+        ratios = {mode: [*own, summary.over_runs(own)] for mode, own in ratios.items()}
+    for shift, (mode, own) in enumerate(ratios.items()):
+        colour = styles.of_mode(mode).colour
+        for place, ratio in enumerate(own):
+            if ratio.rounds:
+                _interval(ax, place + 0.3 * shift - 0.15, ratio, colour)
+                ax.plot(ratio.value, place + 0.3 * shift - 0.15, "o", color=colour, mec="white")
+        if own[0].rounds:
+            above = (0, 7) if shift == 0 else (0, -15)
+            _note(ax, mode, (own[0].value, 0.3 * shift - 0.15), above, color=colour)
+    ax.set_yticks(range(len(labels)), labels)
+    ax.set(ylim=(len(labels) - 0.4, -0.8), xlabel="times as fast as serial")
+    ax.set_title(client)
+    return ax
+
+
+def _by_run(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
+    others = runs.like(results)
+    found = {results.name: results, **others}
+    return [(found, client) for client in results.study.clients] if others else []
+
+
+def _range_line(ax: Axes, own: Sequence[SizeResult], enough: EnoughWorkers) -> None:
+    """Draw a broad line under the sizes of which the smallest that is enough is one."""
+    within = [item for item in own if enough.low <= item.size <= enough.high]
+    look = styles.of_mode(own[0].mode)
+    places = [item.size * look.shift for item in within]
+    values = [item.speed_up.value for item in within]
+    form = "o" if len(within) == 1 else "-"
+    [line] = ax.plot(places, values, form, color=look.colour, alpha=0.3, lw=11, ms=11, mew=0)
+    line.set_solid_capstyle("round")
 
 
 def _modes(results: RunResults, client: str) -> list[str]:
@@ -559,6 +605,7 @@ REPORT = (
         lambda results, judged: [(results, judged)] if _total_ratios(results) else [],
     ),
     Layout(browser_phases, "phases of a browser's fetch by mode", _timed_browsers, 1, 2.5),
+    Layout(speed_ups_by_run, "speed-ups in this run and in others that are alike", _by_run, 1, 2.5),
 )
 """The figures of the report, in its order."""
 

@@ -337,6 +337,32 @@ def parameters(results: RunResults) -> pd.DataFrame:
     return pd.DataFrame({"value": rows.values(), "meaning": meanings}, index=list(rows))
 
 
+def about_this_run(results: RunResults) -> str:
+    """Say that the intervals are about this run, how steady its host was, which runs are alike."""
+    others = runs.like(results)
+    names = ", ".join(markup.escape(name) for name in others)
+    beside = (
+        f"Alike are {names}; the figure shows them."
+        if others
+        else "No run of the same design and machine lies beside it in data/."
+    )
+    return (
+        "The intervals are about this run. Another run, in another hour, has another speed of the "
+        f"host, which the rounds of this one cannot show. {_steadiness(results)}{beside}"
+    )
+
+
+def _steadiness(results: RunResults) -> str:
+    for client in results.study.clients:
+        scatter = summary.cpu_scatter(results.rounds, client)
+        if scatter == scatter:
+            return (
+                f"The CPU time of the same serial work ({client}) varied by {percent(scatter)} "
+                "from round to round (standard deviation). "
+            )
+    return ""
+
+
 def differences(results: RunResults, others: Mapping[str, RunResults]) -> str:
     """Return what keeps each other run from being combined with this one, a line each."""
     lines = [

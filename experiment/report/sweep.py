@@ -6,42 +6,74 @@ import pandas as pd
 
 from experiment.analysis import claims, sweeps
 from experiment.analysis.results import RunResults
-from experiment.analysis.summary import digits, percent
-from experiment.analysis.sweeps import Recommendation, SizeResult
+from experiment.analysis.rules import MOST_ROUNDS, POWER
+from experiment.analysis.summary import ENOUGH_ROUNDS, digits, percent
+from experiment.analysis.sweeps import WORTHWHILE_GAIN, EnoughWorkers, Gain, SizeResult
+
+ASKED = (
+    "The smallest pool for which no larger one measured here is more than "
+    f"{percent(WORTHWHILE_GAIN - 1)} faster:"
+)
 
 
 def answer(results: RunResults, sizes: Sequence[SizeResult]) -> str:
     """Return the plain answer, a line for each client and mode."""
     if claims.paced(results.study):
         return f"Not applicable: {claims.paced(results.study)}, not what a pool can do."
-    lines = [_in_words(item) for item in sweeps.recommend(results, sizes)]
-    complete = [(item.client, item.mode, item.size) for item in sizes]
+    by_size = {(item.client, item.mode, item.size): item for item in sizes}
+    lines = [
+        f"**{client}, {mode}: {enough.words}**. {_evidence(enough)} "
+        f"{_ends([by_size[client, mode, size] for size in sorted({enough.low, enough.high})])}"
+        for (client, mode), enough in sweeps.enough_workers(results, sizes).items()
+    ]
     lines += [
         f"{client}, {mode}: {size} workers have no complete round and do not count."
         for client, mode, size in sweeps.wanted(results)
-        if (client, mode, size) not in complete
+        if (client, mode, size) not in by_size
     ]
-    return "\n".join(f"- {line}" for line in lines)
+    return "\n".join([ASKED, "", *(f"- {line}" for line in lines)])
 
 
-def _in_words(item: Recommendation) -> str:
-    at = item.at
-    workers = "worker" if at.size == 1 else "workers"
-    return (
-        f"**{at.client}, {at.mode}: {item.words} {workers}**, {at.speed_up.shown} times as fast as "
-        f"serial{at.speed_up.beside}; {_larger(item)}. With {at.size} the limit is {at.limit}: the "
-        f"machine was {percent(at.machine_cpu)} busy, the trial itself used {digits(at.cores)} "
-        "cores."
-    )
+def _evidence(enough: EnoughWorkers) -> str:
+    """Return which sizes are too few, which are enough, with the bounds that show it."""
+    parts = {
+        "Too few": [
+            f"{size} ({gain.larger} are at least {digits(gain.low)} times as fast)"
+            for size, gain in enough.too_few.items()
+        ],
+        "Undecided": [f"{size} ({_open(gain)})" for size, gain in enough.undecided.items()],
+        "Enough": [
+            f"{size} (no larger pool is more than {digits(gain.high)} times as fast)"
+            for size, gain in enough.enough.items()
+        ],
+    }
+    words = [f"{what}: {', '.join(items)}." for what, items in parts.items() if items]
+    if not enough.enough:
+        words.append(f"Nothing is known of pools larger than {enough.high}.")
+    return " ".join([*words, *_rounds_to_settle(enough.rounds_to_settle())])
 
 
-def _larger(item: Recommendation) -> str:
-    if item.best is None or item.gain is None:
-        return "it is the largest measured here that gains, and a larger one may be faster still"
-    return (
-        f"no larger pool measured here is more than {percent(sweeps.WORTHWHILE_GAIN - 1)} "
-        f"faster (the best of them, {item.best.size}, is {item.gain.shown} times as "
-        f"fast{item.gain.beside})"
+def _open(gain: Gain) -> str:
+    if not gain.estimate.has_enough_rounds:
+        return f"{ENOUGH_ROUNDS} complete rounds are needed to compare it with {gain.larger}"
+    return f"{gain.larger} are {digits(gain.low)} to {digits(gain.high)} times as fast"
+
+
+def _rounds_to_settle(rounds: int | None) -> list[str]:
+    if rounds is None:
+        return []
+    how_many = f"More than {MOST_ROUNDS}" if rounds > MOST_ROUNDS else f"About {rounds}"
+    return [
+        f"{how_many} rounds in all would settle it (with {percent(POWER)} power for each size, if "
+        "the gains and their spread are as measured)."
+    ]
+
+
+def _ends(sizes: Sequence[SizeResult]) -> str:
+    """Return the speed-up and the limit at each end of the range."""
+    return " ".join(
+        f"With {item.size} the speed-up is {item.speed_up} and the limit is {item.limit}."
+        for item in sizes
     )
 
 
