@@ -46,6 +46,7 @@ class World:
     controls: bool = True
     machine_cpu: float = 0.2
     cores: float = 0.1
+    origin_cores: float = 0.05
 
 
 def even(study: Study, **special: float) -> dict[tuple[str, str], float]:
@@ -188,6 +189,8 @@ def _trial(
         startup_s=startup_s,
         startup_cpu_s=0.3,
         cpu_s=0.3 + (span or 0) * cores * noise,
+        fetch_cpu_s=(span or 0) * cores * noise if rows else None,
+        origin_cpu_s=(span or 0) * world.origin_cores if rows else None,
         python_pss_mb={"serial": 30.0, "processes": 53.0}.get(key.mode, 31.0) * noise,
         machine_cpu=world.machine_cpu if rows else None,
         other_cpu=0.0,

@@ -1,17 +1,21 @@
 """The claims, judged on made-up runs whose truth is known."""
 
 import json
+import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from experiment import records
-from experiment.analysis import claims
-from experiment.analysis.claims import JudgedClaim
+from experiment.analysis import claims, rules, summary
+from experiment.analysis.claims import Comparison, JudgedClaim
 from experiment.analysis.results import RunResults
-from experiment.analysis.rules import Ruling
+from experiment.analysis.rules import ONE_LOOK, SEVERAL_LOOKS, Ruling, Verdict
+from experiment.report import headline
 from experiment.study import PROJECT, Study
 from tests import made_up
 from tests.made_up import World, even
@@ -143,7 +147,7 @@ def test_premises_that_are_missing_are_named(tmp_path: Path) -> None:
 
 
 def test_how_much_ten_workers_gain_is_no_claim_about_four(tmp_path: Path) -> None:
-    study = STUDY.model_copy(update={"pool_size": 4})
+    study = STUDY.model_copy(update={"sizes": (4,)})
     judged = verdicts(tmp_path, study, World({**AS_IN_2018}))
     for name in ("requests-8x", "selenium-4x", "selenium-twice"):
         assert judged[name].ruling.verdict == "not applicable"
@@ -179,8 +183,8 @@ def test_programs_get_a_row_a_cell(tmp_path: Path, world: World) -> None:
     judged = verdicts(tmp_path, STUDY, world)
     rows: list[dict[str, Any]] = json.loads(json.dumps(claims.rows(list(judged.values()))))
     keys = {
-        "id", "client", "mode", "quantity", "estimate", "ci95", "ci90", "rounds", "verdict",
-        "reason", "article_2018", "claim_verdict",
+        "id", "client", "mode", "quantity", "estimate", "ci95", "ci90", "levels", "intervals",
+        "rounds", "verdict", "reason", "article_2018", "claim_verdict",
     }  # fmt: skip
     assert all(set(row) == keys for row in rows)
     assert [row["id"] for row in rows] == [name for name in judged for _ in judged[name].cells]
@@ -192,7 +196,86 @@ def test_programs_get_a_row_a_cell(tmp_path: Path, world: World) -> None:
         assert first["ci95"][0] < first["ci90"][0] < first["estimate"] < first["ci90"][1]
 
 
-def test_the_repeat_with_the_median_total_supplies_every_quantity(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("cells", "verdict"),
+    [
+        (("holds", "stronger"), "holds"),
+        (("holds", "inconclusive"), "partly open"),
+        (("does not hold", "too few rounds"), "partly open"),
+        (("weaker", "less than claimed"), "weaker"),
+        (("holds", "weaker"), "mixed"),
+        (("stronger", "less than claimed", "inconclusive"), "mixed"),
+        (("holds", "does not hold"), "mixed"),
+        (("holds", "not measured"), "holds"),
+        (("inconclusive", "not applicable"), "inconclusive"),
+        (("not measured", "not applicable"), "not measured"),
+    ],
+)
+def test_a_claim_is_mixed_only_where_its_cells_contradict_each_other(
+    cells: tuple[Verdict, ...], verdict: str
+) -> None:
+    compared = [Comparison(f"client {one}", None, "ratio", Ruling(one)) for one in cells]
+    claim = JudgedClaim("id", "words", compared, ONE_LOOK)
+    assert claim.ruling.verdict == verdict
+    assert claim.ruling.reason == "; ".join(f"{one}: client {one}" for one in cells)
+    assert [cell.ruling.verdict for cell in claim.cells] == list(cells)
+    rows = claims.rows([claim])
+    assert [(row["verdict"], row["claim_verdict"]) for row in rows] == [
+        (one, verdict) for one in cells
+    ]
+    details = headline.table([claim])["in detail"]
+    assert list(details) == [one if one != verdict else "" for one in cells]
+
+
+def test_where_processes_do_not_fork_their_start_up_stands_beside(tmp_path: Path) -> None:
+    folder = made_up.write(tmp_path / "run", STUDY, World(AS_IN_2018))
+    fetches, trials = records.load(folder)
+    forked = RunResults(made_up.run_of(STUDY), fetches, trials)
+    trials = trials.assign(wall_s=trials["wall_s"] + 5 * (trials["mode"] == "processes"))
+    machine = made_up.MACHINE.model_copy(update={"start_method": "spawn"})
+    spawned = RunResults(made_up.run_of(STUDY, machine), fetches, trials)
+    for results, words in ((forked, ""), (spawned, r"with start-up \(spawn\) 0\.[34]\d+ \[0.*\]")):
+        cell = claims.cells_of(claims.judge(results), "no-difference")[0]
+        assert cell.ruling.verdict == "holds"
+        assert re.fullmatch(words, cell.ruling.reason)
+
+
+def test_an_open_verdict_says_how_many_rounds_and_minutes_would_decide(tmp_path: Path) -> None:
+    folder = made_up.write(tmp_path / "run", STUDY, World(AS_IN_2018, noise=0.15))
+    fetches, trials = records.load(folder)
+    spent = pd.to_timedelta(trials["round"] * 1000 + trials["position"] * 10, unit="s")
+    trials = trials.assign(started_at=trials["started_at"] + spent, wall_s=10.0)
+    results = RunResults(made_up.run_of(STUDY), fetches, trials)
+    assert results.round_s == 10 * len(trials) / STUDY.rounds
+    cell = claims.cells_of(claims.judge(results), "no-difference")[0]
+    assert cell.ruling.verdict == "inconclusive"
+    said = re.fullmatch(
+        r"about (\d+) rounds in all would decide \((\d+) min more\)", cell.ruling.reason
+    )
+    assert said
+    rounds, minutes = map(int, said.groups())
+    assert minutes == math.ceil((rounds - 5) * results.round_s / 60) > 1
+    judge, estimate = rules.NO_DIFFERENCE.judge, cell.estimate
+    assert estimate is not None
+    assert rounds == rules.rounds_to_decide(estimate, judge, SEVERAL_LOOKS)
+    assert rounds != rules.rounds_to_decide(estimate, judge, ONE_LOOK)
+
+
+def test_a_run_that_was_given_more_rounds_shows_the_intervals_that_judge_it(tmp_path: Path) -> None:
+    folder = made_up.write(tmp_path / "run", STUDY, World(AS_IN_2018))
+    run = records.read_run(folder).model_copy(update={"looks": [3]})
+    judged = claims.judge(RunResults(run, *records.load(folder)))
+    table, [row, *_] = headline.table(judged), claims.rows(judged)
+    assert "value [98.3 %]" in table.columns
+    assert row["levels"] == (0.983, 0.964)
+    (wide, narrow), estimate = row["intervals"], judged[0].cells[0].estimate
+    assert estimate is not None
+    assert (wide, narrow) == (estimate.interval(0.983), estimate.interval(0.964))
+    assert summary.brackets(wide) in table["value [98.3 %]"].iloc[0]
+    assert summary.brackets(estimate.ci95) not in table["value [98.3 %]"].iloc[0]
+
+
+def test_the_repeats_of_a_pool_count_once_a_round(tmp_path: Path) -> None:
     study = STUDY.model_copy(update={"repeats": 3})
     judged = verdicts(tmp_path, study, World(AS_IN_2018))
     assert judged["requests-8x"].cells[0].estimate is not None

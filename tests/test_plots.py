@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from experiment.analysis import summary
+from experiment import records
+from experiment.analysis import claims, summary
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import Verdict
 from experiment.report import figures
@@ -99,6 +100,25 @@ def test_the_claims_stand_where_they_were_measured(tmp_path: Path, ax: Axes) -> 
     marks = [words for words in said if "▶" in words or "◀" in words]
     assert len([words for words in marks if "2018" not in words]) == len(beyond) > 0
     assert len([words for words in marks if "2018" in words]) == 3
+
+
+def test_figures_draw_the_intervals_that_judge_and_name_their_levels(
+    tmp_path: Path, ax: Axes
+) -> None:
+    folder = made_up.write(tmp_path / "run", STUDY, World(even(STUDY, threads=1.3)))
+    run = records.read_run(folder).model_copy(update={"looks": [3]})
+    results = RunResults(run, *records.load(folder))
+    judged = claims.judge(results)
+    figures.claims(results, judged, ax=ax)
+    assert ax.get_xlabel().endswith("intervals: thick 96.4 %, thin 98.3 %")
+    [estimate] = [cell.estimate for cell in judged[0].cells]
+    assert estimate is not None
+    drawn = [list(line.get_xdata()) for line in ax.lines[:2]]  # type: ignore[arg-type]
+    for ends, level in zip(drawn, (0.983, 0.964), strict=True):
+        assert ends == pytest.approx([end / 8 for end in estimate.interval(level) or ()])
+    other = ax.figure.add_subplot()
+    figures.threads_against_processes(results, judged, ax=other)
+    assert other.get_xlabel().endswith("intervals: thick 96.4 %, thin 98.3 %")
 
 
 def test_the_band_and_the_control_are_drawn(tmp_path: Path, ax: Axes) -> None:

@@ -393,6 +393,8 @@ def test_what_a_spreadsheet_has_saved_is_named_so(
         ({"machine": {"cpu": {"a": ["x" * 500]}}}, "machine.cpu: Input should be a valid string"),
         ({"machine": {"cpu": 10**500}}, "machine.cpu"),
         ({"study": ...}, "study is missing"),
+        ({"study": []}, "study: Input should be"),
+        ({"study": {"pool_size": 0}}, "study.pool_size.0: 0: Input should be greater"),
         ({"study": {"pool_sizes": [2, 5], "chunk_size": 2}}, "study.chunk_size: 2 has no use in a"),
         ({"study": {"contact": "a@b"}}, "study.contact: a@b has no use here"),
         ({"study": {"source": "~nobody-of-this-name/urls.txt"}}, "study.source"),

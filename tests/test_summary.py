@@ -89,6 +89,14 @@ def test_the_geometric_mean_of_its_repeats_stands_for_a_round() -> None:
     assert rounds["fetch_mean_s"].tolist() == pytest.approx([0.006 ** (1 / 3)])
 
 
+def test_a_quantity_that_may_be_zero_is_averaged_as_it_is() -> None:
+    trial = {"client": "requests", "mode": "threads", "pool_size": 10, "round": 1}
+    numbers = {"span_s": [1.0, 4.0], "check_mean_s": [0.0, 4.0], "late_s": [-1.0, 4.0]}
+    trials = pd.DataFrame({**trial, "repeat": [1, 2], "complete": True, **numbers})
+    [found] = summary.per_round(trials).to_dict("records")
+    assert [found[name] for name in numbers] == pytest.approx([2.0, 2.0, 1.5])
+
+
 def test_the_losses_multiply_to_the_speed_up_with_repeats_too(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=3, repeats=2)
     rounds = rounds_of(tmp_path / "run", study)

@@ -6,12 +6,13 @@ measured, does not apply or has too few rounds gets that verdict instead.
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
+from math import ceil, isfinite
 from typing import Any, Literal
 
 from experiment.analysis import article, rules, summary
 from experiment.analysis.results import RunResults
-from experiment.analysis.rules import Rule, Ruling, Verdict, Zone
+from experiment.analysis.rules import Levels, Rule, Ruling, Verdict, Zone
 from experiment.analysis.summary import ENOUGH_ROUNDS, Estimate
 from experiment.errors import UserError
 from experiment.study import Study
@@ -41,11 +42,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class JudgedClaim:
-    """A claim of the article with its comparisons and their common verdict."""
+    """A claim of the article with its comparisons, judged by intervals of some levels."""
 
     id: str
     words: str
     cells: Sequence[Comparison]
+    levels: Levels
 
     @property
     def ruling(self) -> Ruling:
@@ -89,7 +91,8 @@ def judge(results: RunResults) -> list[JudgedClaim]:
             "run: the claims are about one pool size, and this run is a sweep; see make sweep"
         )
     return [
-        JudgedClaim(name, words, list(cells(results))) for name, (words, cells) in CLAIMS.items()
+        JudgedClaim(name, words, list(cells(results)), results.levels)
+        for name, (words, cells) in CLAIMS.items()
     ]
 
 
@@ -109,6 +112,8 @@ def rows(judged: Sequence[JudgedClaim]) -> list[dict[str, Any]]:
             "estimate": cell.estimate and cell.estimate.value,
             "ci95": cell.estimate and cell.estimate.ci95,
             "ci90": cell.estimate and cell.estimate.ci90,
+            "levels": astuple(claim.levels),
+            "intervals": cell.estimate and [*map(cell.estimate.interval, astuple(claim.levels))],
             "rounds": cell.estimate.rounds if cell.estimate else 0,
             "verdict": cell.ruling.verdict,
             "reason": cell.ruling.reason,
@@ -154,12 +159,20 @@ def _judged(results: RunResults, estimate: Estimate, rule: Rule) -> Ruling:
     ruling = rule.judge(estimate, results.levels)
     reasons = [ruling.reason]
     if ruling.verdict == "inconclusive":
-        needed = rules.rounds_to_decide(estimate, rule.judge, results.levels)
-        count = f"about {needed}" if needed else f"more than {rules.MOST_ROUNDS}"
-        reasons.append(f"{count} rounds in all would decide")
+        reasons.append(_would_decide(results, estimate, rule))
     if estimate.skewed:
         reasons.append("its rounds are skewed, so its interval may be too narrow")
     return replace(ruling, reason="; ".join(filter(None, reasons)))
+
+
+def _would_decide(results: RunResults, estimate: Estimate, rule: Rule) -> str:
+    """Say how many rounds would decide, as a run that was given more rounds is judged."""
+    needed = rules.rounds_to_decide(estimate, rule.judge, results.next_levels)
+    if needed is None:
+        return f"even {rules.MOST_ROUNDS} rounds would hardly decide"
+    minutes = (needed - estimate.rounds) * results.round_s / 60
+    more = f" ({ceil(minutes)} min more)" if isfinite(minutes) else ""
+    return f"about {needed} rounds in all would decide{more}"
 
 
 def _missing(results: RunResults, *modes: Mode, control: bool = False) -> str:
@@ -249,7 +262,8 @@ def _contention(results: RunResults) -> Iterator[Comparison]:
         yield _not_in_study("browser", quantity)
     for client in results.browsers:
         slower = summary.slow_down(results.rounds, client, "threads")
-        clear = slower.ci95 is not None and slower.ci95[0] > 1
+        wide = slower.interval(results.levels.difference)
+        clear = wide is not None and wide[0] > 1
         unclear = slower.has_enough_rounds and not clear
         unless = "its fetches are not clearly slower" if unclear else ""
         missing = _missing(results, "serial", "threads")

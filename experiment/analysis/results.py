@@ -48,9 +48,23 @@ class RunResults:
     @property
     def levels(self) -> rules.Levels:
         """Return the levels of the intervals by which the run is judged."""
-        if self.study.precision is not None:
-            return rules.EVERY_ROUND
-        return rules.levels_after(1 + len(self.run.looks))
+        return self._levels(1 + len(self.run.looks))
+
+    @property
+    def next_levels(self) -> rules.Levels:
+        """Return the levels by which the run would be judged once it were given more rounds."""
+        return self._levels(2 + len(self.run.looks))
+
+    def _levels(self, looks: int) -> rules.Levels:
+        return rules.EVERY_ROUND if self.study.precision else rules.levels_after(looks)
+
+    @cached_property
+    def round_s(self) -> float:
+        """Return the median time (s) of a round, from its start to its end; NaN if not known."""
+        ends = self.trials["started_at"] + pd.to_timedelta(self.trials["wall_s"], unit="s")
+        by_round = self.trials.assign(end=ends).groupby("round")
+        took = by_round["end"].max() - by_round["started_at"].min()
+        return float(took.dt.total_seconds().median())
 
     @cached_property
     def main_trials(self) -> pd.DataFrame:
@@ -88,4 +102,5 @@ class RunResults:
 
 def load(folder: Path) -> RunResults:
     """Read and check a run; raise `UserError` where there is none or it is damaged."""
-    return RunResults(records.read_run(folder), *records.load(folder), folder)
+    run = records.read_run(folder)
+    return RunResults(run, *records.load_rows(folder, run), folder)

@@ -165,8 +165,8 @@ def over_runs(ratios: Sequence[Estimate]) -> Estimate:
     return ratio(values, pd.Series(1.0, values.index))
 
 
-SKEW_LEVEL = 0.01
-"""The level of the test for skew, at which it is seen where there is none once in a hundred."""
+SKEW_LEVEL = 0.002
+"""The level of the test for skew: of 20 reports with 27 comparisons, one sees it in vain."""
 
 
 def _is_skewed(values: "np.ndarray") -> bool:
@@ -235,14 +235,16 @@ def different_pages(fetches: pd.DataFrame) -> pd.DataFrame:
 def per_round(trials: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each cell and round: the geometric mean of each quantity over its repeats.
 
-    A round in which a repeat is not complete does not count for that cell.
+    The mean is arithmetic where a repeat's quantity is not above 0. A round in which a repeat is
+    not complete does not count for that cell.
     """
     whole = trials[trials.groupby([*CELL, "round"])["complete"].transform("all")]
     names = [name for name in whole.select_dtypes("number") if name not in TRIAL]
-    with np.errstate(divide="ignore"):
-        logs = whole[names].astype(float).transform(np.log)
+    values = whole[names].astype(float)
     groups = [whole[name] for name in (*CELL, "round")]
-    means = logs.groupby(groups).mean().transform(np.exp)
+    geometric = values[values > 0].transform(np.log).groupby(groups).mean().transform(np.exp)
+    by_round = values.groupby(groups)
+    means = geometric.where(by_round.min() > 0, by_round.mean())
     firsts = whole.drop(columns=names).groupby([*CELL, "round"]).first()
     return firsts.join(means).reset_index()
 
@@ -325,12 +327,12 @@ def bounds(rounds: pd.DataFrame, cores: int | None) -> pd.DataFrame:
     """Return two lower bounds (s) of each span: `waiting_s` by the delays, `cpu_s` by the cores.
 
     Waiting is the larger of the planned delays' sum / pool size and the longest one; CPU is what
-    the trial used after its pool was ready, on all cores at once; NaN where it is not known.
+    the trial used at least while it fetched, on all cores at once; NaN where it is not known.
     """
     shared = rounds["planned_sum_ms"] / rounds["pool_size"]
     return rounds[CELL].assign(
         waiting_s=np.maximum(shared, rounds["planned_max_ms"]) / 1000,
-        cpu_s=(rounds["cpu_s"] - rounds["startup_cpu_s"]) / (cores or np.nan),
+        cpu_s=rounds["fetch_cpu_s"] / (cores or np.nan),
     )
 
 

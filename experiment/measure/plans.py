@@ -47,4 +47,5 @@ def of_trial(study: Study, opened: Sources, key: TrialKey) -> Plan:
         pages=source.pages(key.round, study.pages) if source else (),
         cores=machine.cores(),
         seed=f"{study.seed}/{key.round}",
+        origin=source.process_id if source else None,
     )

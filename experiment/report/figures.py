@@ -11,7 +11,7 @@ import itertools
 import math
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,8 @@ from experiment import records
 from experiment.analysis import article, runs, summary, sweeps
 from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
-from experiment.analysis.rules import ALIKE
-from experiment.analysis.summary import Estimate, digits
+from experiment.analysis.rules import ALIKE, Levels
+from experiment.analysis.summary import Estimate, digits, percent_of
 from experiment.analysis.sweeps import EnoughWorkers, SizeResult
 from experiment.errors import writing
 from experiment.report import headline, sentences, styles
@@ -126,13 +126,14 @@ def _encoded(figure: Figure, **how: Any) -> bytes:
     return target.getvalue()
 
 
-def claims(_results: RunResults, judged: Judged, *, ax: Axes) -> Axes:
+def claims(results: RunResults, judged: Judged, *, ax: Axes) -> Axes:
     """Draw what was measured / what is claimed, on the zone in which each claim holds."""
     cells = _claims_drawn(judged)
     for place, cell in enumerate(cells):
-        _claim(ax, place, cell)
+        _claim(ax, place, cell, results.levels)
     ax.axvline(1, color="black", lw=1)
-    ax.set(xscale="log", xlim=CLAIMS_SHOWN, xlabel="measured / claimed (log scale)")
+    words = f"measured / claimed (log scale); {_lines(results.levels)}"
+    ax.set(xscale="log", xlim=CLAIMS_SHOWN, xlabel=words)
     labels = [f"{cell.words} ({cell.zone.words})" for cell in cells if cell.zone]
     ax.set_ylim(len(cells) - 0.4, -0.6)
     return _in_rows(ax, labels, 1.3 + 0.3 * len(cells), headline.tally(judged))
@@ -154,14 +155,14 @@ def _claims_drawn(judged: Judged) -> list[Comparison]:
     return [cell for claim in judged for cell in claim.cells if cell.zone and cell.estimate]
 
 
-def _claim(ax: Axes, place: int, cell: Comparison) -> None:
+def _claim(ax: Axes, place: int, cell: Comparison, levels: Levels) -> None:
     assert cell.zone is not None
     assert cell.estimate is not None
     over, (low, high) = cell.zone.claimed, CLAIMS_SHOWN
     start, end = max(cell.zone.low / over, low), min(cell.zone.high / over, high)
     ax.barh(place, end - start, 0.8, left=start, color=styles.ZONE, lw=0)
     colour = styles.of_mode(cell.mode).colour if cell.mode else styles.NO_MODE
-    _interval(ax, place, cell.estimate, colour, over)
+    _interval(ax, place, cell.estimate, levels, colour, over)
     measured = cell.estimate.value / over
     number = digits(measured)
     if measured > high:
@@ -379,7 +380,7 @@ def _lane(ax: Axes, lane: pd.DataFrame, worker: int, mode: str, chunk: int, end:
 def threads_against_processes(results: RunResults, judged: Judged = (), *, ax: Axes) -> Axes:
     """Draw ratios of totals on the band of 10 %, the A/A control in grey.
 
-    Thick: 90 % interval, thin: 95 %; the control has its 99 % interval, too.
+    The control has its 99 % interval, too.
     """
     ax.axvspan(1 / ALIKE, ALIKE, color=styles.ZONE, lw=0)
     ax.axvline(1, color="black", lw=1)
@@ -388,10 +389,11 @@ def threads_against_processes(results: RunResults, judged: Judged = (), *, ax: A
         colour = styles.CONTROL if is_control else styles.NO_MODE
         if is_control and estimate.ci99:
             ax.plot(estimate.ci99, [place] * 2, color=colour, lw=1, ls=":", marker="|")
-        _interval(ax, place, estimate, colour)
+        _interval(ax, place, estimate, results.levels, colour)
         over = {"bbox": {"fc": styles.ZONE, "ec": "none", "pad": 0.5}, "color": colour}
         _note(ax, estimate.shown, (estimate.value, place), (0, 8), **over)
-    ax.set(xscale="log", xlabel="ratio of totals (log scale); shaded: less than 10 % apart")
+    words = f"ratio of totals (log scale); shaded: less than 10 % apart; {_lines(results.levels)}"
+    ax.set(xscale="log", xlabel=words)
     low, high = ax.get_xlim()
     ax.set(xlim=(min(low, 0.85), max(high, 1.18)), ylim=(len(ratios) - 0.5, -0.8))
     labels = [label for label, _, _ in ratios]
@@ -423,10 +425,18 @@ def _against_title(judged: Judged) -> str:
     return f"Threads and processes: {', '.join(parts)}"
 
 
-def _interval(ax: Axes, place: float, estimate: Estimate, colour: str, over: float = 1) -> None:
-    """Draw an estimate with its 90 % (thick) and 95 % (thin) interval, divided by `over`."""
-    for interval, width in ((estimate.ci95, 1.5), (estimate.ci90, 4)):
-        if interval:
+def _lines(levels: Levels) -> str:
+    """Return what thick and thin lines show."""
+    wide, narrow = map(percent_of, astuple(levels))
+    return f"intervals: thick {narrow}, thin {wide}"
+
+
+def _interval(
+    ax: Axes, place: float, estimate: Estimate, levels: Levels, colour: str, over: float = 1
+) -> None:
+    """Draw an estimate with its intervals (wide thin, narrow thick), divided by `over`."""
+    for level, width in zip(astuple(levels), (1.5, 4), strict=True):
+        if interval := estimate.interval(level):
             ends = [end / over for end in interval]
             ax.plot(ends, [place] * 2, color=colour, lw=width, solid_capstyle="butt")
     ax.plot(estimate.value / over, place, "o", ms=7, color=colour, mec="white", zorder=5)
@@ -511,12 +521,12 @@ def speed_ups_by_run(found: dict[str, RunResults], client: str, *, ax: Axes) -> 
     if len(found) >= runs.ENOUGH_RUNS:
         labels.append(f"all {len(found)} runs, each one value")
         ratios = {mode: [*own, summary.over_runs(own)] for mode, own in ratios.items()}
+    levels = next(iter(found.values())).levels
     for shift, (mode, own) in enumerate(ratios.items()):
         colour = styles.of_mode(mode).colour
         for place, ratio in enumerate(own):
             if ratio.rounds:
-                _interval(ax, place + 0.3 * shift - 0.15, ratio, colour)
-                ax.plot(ratio.value, place + 0.3 * shift - 0.15, "o", color=colour, mec="white")
+                _interval(ax, place + 0.3 * shift - 0.15, ratio, levels, colour)
         if own[0].rounds:
             above = (0, 7) if shift == 0 else (0, -15)
             _note(ax, mode, (own[0].value, 0.3 * shift - 0.15), above, color=colour)

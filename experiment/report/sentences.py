@@ -14,7 +14,8 @@ from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
 from experiment.analysis.summary import digits, percent
 from experiment.report import headline, markup
-from experiment.study import as_words
+from experiment.study import PARAMETERS
+from experiment.values import as_words
 from experiment.vocabulary import ARTICLE_PAIR, MODES, POOLS
 
 NOTHING_TO_COMPARE = "There are no complete rounds of a pool and of serial to compare."
@@ -335,10 +336,10 @@ def environment(results: RunResults) -> pd.DataFrame:
 
 def parameters(results: RunResults) -> pd.DataFrame:
     """Return the parameters of the study with their values and meanings."""
-    study, fields = results.study, type(results.study).model_fields
+    study = results.study
     told = article.PARAMETERS if article.is_article(study) else study.parameters
     rows = {name: as_words(getattr(study, name)) for name in told if name != "run"}
-    meanings = [fields[name].description for name in rows]
+    meanings = [PARAMETERS[name].description for name in rows]
     return pd.DataFrame({"value": rows.values(), "meaning": meanings}, index=list(rows))
 
 
