@@ -125,7 +125,7 @@ def measure(plan: Plan, supervisor: int) -> Outcome:
 def _work(plan: Plan) -> tuple[Callable[[], None], Work]:
     """Return what each worker prepares, and what the pool then does."""
     if plan.client is not None:
-        client = clients.make(plan.client, plan.timeout_s, plan.settings)
+        client = clients.of(plan.client)(plan.timeout_s, plan.settings)
         rate = plan.starts_a_second
         limiter = RateLimiter(rate, plan.start_method) if rate else None
         prepare = functools.partial(base.begin, client, limiter)
