@@ -337,9 +337,12 @@ def test_a_run_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     """Its parts then belong together, whatever is written meanwhile."""
     opened: list[str] = []
     read = Path.read_text
-    monkeypatch.setattr(
-        Path, "read_text", lambda path, *a, **k: opened.append(path.name) or read(path, *a, **k)
-    )
+
+    def noted(path: Path, **options: Any) -> str:
+        opened.append(path.name)
+        return read(path, **options)
+
+    monkeypatch.setattr(Path, "read_text", noted)
     load(folder)
     assert opened == ["run.json"]
 
