@@ -7,7 +7,7 @@ PYTHON ?= python3
 #: PAGES         100                       pages that a trial fetches
 #: ROUNDS        5                         replications; a ratio needs 3 for an interval to be worth reading
 #: PRECISION     none                      half-width at which the main ratios are known well enough to stop, such as 5% (none: all rounds)
-#: REPEATS       1                         trials of each parallel mode in a round; their geometric mean counts
+#: REPEATS       none                      trials of each pool in a round; their geometric mean counts (none: 2 of browsers, 1 of requests)
 #: CLIENTS       requests phantomjs        what fetches the pages (none: as suits the source)
 #: MODES         serial threads processes  how the fetches are spread
 #: SOURCE        embedded                  where pages come from: embedded, wikipedia, a URL, a file of URLs

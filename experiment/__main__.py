@@ -19,7 +19,8 @@ from experiment import terminal
 from experiment.errors import UserError
 from experiment.measure.shortages import shortage_said
 from experiment.redaction import redacted_text
-from experiment.study import PROJECT, Study, as_words, sweep_of
+from experiment.study import PARAMETERS, PROJECT, Study, sweep_of
+from experiment.values import as_words
 from experiment.vocabulary import CLIENTS, MODES
 
 MISTAKE, INTERRUPTED = 2, 130
@@ -64,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
         command.set_defaults(command=function)
     run, report, sweep, verdicts, _, pages = (commands.choices[name] for name in COMMANDS)
-    _with_parameters(run, Study(), list(Study.model_fields))
+    _with_parameters(run, Study(), list(PARAMETERS))
     for command, kind in ((report, Study()), (sweep, sweep_of({}))):
         _with_parameters(command, kind, kind.parameters)
     verdicts.add_argument("folder", type=Path, help="the run, such as data/default")
@@ -77,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 def _with_parameters(command: argparse.ArgumentParser, kind: Study, names: Sequence[str]) -> None:
     """Add an option for each parameter, with help for those in `names`; the study checks values."""
     choices = {"clients": CLIENTS, "modes": MODES}
-    for name, field in Study.model_fields.items():
+    for name, field in PARAMETERS.items():
         some = f", some of {as_words(choices[name])}" if name in choices else ""
         meaning = f"{field.description}{some} (default: {as_words(kind.default(name))})"
         command.add_argument(

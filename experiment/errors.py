@@ -1,10 +1,14 @@
 """Define the errors that a user can fix."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from experiment.redaction import redacted_text
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of a full disk, an exhausted quota and a file that is too large."""
 
 
 class UserError(Exception):

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 PARENT_DEATH_SIGNAL, CHILD_SUBREAPER = 1, 36
 """Options of prctl, from linux/prctl.h."""
 
+CLOCK_OF_ALL_THREADS = 2
+"""CPUCLOCK_SCHED, from linux/posix-timers_types.h: which clock of a process is meant."""
+
 
 def adopt_orphans() -> None:
     """Become the parent of any process below this one that loses its own (Linux)."""
@@ -76,6 +79,34 @@ def _pss_kb(pid: int) -> int:
     except OSError:  # it has ended meanwhile, or this is no Linux
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
+def cpu_s(process: "psutil.Process") -> float:
+    """Return the CPU (s) of a process, and of the children that it has waited for.
+
+    The kernel's clock of a process (Linux) is exact; psutil counts in ticks of 10 ms. The
+    children's is rounded down, so that what is counted is never more than was used.
+    """
+    times = process.cpu_times()
+    own = times.user + times.system
+    if sys.platform == "linux":
+        with suppress(OSError):  # the process has ended meanwhile
+            own = time.clock_gettime(~process.pid << 3 | CLOCK_OF_ALL_THREADS)
+    return float(own + times.children_user + times.children_system)
+
+
+def cpu_below_s(process: "psutil.Process") -> float:
+    """Return the CPU (s) of all processes below one, and of those that they have waited for.
+
+    Parents come first: a child that is waited for meanwhile is left out, not counted twice.
+    """
+    import psutil
+
+    total_s = 0.0
+    for child in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            total_s += cpu_s(child)
+    return total_s
 
 
 def end_with(parent: int, folder: Path) -> None:

@@ -61,6 +61,8 @@ class Trial:
     startup_s: Seconds | None = None
     startup_cpu_s: Seconds | None = None
     cpu_s: Seconds | None = None
+    fetch_cpu_s: Seconds | None = None
+    origin_cpu_s: Seconds | None = None
     python_pss_mb: Seconds | None = None
     browser_pss_mb: Seconds | None = None
     machine_cpu: Share | None = None
@@ -83,6 +85,9 @@ class TrialRow(Trial, TrialKey):
 
 FILES: dict[type, FileName] = {FetchRow: "fetches.csv", TrialRow: "trials.csv"}
 
+ADDED = ("fetch_cpu_s", "origin_cpu_s")
+"""The columns that runs from before they were measured do not have."""
+
 trial_key = attrgetter(*(field.name for field in fields(TrialKey)))
 """Return the values of `TrialKey` that a row has, in their order."""
 
@@ -104,6 +109,8 @@ class Machine(BaseModel):
     start_method: StartMethod
     packages: dict[str, str]
     browsers: dict[str, str]
+    openssl: str | None = None
+    """The TLS library of Python; None in runs from before it was noted."""
 
     @property
     def hardware(self) -> str:
@@ -233,12 +240,16 @@ def rounds_done(folder: Path) -> set[int]:
 
 def read_trials(folder: Path) -> list[TrialRow]:
     """Return the trials of a run, checked; none where no round is finished yet."""
-    return _read_rows(folder, TrialRow)
+    return _read_rows(folder, TrialRow, _run_if_any(folder))
 
 
 def read_fetches(folder: Path) -> list[FetchRow]:
     """Return the fetches of a run, checked; none where no round is finished yet."""
-    return _read_rows(folder, FetchRow)
+    return _read_rows(folder, FetchRow, _run_if_any(folder))
+
+
+def _run_if_any(folder: Path) -> Run | None:
+    return read_run(folder) if (folder / "run.json").exists() else None
 
 
 def load(folder: Path) -> tuple["pd.DataFrame", "pd.DataFrame"]:
@@ -246,10 +257,14 @@ def load(folder: Path) -> tuple["pd.DataFrame", "pd.DataFrame"]:
 
     Raises `UserError` that names the damaged file, the row and the column.
     """
-    run = read_run(folder)  # first: its end is noted last
-    trials = read_trials(folder)
+    return load_rows(folder, read_run(folder))
+
+
+def load_rows(folder: Path, run: Run) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Return what `load` does, for a run whose `run.json` has been read: its end is noted last."""
+    trials = _read_rows(folder, TrialRow, run)
     done = {row.round for row in trials}
-    fetches = [row for row in read_fetches(folder) if row.round in done]
+    fetches = [row for row in _read_rows(folder, FetchRow, run) if row.round in done]
     _check_rounds(folder, run, done)
     _check_complete(folder, run.study.pages, trials, fetches)
     return frame(FetchRow, fetches), frame(TrialRow, trials)
@@ -305,10 +320,9 @@ def _names(kind: type) -> list[str]:
     return [field.name for field in fields(kind)]
 
 
-def _read_rows(folder: Path, kind: type[Row]) -> list[Row]:
+def _read_rows(folder: Path, kind: type[Row], run: Run | None) -> list[Row]:
     """Read the rows that count: all of a finished run, else those within the extent noted."""
     path = folder / FILES[kind]
-    run = read_run(folder) if (folder / "run.json").exists() else None
     noted = run.extents[FILES[kind]] if run and run.extents else None
     try:
         lines = _lines(path, None if run and run.finished_at else noted)
@@ -335,8 +349,11 @@ def _check_count(path: Path, lines: Sequence[bytes], noted: Extent | None) -> No
 def _checked_rows(path: Path, lines: Sequence[bytes], kind: type[Row]) -> list[Row]:
     """Return the rows in the lines of a file, each checked to its last column."""
     names = _names(kind)
-    _check_unconverted(path, lines[0].decode(), names)
+    older = [name for name in names if name not in ADDED]
+    _check_unconverted(path, lines[0].decode(), names, older)
     table = _split(path, lines)
+    if table[0] == older:
+        names = older
     if table[0] != names:
         raise _damaged(path, f"row 1, its columns are not {', '.join(names)}")
     for number, cells in enumerate(table, start=1):
@@ -362,9 +379,9 @@ def _split(path: Path, lines: Sequence[bytes]) -> list[list[str]]:
         csv.field_size_limit(limit)
 
 
-def _check_unconverted(path: Path, header: str, names: list[str]) -> None:
+def _check_unconverted(path: Path, header: str, *known: list[str]) -> None:
     columns = re.split("[;\t]", header.rstrip("\r\n").removeprefix("\ufeff").replace('"', ""))
-    if header.startswith("\ufeff") or columns == names:
+    if header.startswith("\ufeff") or columns in known:
         words = "a spreadsheet such as Excel has saved it, and may have changed its numbers"
         raise _damaged(path, f"{words}; copy the original file again")
 

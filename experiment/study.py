@@ -4,34 +4,42 @@ The command line, make, the notebooks and `run.json` all take their parameters f
 """
 
 import ast
-import hashlib
-import json
 import math
 import platform
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    HttpUrl,
-    TypeAdapter,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 
 from experiment.errors import UserError
 from experiment.redaction import redacted
-from experiment.vocabulary import CLIENTS, MODES, ClientName, Mode, StartMethod
+from experiment.values import (
+    Expected,
+    as_folder_name,
+    as_list,
+    as_share,
+    as_words,
+    each_once,
+    expected,
+    known_source,
+    none_if_empty,
+    short_digest,
+)
+from experiment.vocabulary import BROWSERS, CLIENTS, MODES, ClientName, Mode, StartMethod
 
 Item = TypeVar("Item")
 
@@ -43,16 +51,11 @@ PROJECT = Path(__file__).resolve().parent.parent
 WIKIPEDIA_WORKERS = 9
 """Wikipedia asks for fewer than ten requests at once."""
 
+BROWSER_REPEATS = 2
+"""Trials of a browser's pool in a round: they scatter more than those of `requests`."""
+
 LONGEST_NAME = 120
 """Characters of the name that a run is given; encrypted home folders take 143 with its ending."""
-
-
-@dataclass(frozen=True)
-class Expected:
-    """The words that complete "is not ..." in the message about an invalid value."""
-
-    words: str
-
 
 SWEEP: dict[str, Any] = {
     "pool_sizes": (5, 10, 20, 50),
@@ -90,72 +93,17 @@ def library_chunk_size(pages: int, workers: int) -> int:
     return math.ceil(pages / (4 * workers))
 
 
-def _none_if_empty(value: Any) -> Any:
-    return None if isinstance(value, str) and value.strip().lower() in ("", "none") else value
-
-
-def _as_list(value: Any) -> Any:
-    """Return a list, written in Python, in JSON, or as words split by spaces or commas."""
-    if isinstance(value, int):
-        return [value]
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        return json.loads(value.replace("'", '"'))
-    return re.split(r"[\s,]+", value.strip(" ,\n\t"))
-
-
-def _each_once(value: tuple[Item, ...] | None) -> tuple[Item, ...] | None:
-    if value and len(set(value)) < len(value):
-        raise ValueError("named twice")
-    return value
-
-
-def listed(value: Any) -> list[str] | None:
-    """Return names however they were written: a list, JSON, or words; None for none."""
-    return None if _none_if_empty(value) is None else list(_as_list(value))
-
-
-def web_url(value: str) -> str:
-    """Return the URL as it is; raises `ValueError` for one that is not http or https."""
-    if not re.match(r"(?i)https?://[^/\\]", value) or re.search(r"[\x00-\x1f\x7f]", value):
-        raise ValueError("browsers mend such a URL, each in its way")
-    TypeAdapter(HttpUrl).validate_python(value)
-    return value
-
-
-def _as_share(value: Any) -> float:
-    """Return 5% as 0.05; raises `ValueError` where it is no more than 0, or more than half."""
-    words = str(value).strip()
-    share = float(words.removesuffix("%")) / (100 if words.endswith("%") else 1)
-    if not 0 < share <= 0.5:
-        raise ValueError("too small or too large")
-    return share
-
-
-def _known_source(value: str) -> str:
-    value = value.strip()
-    if value in ("embedded", "wikipedia"):
-        return value
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value):
-        return web_url(value)
-    try:
-        return str(Path(value).expanduser().resolve())
-    except RuntimeError as error:  # ~name of nobody
-        raise ValueError(str(error)) from None
-
-
-OrNone = Annotated[Item | None, BeforeValidator(_none_if_empty)]
+OrNone = Annotated[Item | None, BeforeValidator(none_if_empty)]
 EachOnce = Annotated[
-    tuple[Item, ...], Field(min_length=1), BeforeValidator(_as_list), AfterValidator(_each_once)
+    tuple[Item, ...], Field(min_length=1), BeforeValidator(as_list), AfterValidator(each_once)
 ]
 PoolSizes = Annotated[
-    OrNone[EachOnce[Annotated[int, Field(ge=1, le=500)]]],
-    AfterValidator(lambda sizes: sizes and tuple(sorted(sizes))),
+    EachOnce[Annotated[int, Field(ge=1, le=500)]],
+    AfterValidator(lambda sizes: tuple(sorted(sizes))),
     Expected("one or more whole numbers from 1 to 500, each once"),
 ]
 Precision = Annotated[
-    OrNone[Annotated[float, BeforeValidator(_as_share)]],
+    OrNone[Annotated[float, BeforeValidator(as_share)]],
     Expected("more than 0 and at most 50%, such as 5% or 0.05, or none"),
 ]
 Clients = Annotated[
@@ -176,10 +124,12 @@ RunName = Annotated[
     Expected("a name that starts with a letter and has only letters, digits, dots, - and _"),
 ]
 OnOrOff = Annotated[bool, Expected("on or off")]
-Repeats = Annotated[int, Field(ge=1, le=9), Expected("a whole number from 1 to 9")]
+Repeats = Annotated[
+    OrNone[Annotated[int, Field(ge=1, le=9)]], Expected("a whole number from 1 to 9, or none")
+]
 Source = Annotated[
     str,
-    AfterValidator(_known_source),
+    AfterValidator(known_source),
     Expected("embedded, wikipedia, an http or https URL, or a file of URLs"),
 ]
 Host = Annotated[
@@ -188,14 +138,15 @@ Host = Annotated[
 
 
 class Study(BaseModel):
-    """The parameters of an experiment; an invalid value raises `UserError`."""
+    """The parameters of an experiment; an invalid value raises `UserError`.
+
+    `sizes` and `kind` are given, and written down, as one of `pool_size` and `pool_sizes`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    pool_size: int = Field(10, ge=1, le=500, description="workers that a pool has")
-    pool_sizes: PoolSizes = Field(
-        None, description="sizes of pools that a sweep sets against each other"
-    )
+    kind: Literal["report", "sweep"] = "report"
+    sizes: PoolSizes = Field((10,), validation_alias=AliasChoices("pool_size", "pool_sizes"))
     pages: int = Field(100, ge=1, le=100_000, description="pages that a trial fetches")
     rounds: Annotated[int, Field(ge=1, le=100)] = Field(
         5, description="replications; a ratio needs 3 for an interval to be worth reading"
@@ -206,7 +157,9 @@ class Study(BaseModel):
         "(none: all rounds)",
     )
     repeats: Repeats = Field(
-        1, description="trials of each parallel mode in a round; their geometric mean counts"
+        None,
+        description="trials of each pool in a round; their geometric mean counts "
+        "(none: 2 of browsers, 1 of requests)",
     )
     clients: Clients = Field((), description="what fetches the pages (none: as suits the source)")
     modes: Modes = Field(
@@ -241,18 +194,26 @@ class Study(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_clients(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if _none_if_empty(values.get("clients")) is not None:
-            return values
-        others = {name: value for name, value in values.items() if name != "clients"}
-        embedded = values.get("source", "embedded") == "embedded"
-        return {**others, "clients": default_clients()} if embedded else others
+    def _as_stored(cls, parameters: Any) -> Any:
+        if not isinstance(parameters, dict):
+            return parameters
+        for name in (name for name in parameters if name not in PARAMETERS):
+            raise UserError(f"{name}: no such parameter; there are {', '.join(PARAMETERS)}")
+        values = dict(parameters)
+        for name in values.keys() & {"pool_sizes", "clients", "precision"}:
+            if none_if_empty(values[name]) is None:
+                del values[name]
+        if "pool_sizes" in values:
+            values = {**_of_a_sweep(values), "kind": "sweep"}
+        if "precision" in values:
+            values.setdefault("rounds", MOST_LOOKED)
+        if values.get("source", "embedded") == "embedded":
+            values.setdefault("clients", default_clients())
+        return values
 
-    @model_validator(mode="before")
-    @classmethod
-    def _default_rounds(cls, values: dict[str, Any]) -> dict[str, Any]:
-        precise = _none_if_empty(values.get("precision")) is not None
-        return {"rounds": MOST_LOOKED, **values} if precise else values
+    @model_serializer
+    def _as_parameters(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in PARAMETERS}
 
     @model_validator(mode="after")
     def _parameters_agree(self) -> Self:
@@ -261,18 +222,13 @@ class Study(BaseModel):
         return self
 
     def _conflicts_with_kind(self) -> Iterator[str]:
-        if self.kind == "sweep":
-            for name in UNUSED[self.kind]:
-                if (value := getattr(self, name)) != self.default(name):
-                    yield (
-                        f"{name}: {value} has no use in a sweep, which has pool_sizes and chunks "
-                        f"of {SWEEP_CHUNK_SIZE}"
-                    )
-            if "serial" not in self.modes or len(self.modes) == 1:
-                yield (
-                    f"modes: {as_words(self.modes)} is not serial and threads, processes or both, "
-                    "which a sweep compares"
-                )
+        if self.kind == "report" and len(self.sizes) > 1:
+            yield f"pool_size: {as_words(self.sizes)} is not {expected(PARAMETERS['pool_size'])}"
+        if self.kind == "sweep" and ("serial" not in self.modes or len(self.modes) == 1):
+            yield (
+                f"modes: {as_words(self.modes)} is not serial and threads, processes or both, "
+                "which a sweep compares"
+            )
         if self.precision is not None and self.rounds < LEAST_LOOK:
             yield (
                 f"rounds: {self.rounds} is not a whole number from {LEAST_LOOK} to 100; with "
@@ -314,9 +270,9 @@ class Study(BaseModel):
 
         Raises `UserError` for what is not right.
         """
-        sweep = _none_if_empty(parameters.get("pool_sizes")) is not None
+        is_report = none_if_empty(parameters.get("pool_sizes")) is None
         try:
-            study = cls.model_validate({**(SWEEP if sweep else {}), **parameters})
+            study = cls.model_validate({**({} if is_report else SWEEP), **parameters})
         except ValidationError as error:
             raise UserError(_message(error)) from None
         return study.given(parameters)
@@ -326,9 +282,14 @@ class Study(BaseModel):
         return self.model_construct(_fields_set=set(names), **dict(self))
 
     @property
-    def kind(self) -> Literal["report", "sweep"]:
-        """Return whether one pool size is studied, or several are set against each other."""
-        return "report" if self.pool_sizes is None else "sweep"
+    def pool_size(self) -> int:
+        """Return the workers that a pool has; a sweep does not use it."""
+        return self.sizes[0] if self.kind == "report" else PARAMETERS["pool_size"].get_default()
+
+    @property
+    def pool_sizes(self) -> tuple[int, ...] | None:
+        """Return the sizes of pools that a sweep sets against each other; None in a report."""
+        return self.sizes if self.kind == "sweep" else None
 
     @property
     def size_parameter(self) -> Literal["pool_size", "pool_sizes"]:
@@ -338,12 +299,11 @@ class Study(BaseModel):
     @property
     def parameters(self) -> list[str]:
         """Return the names of what can be chosen in a study of this kind."""
-        return [name for name in type(self).model_fields if name not in UNUSED[self.kind]]
+        return [name for name in PARAMETERS if name not in UNUSED[self.kind]]
 
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Return the sizes of its pools."""
-        return self.pool_sizes or (self.pool_size,)
+    def repeats_of(self, client: ClientName) -> int:
+        """Return how often each pool of a client is measured in a round."""
+        return self.repeats or (BROWSER_REPEATS if client in BROWSERS else 1)
 
     def default(self, name: str) -> Any:
         """Return the value of a parameter that nobody chose, in a study of this kind."""
@@ -353,7 +313,7 @@ class Study(BaseModel):
             return MOST_LOOKED
         if name == "clients" and self.source == "embedded":
             return default_clients()
-        return type(self).model_fields[name].default
+        return PARAMETERS[name].default
 
     def chunk(self) -> int | None:
         """Return the pages to hand to a worker at a time; None is the library's choice."""
@@ -377,10 +337,10 @@ class Study(BaseModel):
         if self.run is not None:
             return self.run
         design = {name: value for name, value in self.differences().items() if name != "rounds"}
-        name = "_".join(self._described("{}-{}", _in_a_folder_name, design)) or "default"
+        name = "_".join(self._described("{}-{}", as_folder_name, design)) or "default"
         if len(name) <= LONGEST_NAME:
             return name
-        return f"{name[: LONGEST_NAME - 9].rstrip('-_')}-{_short_digest(name)}"
+        return f"{name[: LONGEST_NAME - 9].rstrip('-_')}-{short_digest(name)}"
 
     def in_short(self) -> str:
         """Return what differs from the default, in words."""
@@ -396,7 +356,7 @@ class Study(BaseModel):
         """Return what is not the default and tells one study from another."""
         return {
             name: value
-            for name, value in self.written()
+            for name, value in self.written().model_dump().items()
             if name not in ("run", "contact") and value != self.default(name)
         }
 
@@ -409,26 +369,47 @@ class Study(BaseModel):
             is_what = "a sweep" if own.kind == "sweep" else "no sweep"
             raise UserError(f"run: {self.run_name()} is {is_what}; it goes with make {own.kind}")
         as_own = self.model_copy(update={"keep_query": own.keep_query}).written()
-        for name in (field for field in type(self).model_fields if field != "rounds"):
-            asked, had = getattr(self, name), getattr(own, name)
-            if name == "source":
-                asked, had = as_own.source, own.written().source
-            if name in self.model_fields_set - {"run"} and asked not in (had, ()):
+        asked, had = {**self.model_dump(), "source": as_own.source}, own.written().model_dump()
+        given = {self.size_parameter if n == "sizes" else n for n in self.model_fields_set}
+        for name in (name for name in self.parameters if name in given - {"run", "rounds"}):
+            if asked[name] not in (had[name], ()):
                 raise UserError(
-                    f"{name}: {as_words(asked)} was asked for, but the run "
-                    f"{self.run_name()} has {as_words(had)}; leave {name} out, or name another run"
+                    f"{name}: {as_words(asked[name])} was asked for, but the run "
+                    f"{self.run_name()} has {as_words(had[name])}; leave {name} out, "
+                    "or name another run"
                 )
-        given = {name: getattr(self, name) for name in {"source", "rounds"} & self.model_fields_set}
-        if "rounds" in given:
-            given["rounds"] = max(self.rounds, own.rounds)
-        return own.model_copy(update=given)
+        own_now = {name: getattr(self, name) for name in {"source", "rounds"} & given}
+        if "rounds" in own_now:
+            own_now["rounds"] = max(self.rounds, own.rounds)
+        return own.model_copy(update=own_now)
+
+
+def _of_a_sweep(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values without those that a sweep does not have; refuse any that was chosen."""
+    for name in (name for name in UNUSED["sweep"] if name in values):
+        value = as_words(none_if_empty(values[name]))
+        if value != as_words(PARAMETERS[name].default):
+            own = f"pool_sizes and chunks of {SWEEP_CHUNK_SIZE}"
+            raise UserError(f"{name}: {value} has no use in a sweep, which has {own}")
+    return {name: value for name, value in values.items() if name not in UNUSED["sweep"]}
+
+
+_SIZE = Field(10, ge=1, le=500, description="workers that a pool has")
+_SIZES = Field(None, description="sizes of pools that a sweep sets against each other")
+
+PARAMETERS = {
+    "pool_size": FieldInfo.from_annotated_attribute(int, _SIZE),
+    "pool_sizes": FieldInfo.from_annotated_attribute(PoolSizes, _SIZES),
+    **{name: field for name, field in Study.model_fields.items() if name not in ("kind", "sizes")},
+}
+"""The parameters by the names that users know, in the order in which they are shown."""
 
 
 def sweep_of(parameters: Mapping[str, Any]) -> Study:
     """Return the sweep that `parameters` describe; raises `UserError` for what is not right."""
     study = Study.of({**SWEEP, **parameters})
     if study.kind == "report":
-        raise UserError(f"pool_sizes: none is not {_expected(Study.model_fields['pool_sizes'])}")
+        raise UserError(f"pool_sizes: none is not {expected(PARAMETERS['pool_sizes'])}")
     return study.given(parameters)
 
 
@@ -443,49 +424,15 @@ def from_notebook(namespace: Mapping[str, Any], also: Sequence[str] = ()) -> Stu
     nodes = chain.from_iterable(ast.walk(ast.parse(cell)) for cell in injected)
     assigned = (node for node in nodes if isinstance(node, ast.Name))
     names = {node.id for node in assigned if isinstance(node.ctx, ast.Store)} - {*also}
-    known = {*Study.model_fields, *names}
+    known = {*PARAMETERS, *names}
     parameters = {name: value for name, value in namespace.items() if name in known}
     study = sweep_of(parameters) if "pool_sizes" in parameters else Study.of(parameters)
     return study.given({*names, *study.differences()})
 
 
-def as_words(value: Any) -> str:
-    """Return a parameter's value as a user writes it."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, tuple | list):
-        return " ".join(map(str, value)) or "none"
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _in_a_folder_name(value: Any) -> str:
-    """Return a value as part of a folder's name; a digest stands for what a name cannot hold."""
-    words = as_words(value).replace(" ", "-")
-    if re.fullmatch(r"[A-Za-z0-9.-]{1,40}", words):
-        return words
-    place = words.partition("://")[2].partition("?")[0] or Path(words).stem
-    readable = re.sub(r"[^A-Za-z0-9.]+", "-", place)[:24].strip("-")
-    return f"{readable}-{_short_digest(words)}"
-
-
-def _short_digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
 def _message(error: ValidationError) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0])
-    if first["type"] == "extra_forbidden":
-        return f"{name}: no such parameter; there are {', '.join(Study.model_fields)}"
     value = as_words(first["input"])
     shown = redacted(value) if name == "source" else value
-    return f"{name}: {shown} is not {_expected(Study.model_fields[name])}"
-
-
-def _expected(field: FieldInfo) -> str:
-    for expected in (item for item in field.metadata if isinstance(item, Expected)):
-        return expected.words
-    low = next(item.ge for item in field.metadata if hasattr(item, "ge"))
-    high = next(item.le for item in field.metadata if hasattr(item, "le"))
-    kind = "whole number" if field.annotation is int else "number"
-    return f"a {kind} from {low} to {high:,}"
+    return f"{name}: {shown} is not {expected(PARAMETERS[name])}"

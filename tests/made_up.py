@@ -46,6 +46,7 @@ class World:
     controls: bool = True
     machine_cpu: float = 0.2
     cores: float = 0.1
+    origin_cores: float = 0.05
 
 
 def even(study: Study, **special: float) -> dict[tuple[str, str], float]:
@@ -117,7 +118,8 @@ def _keys(study: Study, world: World, number: int) -> Iterator[TrialKey]:
     main = TrialKey(arm="main", client=None, mode="serial", pool_size=1, round=number, repeat=1)
     for client in study.clients:
         for mode in study.modes:
-            sizes, repeats = ((1,), 1) if mode == "serial" else (study.sizes, study.repeats)
+            repeats = study.repeats_of(client)
+            sizes, repeats = ((1,), 1) if mode == "serial" else (study.sizes, repeats)
             for size, repeat in itertools.product(sizes, range(1, repeats + 1)):
                 yield replace(main, client=client, mode=mode, pool_size=size, repeat=repeat)
     for mode in study.modes if world.controls else ():
@@ -187,6 +189,8 @@ def _trial(
         startup_s=startup_s,
         startup_cpu_s=0.3,
         cpu_s=0.3 + (span or 0) * cores * noise,
+        fetch_cpu_s=(span or 0) * cores * noise if rows else None,
+        origin_cpu_s=(span or 0) * world.origin_cores if rows else None,
         python_pss_mb={"serial": 30.0, "processes": 53.0}.get(key.mode, 31.0) * noise,
         machine_cpu=world.machine_cpu if rows else None,
         other_cpu=0.0,

@@ -147,7 +147,7 @@ def test_premises_that_are_missing_are_named(tmp_path: Path) -> None:
 
 
 def test_how_much_ten_workers_gain_is_no_claim_about_four(tmp_path: Path) -> None:
-    study = STUDY.model_copy(update={"pool_size": 4})
+    study = STUDY.model_copy(update={"sizes": (4,)})
     judged = verdicts(tmp_path, study, World({**AS_IN_2018}))
     for name in ("requests-8x", "selenium-4x", "selenium-twice"):
         assert judged[name].ruling.verdict == "not applicable"

@@ -21,8 +21,7 @@ from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from experiment.measure.clients import base
-from experiment.measure.clients.sockets import Sockets
+from experiment.measure.clients import base, sockets
 
 
 class Client(base.Client):
@@ -33,8 +32,8 @@ class Client(base.Client):
     ) -> None:
         """Fetch the page."""
         trusted = ssl.create_default_context(cafile=self.settings.bundle)
-        with Sockets.opened_here() as sockets, phases.timed("load"):
-            deadline.stop = sockets.shut
+        with sockets.opened_here() as opened, phases.timed("load"):
+            deadline.stop = lambda: sockets.shut(opened)
             with urlopen(url, timeout=self.timeout_s, context=trusted) as received:
                 response.body = received.read(base.SIZE_LIMIT)
         response.length, response.final_url = len(response.body), received.url

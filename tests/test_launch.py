@@ -12,6 +12,7 @@ from experiment.fetches import Page
 from experiment.measure import launch
 from experiment.measure.clients.base import ClientSettings
 from experiment.measure.trial import Outcome, Plan
+from experiment.vocabulary import Mode
 from tests.conftest import eventually
 from tests.servers import Server
 
@@ -30,6 +31,7 @@ def plan_of(url: str) -> Plan:
         starts_a_second=None,
         pages=[Page(1, url)],
         cores=1,
+        seed="",
     )
 
 
@@ -61,6 +63,7 @@ def test_a_trial_that_ends_well_has_an_outcome(server: Server) -> None:
     assert [fetch.error for fetch in launched.outcome.fetches] == [None]
     assert launched.cpu_s is not None
     assert launched.cpu_s > (launched.outcome.startup_cpu_s or 0) > 0
+    assert launched.outcome.origin_cpu_s is None
     assert launched.suspended is None
 
 
@@ -79,6 +82,29 @@ def test_a_trial_that_is_ended_says_by_what(
         assert eventually(lambda: server.asked, 20)
         end(trial_process())
         assert launched.result(20).outcome == Outcome(reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("mode", "threads"),
+    [
+        ("threads", [1 + 3 + 4 + 1]),  # the main one, the pool's own, its workers, the watchdog
+        ("processes", [1 + 1] * 4),
+    ],
+)
+def test_the_fetches_of_a_process_have_one_watchdog(
+    server: Server, mode: Mode, threads: list[int]
+) -> None:
+    pages = [Page(number, server.url("silent")) for number in range(4)]
+    plan = replace(plan_of(""), mode=mode, pool_size=4, pages=pages, timeout_s=3)
+    with ThreadPoolExecutor() as executor:
+        launched = executor.submit(launch.launch, plan)
+        assert eventually(lambda: len(server.asked) == 4, 20)
+        trial = trial_process()
+        workers = trial.children() if mode == "processes" else [trial]
+        seen = [worker.num_threads() for worker in workers]
+        fetches = launched.result(30).outcome.fetches
+    assert seen == threads
+    assert [fetch.error for fetch in fetches] == ["timeout"] * 4
 
 
 def test_a_trial_that_takes_too_long_is_ended(

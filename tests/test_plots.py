@@ -126,9 +126,9 @@ def test_the_band_and_the_control_are_drawn(tmp_path: Path, ax: Axes) -> None:
     results, _ = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
     figures.threads_against_processes(results, ax=ax)
     labels = [label.get_text() for label in ax.get_yticklabels()]
-    assert len(labels) == 6
-    assert [label for label in labels if "threads / threads" in label] == labels[2::3]
-    controls = [summary.aa_control(results.main_trials, client)[0] for client in study.clients]
+    assert len(labels) == 4
+    assert [label for label in labels if "threads / threads" in label] == labels[1::2]
+    controls = [summary.aa_control(results.main_trials, client) for client in study.clients]
     dotted = [tuple(line.get_xdata()) for line in ax.lines if line.get_linestyle() == ":"]  # type: ignore[arg-type]
     assert dotted == [control.ci99 for control in controls]
 

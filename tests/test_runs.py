@@ -154,11 +154,15 @@ def test_runs_that_are_not_alike_are_refused_by_what_differs(
 def test_machines_that_differ_are_told_by_what_differs(data: Path) -> None:
     write(data, "one")
     write(data, "two", seed=7)
-    other = MACHINE.model_copy(update={"cores": 8, "packages": {"requests": "1"}})
+    other = MACHINE.model_copy(update={"cores": 8, "packages": {"requests": "1"}, "openssl": "3"})
     study = records.read_run(data / "two").study
     records.write_run(data / "two", made_up.run_of(study, other))
     one, two = runs.of_names("one two").values()
-    assert runs.differences(one, two) == ["cores 2, 8", "packages requests 0, requests 1"]
+    assert runs.differences(one, two) == [
+        "cores 2, 8",
+        "packages requests 0, requests 1",
+        "openssl none, 3",
+    ]
 
 
 def test_runs_of_one_list_share_their_pages(data: Path, tmp_path: Path) -> None:

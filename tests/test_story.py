@@ -109,13 +109,26 @@ def test_a_control_that_fails_is_on_the_first_screen(tmp_path: Path) -> None:
     results, _ = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
     fetches, trials = records.load(tmp_path / "run")
     assert headline.caveats(results) == ""
-    assert "which covers 1, as expected" in sentences.aa_controls(results)
+    passes = "which covers 1, as expected, and the 90 % interval lies within 10 % of it."
+    assert passes in sentences.aa_controls(results)
     first = (trials["mode"] == "threads") & (trials["repeat"] == 1) & (trials["arm"] == "main")
     trials.loc[first, "span_s"] *= 1.5
     results = RunResults(results.run, fetches, trials)
     said = headline.caveats(results)
-    assert "**The A/A control fails**: requests in threads took 1.5" in said
+    assert "**The A/A control fails**: requests in threads took 1.47" in said
+    assert "times as long at the start of a round as at its end" in said
     assert "which does not cover 1" in sentences.aa_controls(results)
+
+
+def test_a_control_that_could_not_have_seen_a_difference_says_so(tmp_path: Path) -> None:
+    study = Study(clients=("requests", "phantomjs"), rounds=5, pages=20)
+    noisy = World(even(study), noise=0.3)
+    results, _ = made_up.judged(made_up.write(tmp_path / "run", study, noisy))
+    [line] = sentences.aa_controls(results).splitlines()  # requests were not repeated
+    assert line.startswith("- A/A control, phantomjs: ")
+    assert "which covers 1, but the control is too imprecise to tell: its 90 % interval [" in line
+    assert "] does not lie within 10 % of 1." in line
+    assert "A/A" not in headline.caveats(results)
 
 
 def test_pages_that_differ_are_named_and_not_compared(tmp_path: Path) -> None:
@@ -138,8 +151,8 @@ def test_a_client_without_a_good_fetch_is_said_to_have_none(tmp_path: Path) -> N
     study = Study(clients=("requests", "phantomjs"), rounds=3)
     text = told(tmp_path / "run", study, World(even(study), failing="phantomjs"))
     assert "**phantomjs**: no round was complete, so there is no result." in text
-    assert "9 of 42 trials were not complete" in text
-    assert "browser 900" in text
+    assert "15 of 48 trials were not complete" in text
+    assert "browser 1500" in text
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,15 @@ import pytest
 
 from experiment.errors import UserError
 from experiment.study import (
+    PARAMETERS,
     PROJECT,
     SWEEP,
     Study,
-    as_words,
     default_clients,
     from_notebook,
     sweep_of,
 )
+from experiment.values import as_words
 
 
 @pytest.mark.parametrize(
@@ -29,8 +30,11 @@ from experiment.study import (
         ("pool_size", "ten", "a whole number from 1 to 500"),
         ("pool_size", 10**6, "a whole number from 1 to 500"),
         ("pool_size", 2.5, "a whole number from 1 to 500"),
+        ("pool_size", "5 6", "a whole number from 1 to 500"),
+        ("pool_size", None, "a whole number from 1 to 500"),
         ("pages", 0, "a whole number from 1 to 100,000"),
-        ("repeats", 0, "a whole number from 1 to 9"),
+        ("repeats", 0, "a whole number from 1 to 9, or none"),
+        ("repeats", 10, "a whole number from 1 to 9, or none"),
         ("latency", "nan", "a number from 0 to 100"),
         ("timeout", 0, "a number from 1 to 600"),
         ("clients", "requests lynx", "one or more of requests, phantomjs, chrome, firefox"),
@@ -64,6 +68,32 @@ def test_a_bad_value_is_named_with_what_would_be_right(name: str, value: Any, ri
 def test_an_unknown_parameter_is_refused_by_name() -> None:
     with pytest.raises(UserError, match="pol_size: no such parameter"):
         Study.of({"pol_size": 20})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "kind", "sizes"),
+    [
+        ({}, "report", (10,)),
+        ({"pool_size": "20", "pool_sizes": None}, "report", (20,)),
+        ({"pool_size": 20.0}, "report", (20,)),
+        ({"pool_sizes": 4}, "sweep", (4,)),
+        ({"pool_size": "10", "pool_sizes": "5 2"}, "sweep", (2, 5)),
+    ],
+)
+def test_sizes_of_pools_are_stored_once_and_written_under_the_names_that_users_know(
+    parameters: dict[str, Any], kind: str, sizes: tuple[int, ...]
+) -> None:
+    study = Study.of(parameters)
+    assert (study.kind, study.sizes) == (kind, sizes)
+    written = study.model_dump_json()
+    assert list(json.loads(written)) == list(PARAMETERS)
+    assert Study.model_validate_json(written) == study
+
+
+@pytest.mark.parametrize("name", ["kind", "sizes"])
+def test_what_is_stored_under_another_name_is_no_parameter(name: str) -> None:
+    with pytest.raises(UserError, match=f"{name}: no such parameter"):
+        Study.of({name: "sweep"})
 
 
 @pytest.mark.parametrize(
@@ -191,7 +221,7 @@ def test_a_notebook_offers_every_parameter_with_its_default_and_meaning(notebook
     assert names == kind.parameters + OF_THE_NOTEBOOK[notebook]
     assert Study.of({name: namespace[name] for name in kind.parameters}) == kind
     for line, name in zip(cell.splitlines(), kind.parameters, strict=False):
-        assert str(Study.model_fields[name].description) in line
+        assert str(PARAMETERS[name].description) in line
 
 
 @pytest.mark.parametrize("notebook", KINDS)
@@ -205,7 +235,7 @@ def test_papermill_explains_every_parameter(notebook: str) -> None:
     )
     assert "Unable to parse" not in shown.stderr
     for name in KINDS[notebook].parameters:
-        words = re.escape(Study.model_fields[name].description or "")
+        words = re.escape(PARAMETERS[name].description or "")
         assert re.search(rf"{name}: \w+ \(default .+\)\s+{words}", shown.stdout)
 
 
@@ -214,7 +244,7 @@ def test_make_offers_every_parameter_with_its_default_and_meaning() -> None:
     sweep = {"pool_sizes": KINDS["sweep"].pool_sizes}
     fields = {
         name: (as_words({**Study().model_dump(), **sweep}[name]), field.description)
-        for name, field in Study.model_fields.items()
+        for name, field in PARAMETERS.items()
     }
     if "chrome" not in Study().clients:
         assert {name.lower(): (default, words) for name, default, words in lines} == fields

@@ -118,7 +118,7 @@ def test_the_lower_bounds_are_those_of_waiting_and_of_the_cores(tmp_path: Path) 
     limits = summary.bounds(rounds, 2).set_index("mode")
     assert limits.loc["serial", "waiting_s"].iloc[0] == pytest.approx(10.0)  # type: ignore[union-attr]
     assert limits.loc["threads", "waiting_s"].iloc[0] == pytest.approx(1.0)  # type: ignore[union-attr]
-    used = rounds.set_index("mode").loc["threads", "cpu_s"].iloc[0] - 0.3  # type: ignore[union-attr]
+    used = rounds.set_index("mode").loc["threads", "fetch_cpu_s"].iloc[0]  # type: ignore[union-attr]
     assert limits.loc["threads", "cpu_s"].iloc[0] == pytest.approx(used / 2)  # type: ignore[union-attr]
 
 
@@ -198,22 +198,27 @@ def test_pages_that_lead_elsewhere_each_time_are_no_difference(tmp_path: Path) -
     assert summary.different_pages(asked[asked["arm"] == "main"]).empty
 
 
-def test_the_control_compares_threads_with_threads_of_the_same_round(tmp_path: Path) -> None:
+def test_the_control_compares_the_first_threads_of_a_round_with_the_last(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=5, pages=30, repeats=3)
     made_up.write(tmp_path / "run", study, WORLD)
     fetches, trials = records.load(tmp_path / "run")
     rows = summary.per_trial(fetches, trials)
-    alike, first = summary.aa_control(rows, "requests")
-    assert alike.rounds == first.rounds == 5
+    alike = summary.aa_control(rows, "requests")
+    assert alike.rounds == 5
     assert alike.ci99 is not None
     assert alike.ci95 is not None
     assert alike.ci99[0] < alike.ci95[0] < alike.ci95[1] < alike.ci99[1]
     threads = rows[rows["mode"] == "threads"].pivot(
         index="round", columns="repeat", values="span_s"
     )
-    expected = np.exp(np.log(threads[1] / threads[2]).mean())
+    expected = np.exp(np.log(threads[1] / threads[3]).mean())
     assert alike.value == pytest.approx(expected)
-    assert summary.aa_control(rows[rows["repeat"] == 1], "requests")[0].rounds == 0
+    backwards = rows.assign(position=100 - rows["position"])
+    assert summary.aa_control(backwards, "requests").value == pytest.approx(1 / expected)
+    assert summary.aa_control(rows[rows["repeat"] == 1], "requests").rounds == 0
+    without = rows.assign(complete=rows["complete"] & (rows["repeat"] != 3))
+    expected = np.exp(np.log(threads[1] / threads[2]).mean())
+    assert summary.aa_control(without, "requests").value == pytest.approx(expected)
 
 
 def test_the_ceiling_is_what_perfect_workers_would_do() -> None:

@@ -102,4 +102,5 @@ class RunResults:
 
 def load(folder: Path) -> RunResults:
     """Read and check a run; raise `UserError` where there is none or it is damaged."""
-    return RunResults(records.read_run(folder), *records.load(folder), folder)
+    run = records.read_run(folder)
+    return RunResults(run, *records.load_rows(folder, run), folder)

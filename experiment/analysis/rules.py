@@ -159,6 +159,18 @@ def _less_than_a_core(estimate: Estimate, levels: Levels) -> Ruling:
 
 LESS_THAN_A_CORE = Rule(Zone("less than 1.1", 1, 0, ALIKE), _less_than_a_core)
 
+
+def aa_control(
+    control: Estimate,
+) -> Literal["fails", "passes", "too imprecise", "too few rounds"]:
+    """Judge the ratio of two trials that are alike: is it 1, and would 10 % have been seen?"""
+    if not control.has_enough_rounds or control.ci99 is None or control.ci90 is None:
+        return "too few rounds"
+    if not _within((1, 1), *control.ci99):
+        return "fails"
+    return "passes" if _within(control.ci90, 1 / ALIKE, ALIKE) else "too imprecise"
+
+
 POWER, MOST_ROUNDS = 0.8, 100
 """The chance of a decision that is asked for, and the most rounds that are looked at."""
 

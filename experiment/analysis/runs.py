@@ -15,7 +15,8 @@ from experiment.analysis.summary import Estimate
 from experiment.errors import UserError
 from experiment.records import Machine, Run
 from experiment.redaction import redacted
-from experiment.study import PROJECT, Study, as_words, listed
+from experiment.study import PARAMETERS, PROJECT
+from experiment.values import as_words, listed
 from experiment.vocabulary import ARTICLE_PAIR, POOLS, ClientName
 
 DATA = PROJECT / "data"
@@ -185,7 +186,7 @@ def differences(one: RunResults, other: RunResults) -> list[str]:
 
 
 def _unlike_design(one: Run, other: Run) -> list[str]:
-    names = [name for name in Study.model_fields if name not in MAY_DIFFER]
+    names = [name for name in PARAMETERS if name not in MAY_DIFFER]
     redact = {"keep_query": False}
     studies = (run.study.model_copy(update=redact).written() for run in (one, other))
     machine = _unlike(Machine.model_fields, one.machine, other.machine)

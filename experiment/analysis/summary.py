@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from experiment.vocabulary import ARTICLE_PAIR, BROWSERS, Arm
+from experiment.vocabulary import BROWSERS, Arm
 
 Interval = tuple[float, float]
 
@@ -283,6 +283,11 @@ def cores_used(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
     return ratio(cpu - startup, of_cell(rounds, client, mode, "span_s"))
 
 
+def origin_cores(rounds: pd.DataFrame) -> float:
+    """Return the cores that the embedded origin kept busy, a mean; NaN where it is not known."""
+    return float((rounds["origin_cpu_s"].astype(float) / rounds["span_s"].astype(float)).mean())
+
+
 def has_phases(rounds: pd.DataFrame, client: str) -> bool:
     """Return whether the start of a browser was timed, as part of a client's fetches."""
     return bool(rounds.loc[rounds["client"] == client, "browser_start_mean_s"].notna().any())
@@ -327,26 +332,24 @@ def bounds(rounds: pd.DataFrame, cores: int | None) -> pd.DataFrame:
     """Return two lower bounds (s) of each span: `waiting_s` by the delays, `cpu_s` by the cores.
 
     Waiting is the larger of the planned delays' sum / pool size and the longest one; CPU is what
-    the trial used after its pool was ready, on all cores at once; NaN where it is not known.
+    the trial used at least while it fetched, on all cores at once; NaN where it is not known.
     """
     shared = rounds["planned_sum_ms"] / rounds["pool_size"]
     return rounds[CELL].assign(
         waiting_s=np.maximum(shared, rounds["planned_max_ms"]) / 1000,
-        cpu_s=(rounds["cpu_s"] - rounds["startup_cpu_s"]) / (cores or np.nan),
+        cpu_s=rounds["fetch_cpu_s"] / (cores or np.nan),
     )
 
 
-def aa_control(trials: pd.DataFrame, client: str) -> tuple[Estimate, Estimate]:
-    """Return the A/A control and the ratio to compare it with, both of spans of one round.
+def aa_control(trials: pd.DataFrame, client: str) -> Estimate:
+    """Return the A/A control: span of the first / of the last trial of threads in each round.
 
-    Threads of repeat 1 / threads of repeat 2, which are alike, so that it should be 1; threads /
-    processes of repeat 1. Both are empty where a pool was not repeated.
+    They are alike, so that it should be 1. It is empty where threads were not repeated.
     """
-    complete = trials[trials["complete"]]
-    one, two = (complete[complete["repeat"] == repeat] for repeat in (1, 2))
-    threads, processes = (of_cell(one, client, mode, "span_s") for mode in ARTICLE_PAIR)
-    alike = of_cell(two, client, "threads", "span_s")
-    return ratio(threads, alike), ratio(threads[threads.index.isin(alike.index)], processes)
+    alike = trials["complete"] & (trials["client"] == client) & (trials["mode"] == "threads")
+    rounds = trials[alike].sort_values("position").groupby("round")["span_s"]
+    first, last = (spans[rounds.size() > 1] for spans in (rounds.first(), rounds.last()))
+    return ratio(first, last)
 
 
 def of_complete_trials(fetches: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:

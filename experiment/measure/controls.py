@@ -2,13 +2,20 @@
 
 import functools
 import inspect
+import itertools
+import math
+import os
 import pickle
+import random
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from multiprocessing.pool import Pool, ThreadPool
 from typing import TypeVar
 
-from experiment.measure.modes import WatchedPool
+from experiment.measure.modes import WatchedPool, workers
+from experiment.vocabulary import ARTICLE_PAIR, Mode
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -16,10 +23,23 @@ Result = TypeVar("Result")
 STARTUP_WORKERS = 10
 """Workers of a pool in arm `startup`: the article's ten, whatever the study's pool size."""
 
-SQUARES = 30_000_000
-"""Numbers squared in a trial of arm `cpu`: about a second of one core."""
+CPU_MODES: tuple[Mode, ...] = ("serial", *ARTICLE_PAIR)
+"""The modes that arm `cpu` sets against each other."""
+
+SQUARES = 2_000_000
+"""Numbers squared in a block of arm `cpu`: about a tenth of a second of one core."""
 
 PIECES_A_CORE = 4
+BLOCKS = 12
+"""Blocks of a mode in a trial of arm `cpu`: each order of the three modes occurs twice."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """The span (s) of a block of CPU work, and the CPU time (s) that all workers used in it."""
+
+    span_s: float
+    cpu_s: float
 
 
 def nothing() -> None:
@@ -32,18 +52,52 @@ def import_clients() -> None:
     from selenium.webdriver.remote.webdriver import WebDriver  # noqa: F401, put off by webdriver
 
 
-def square(count: int) -> tuple[float, float]:
-    """Keep one core busy with plain Python; return start and end by the clock."""
-    start = time.perf_counter()
+def square(count: int) -> tuple[int, float, float, float]:
+    """Keep one core busy with plain Python; return process, start and end by the clock, CPU (s)."""
+    start, cpu_s = time.perf_counter(), time.process_time()
     sum(number * number for number in range(count))
-    return start, time.perf_counter()
+    return os.getpid(), start, time.perf_counter(), time.process_time() - cpu_s
 
 
-def square_all(pool: WatchedPool, cores: int) -> float:
-    """Share the squares out among the workers; return the span (s)."""
-    pieces = PIECES_A_CORE * cores
-    times = pool.map(square, [SQUARES // pieces] * pieces, None)
-    return max(end for _, end in times) - min(start for start, _ in times)
+def square_all(pool: WatchedPool, cores: int) -> Block:
+    """Share the squares out among the workers.
+
+    The CPU time is that of this process with all its threads, and of the work in other processes.
+    """
+    pieces, cpu_s = PIECES_A_CORE * cores, time.process_time()
+    done = pool.map(square, [SQUARES // pieces] * pieces, 1)
+    cpu_s = time.process_time() - cpu_s
+    cpu_s += sum(used for process, _, _, used in done if process != os.getpid())
+    span_s = max(end for _, _, end, _ in done) - min(start for _, start, _, _ in done)
+    return Block(span_s, cpu_s)
+
+
+def interleaved(processes: WatchedPool, cores: int, seed: str) -> dict[Mode, Block]:
+    """Have a pool of each mode work in turns, in random order; return each mode's typical block.
+
+    Serial is a pool of one thread, so that it works as threads do. The pool of processes is there
+    already: none may be forked from a process that runs threads.
+    """
+    orders = [*itertools.permutations(CPU_MODES)] * (BLOCKS // math.factorial(len(CPU_MODES)))
+    random.Random(seed).shuffle(orders)
+    blocks: dict[Mode, list[Block]] = {mode: [] for mode in CPU_MODES}
+    with (
+        workers("threads", 1, None, nothing) as thread,
+        workers("threads", cores, None, nothing) as threads,
+    ):
+        pools: dict[Mode, WatchedPool]
+        pools = {"serial": thread, "threads": threads, "processes": processes}
+        for mode in itertools.chain.from_iterable(orders):
+            blocks[mode].append(square_all(pools[mode], cores))
+    processes.stopped |= thread.stopped or threads.stopped  # whichever has looked
+    return {mode: _typical(of_mode) for mode, of_mode in blocks.items()}
+
+
+def _typical(blocks: Sequence[Block]) -> Block:
+    """Return the median span, and the CPU time of the median number of cores used in it."""
+    span_s = statistics.median(block.span_s for block in blocks)
+    cores_used = statistics.median(block.cpu_s / block.span_s for block in blocks)
+    return Block(span_s, span_s * cores_used)
 
 
 def timed(function: Callable[[Item], Result]) -> Callable[[Item], tuple[float, Result]]:

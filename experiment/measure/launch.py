@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -21,6 +21,7 @@ from experiment.measure.supervisor import Report
 from experiment.measure.trial import Outcome, Plan
 from experiment.redaction import redacted_text
 from experiment.study import library_chunk_size
+from experiment.vocabulary import Mode
 
 PLAN = TypeAdapter(Plan)
 OUTCOME = TypeAdapter(Outcome)
@@ -38,6 +39,14 @@ class Launched:
     cpu_s: float | None = None
     browser_pss_mb: float | None = None
     suspended: str | None = None
+
+    def of_mode(self, mode: Mode) -> "Launched":
+        """Return what became of one mode, where a launch of arm `cpu` measured several."""
+        block = self.outcome.blocks.get(mode)
+        if block is None:
+            return self
+        cpu_s = (self.outcome.startup_cpu_s or 0.0) + block.cpu_s
+        return replace(self, outcome=replace(self.outcome, span_s=block.span_s), cpu_s=cpu_s)
 
 
 def launch(plan: Plan) -> Launched:

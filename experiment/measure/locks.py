@@ -15,7 +15,7 @@ from pathlib import Path
 import filelock
 import psutil
 
-from experiment.errors import UserError
+from experiment.errors import UserError, writing
 
 OF_RUN = "run.lock"
 """The lock in the folder of a run that is being measured; it names the process that does."""
@@ -34,15 +34,8 @@ def of_run(folder: Path) -> Iterator[None]:
     """
     path = folder / OF_RUN
     lock = filelock.FileLock(path, mode=0o664)
-    try:
+    with writing("run", folder):
         made = _acquire(lock, folder)
-    except filelock.Timeout:
-        raise UserError(
-            f"run: data/{folder.name} is being measured by {_holder(path)}; "
-            "wait until it has ended, or name another run"
-        ) from None
-    except OSError as error:
-        raise UserError(f"run: {folder} cannot be written: {error.strerror}") from None
     try:
         with suppress(OSError):  # a full disk is told of when there are rows to write
             path.write_text(_this_process(), encoding="utf-8")
@@ -65,6 +58,11 @@ def _acquire(lock: filelock.BaseFileLock, folder: Path) -> bool:
             made = True
         try:
             lock.acquire(timeout=PATIENCE_S)
+        except filelock.Timeout:
+            raise UserError(
+                f"run: data/{folder.name} is being measured by {_holder(folder / OF_RUN)}; "
+                "wait until it has ended, or name another run"
+            ) from None
         except (FileNotFoundError, FileExistsError):
             if folder.is_symlink():  # to nothing, and so it stays
                 raise

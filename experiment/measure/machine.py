@@ -4,6 +4,7 @@ import importlib.metadata
 import multiprocessing
 import os
 import platform
+import ssl
 import subprocess
 import sys
 from contextlib import suppress
@@ -33,6 +34,7 @@ def describe(study: Study) -> Machine:
         start_method=study.start_method or multiprocessing.get_context().get_start_method(),
         packages={name: importlib.metadata.version(name) for name in sorted(packages)},
         browsers={name: text for name, kind in kinds.items() if (text := kind.version())},
+        openssl=ssl.OPENSSL_VERSION,
     )
 
 

@@ -79,7 +79,7 @@ class WatchedPool:
     def __init__(self, pool: Serial | Pool, processes: int) -> None:
         self.stopped = False
         self._pool = pool
-        self._processes = multiprocessing.active_children()
+        self._processes = multiprocessing.active_children() if processes else []
         self._expected = processes
 
     def map(

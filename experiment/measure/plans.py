@@ -46,4 +46,6 @@ def of_trial(study: Study, opened: Sources, key: TrialKey) -> Plan:
         starts_a_second=wikipedia.starts_a_second(key.client) if key.client and paced else None,
         pages=source.pages(key.round, study.pages) if source else (),
         cores=machine.cores(),
+        seed=f"{study.seed}/{key.round}",
+        origin=source.process_id if source else None,
     )

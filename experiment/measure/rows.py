@@ -47,6 +47,8 @@ def of_trial(
         startup_s=outcome.startup_s,
         startup_cpu_s=outcome.startup_cpu_s,
         cpu_s=launched.cpu_s,
+        fetch_cpu_s=outcome.fetch_cpu_s,
+        origin_cpu_s=outcome.origin_cpu_s,
         python_pss_mb=outcome.python_pss_mb,
         browser_pss_mb=launched.browser_pss_mb,
         machine_cpu=outcome.machine_cpu,

@@ -74,10 +74,10 @@ def live(study: Study) -> "pd.DataFrame":
     """
     study = _with_clients(study).model_copy(update={"rounds": 1})
     preconditions.check(study)
-    key = next(schedule.main_trials(study, 1))
+    key = schedule.client_trials(study, 1, study.clients[0])[0]
     urls = sources.urls_of(study)
     with locks.of_machine(), plans.open_sources(study, urls, controls=False) as opened:
-        tried = _trial(study, opened, key, 1)
+        [tried] = _launch(study, opened, [key], 1)
     if tried.row.reason:
         raise UserError(f"clients: {key.client} could not be tried: {tried.row.reason}")
     return records.frame(FetchRow, tried.fetches)
@@ -116,8 +116,8 @@ def _measure(
 ) -> None:
     """Measure the missing rounds until there are enough, and keep each once it is finished."""
     study = own.study
-    keys = schedule.trials(study, 1, machine.cores())
-    total = len(missing) * sum(schedule.typical_s(study, key) for key in keys)
+    launches = schedule.launches(study, 1, machine.cores())
+    total = len(missing) * sum(schedule.typical_s(study, key) for keys in launches for key in keys)
     rounds = f"{len(missing)} of {study.rounds} rounds"
     print(f"measuring {folder.name}: {rounds}, about {total / 60:.0f} minutes", file=sys.stderr)
     form = "{desc} {percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left"
@@ -161,18 +161,19 @@ class Measuring:
 
     def _trials(self, number: int) -> Iterator[Measured]:
         """Measure the trials of a round, one after another."""
-        keys = schedule.trials(self.study, number, machine.cores())
-        for position, key in enumerate(keys, start=1):
-            words = f"round {number} of {self.study.rounds}: {schedule.label(key)}"
+        launches = schedule.launches(self.study, number, machine.cores())
+        for position, keys in enumerate(launches, start=1):
+            words = f"round {number} of {self.study.rounds}: {schedule.label(keys)}"
             self.bar.set_description(words)
-            one = _trial(self.study, self.opened, key, position)
-            if one.wait_s:
-                self._wait(one.wait_s)
+            measured = _launch(self.study, self.opened, keys, position)
+            if measured[0].wait_s:
+                self._wait(measured[0].wait_s)
             stopped = [source.check() for source in self.opened.values()]
-            self.bar.update(schedule.typical_s(self.study, key))
-            if any(stopped) and one.row.state == "ok":
-                one = replace(one, suspended="the embedded origin was stopped by a signal")
-            yield one
+            self.bar.update(sum(schedule.typical_s(self.study, key) for key in keys))
+            for one in measured:
+                if any(stopped) and one.row.state == "ok":
+                    one = replace(one, suspended="the embedded origin was stopped by a signal")
+                yield one
 
     def _wait(self, seconds: float) -> None:
         """Wait as a site has told that refused; end the study the third time."""
@@ -182,8 +183,14 @@ class Measuring:
         wikipedia.pause(self.study.wiki, seconds)
 
 
-def _trial(study: Study, opened: plans.Sources, key: TrialKey, position: int) -> Measured:
+def _launch(
+    study: Study, opened: plans.Sources, keys: Sequence[TrialKey], position: int
+) -> list[Measured]:
+    """Measure the trials of one launch."""
     other_cpu = machine.busy_share(LISTEN_S)
     started_at = run_folder.now()
-    launched = launch(plans.of_trial(study, opened, key))
-    return rows.of_trial(study, key, launched, position, started_at, other_cpu)
+    launched = launch(plans.of_trial(study, opened, keys[0]))
+    return [
+        rows.of_trial(study, key, launched.of_mode(key.mode), position, started_at, other_cpu)
+        for key in keys
+    ]

@@ -5,52 +5,92 @@ Nothing is read or measured here: the same arguments always give the same plan.
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from experiment.measure import clients
-from experiment.measure.controls import STARTUP_WORKERS
+from experiment.measure.controls import CPU_MODES, STARTUP_WORKERS
+from experiment.measure.modes import has_processes
 from experiment.records import TrialKey
 from experiment.study import Study
-from experiment.vocabulary import Arm, ClientName
+from experiment.vocabulary import ARTICLE_PAIR, Arm, ClientName
 
 TYPICAL_SPEED_UP = 6
 TYPICAL_OVERHEAD_S, TYPICAL_CONNECTION_S = 1.2, 0.02
 """Rough figures for the first guess of the time left; nothing else depends on them."""
 
 
-def trials(study: Study, number: int, cores: int) -> list[TrialKey]:
-    """Return the trials of a round in random order: every client in every mode, and controls."""
-    keys = [*main_trials(study, number), *control_trials(study, number, cores)]
-    random.Random(f"{study.seed}/{number}").shuffle(keys)
-    return keys
+def launches(study: Study, number: int, cores: int) -> list[tuple[TrialKey, ...]]:
+    """Return the trials of a round in their order; those of one launch are measured together.
+
+    The trials of a client are next to each other, since the speed of a machine changes with time,
+    and so are those of a control. These blocks are in random order.
+    """
+    blocks = list(control_blocks(study, number, cores))
+    for client in study.clients:
+        blocks.append([(key,) for key in client_trials(study, number, client)])
+    random.Random(f"{study.seed}/{number}").shuffle(blocks)
+    return list(itertools.chain.from_iterable(blocks))
 
 
-def main_trials(study: Study, number: int) -> Iterator[TrialKey]:
-    """Yield every client in every mode, the parallel modes repeated."""
-    for client, mode in itertools.product(study.clients, study.modes):
-        sizes, repeats = ((1,), 1) if mode == "serial" else (study.sizes, study.repeats)
-        for size, repeat in itertools.product(sizes, range(1, repeats + 1)):
-            yield TrialKey(
-                arm="main", client=client, mode=mode, pool_size=size, round=number, repeat=repeat
-            )
+def client_trials(study: Study, number: int, client: ClientName) -> list[TrialKey]:
+    """Return the trials of a client in a round: serial once, each pool as often as repeated."""
+    key = _serial_key("main", client, number)
+    return _block(study, key, study.sizes, study.repeats_of(client))
 
 
-def control_trials(study: Study, number: int, cores: int) -> Iterator[TrialKey]:
-    """Yield each control once in every mode; arm `startup` is of pools alone."""
+def control_blocks(study: Study, number: int, cores: int) -> Iterator[list[tuple[TrialKey, ...]]]:
+    """Yield the block of each control; arm `startup` has no serial.
+
+    Arm `cpu` is one launch of all modes, processes first: their pool is made before the others.
+    """
     if study.kind == "sweep":
         return
-    sizes: dict[Arm, int] = {"startup": STARTUP_WORKERS}
-    if cores > 1:
-        sizes["cpu"] = cores
+    startup = _block(study, _serial_key("startup", None, number), (STARTUP_WORKERS,))
+    yield [(key,) for key in startup if key.mode != "serial"]
+    if cores > 1 and {*ARTICLE_PAIR} <= {*study.modes}:
+        cpu = _block(study, _serial_key("cpu", None, number), (cores,))
+        measured = (key for key in cpu if key.mode in CPU_MODES)
+        yield [tuple(sorted(measured, key=lambda key: not has_processes(key.mode)))]
     if has_no_latency(study):
-        sizes["no_latency"] = study.pool_size
-    for (arm, size), mode in itertools.product(sizes.items(), study.modes):
-        if (arm, mode) != ("startup", "serial"):
-            client: ClientName | None = "requests" if arm == "no_latency" else None
-            pool_size = 1 if mode == "serial" else size
-            yield TrialKey(
-                arm=arm, client=client, mode=mode, pool_size=pool_size, round=number, repeat=1
-            )
+        quick = _block(study, _serial_key("no_latency", "requests", number), study.sizes)
+        yield [(key,) for key in quick]
+
+
+def _serial_key(arm: Arm, client: ClientName | None, number: int) -> TrialKey:
+    return TrialKey(arm=arm, client=client, mode="serial", pool_size=1, round=number, repeat=1)
+
+
+def _block(
+    study: Study, serial: TrialKey, sizes: Sequence[int], repeats: int = 1
+) -> list[TrialKey]:
+    """Return the trials of a client or a control in a round, in an order that is balanced.
+
+    Each repeat goes through the pools in the opposite order of the repeat before, and so does the
+    first one from round to round: sizes up or down, threads or processes first. Serial is in the
+    middle of the repeats; where their number is odd, on alternating sides of it: first or last
+    where there is one. Chance decides where this begins, and so no seed has an unbalanced order.
+    """
+    turn = serial.round - 1
+    chance = random.Random(f"{study.seed}/{serial.arm}/{serial.client}")
+    first_pool, first_serial = chance.randrange(2), chance.randrange(2)
+    pools = [mode for mode in study.modes if mode != "serial"]
+    ways = [
+        replace(serial, mode=mode, pool_size=size)
+        for place, size in enumerate(sizes)
+        for mode in pools[:: -1 if place % 2 else 1]
+    ]
+    passes = [
+        [
+            replace(key, repeat=repeat)
+            for key in ways[:: -1 if (turn + repeat + first_pool) % 2 else 1]
+        ]
+        for repeat in range(1, repeats + 1)
+    ]
+    if "serial" in study.modes:
+        after = (turn + turn // 2 + first_serial) % 2
+        passes.insert((repeats + after) // 2, [serial])
+    return list(itertools.chain.from_iterable(passes))
 
 
 def has_no_latency(study: Study) -> bool:
@@ -59,17 +99,17 @@ def has_no_latency(study: Study) -> bool:
     return fitting and study.latency > 0 and study.kind == "report"
 
 
-def label(key: TrialKey) -> str:
-    """Return a trial in words, for the progress bar."""
-    arm = None if key.arm == "main" else key.arm.replace("_", " ")
-    size = f"{key.mode} ({key.pool_size})" if key.pool_size > 1 else key.mode
-    return ", ".join(filter(None, [arm, key.client, size]))
+def label(keys: Sequence[TrialKey]) -> str:
+    """Return the trials of a launch in words, for the progress bar."""
+    arm = None if keys[0].arm == "main" else keys[0].arm.replace("_", " ")
+    modes = (f"{key.mode} ({key.pool_size})" if key.pool_size > 1 else key.mode for key in keys)
+    return ", ".join(filter(None, [arm, keys[0].client, *modes]))
 
 
 def typical_s(study: Study, key: TrialKey) -> float:
     """Return roughly how long a trial takes (s), for the progress bar."""
     if key.client is None:
-        return 2 * TYPICAL_OVERHEAD_S
+        return TYPICAL_OVERHEAD_S
     if key.arm == "no_latency":
         return TYPICAL_OVERHEAD_S + study.pages * TYPICAL_CONNECTION_S
     fetches_s = study.pages * clients.of(key.client).typical_fetch_s

@@ -4,7 +4,6 @@ These are file descriptors, memory, processes and threads, and room for temporar
 imports this before its pool is made, so it imports little.
 """
 
-import errno
 import re
 import resource
 import tempfile
@@ -12,9 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from experiment.errors import UserError
+from experiment.errors import FULL, UserError
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 BLOCK = 65_536  # bytes that a folder which is not full takes
 
 

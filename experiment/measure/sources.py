@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from experiment import records
-from experiment.errors import UserError
+from experiment.errors import FULL, UserError
 from experiment.fetches import Fetch, Page
 from experiment.measure import environment, wikipedia
 from experiment.measure.clients.base import ClientSettings
 from experiment.measure.origin import OriginSettings
-from experiment.measure.shortages import FULL, no_room, nothing_left, room_for_temporary_files
+from experiment.measure.shortages import no_room, nothing_left, room_for_temporary_files
 from experiment.measure.suspension import was_stopped
 from experiment.records import Run
 from experiment.redaction import count_users, is_redacted, redacted, redacted_text
-from experiment.study import Study, web_url
+from experiment.study import Study
+from experiment.values import web_url
 
 ORIGIN_END_S = 2.0
 
@@ -31,6 +32,11 @@ class Source:
     """Provide pages; `settings` tells clients what they have to know of this source."""
 
     settings: ClientSettings
+
+    @property
+    def process_id(self) -> int | None:
+        """Return the process that serves the pages, if this study started it."""
+        return None
 
     def pages(self, round_number: int, count: int) -> list[Page]:
         """Return the pages of a round."""
@@ -49,6 +55,11 @@ class Embedded(Source):
     url: str
     settings: ClientSettings
     process: subprocess.Popen[str]
+
+    @property
+    def process_id(self) -> int:
+        """Return the process that serves the pages."""
+        return self.process.pid
 
     def pages(self, round_number: int, count: int) -> list[Page]:
         """Return pages of this round only, with their planned delays."""

@@ -10,9 +10,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from experiment import process_tree
@@ -40,6 +40,9 @@ class Plan:
     starts_a_second: float | None
     pages: Sequence[Page]
     cores: int
+    seed: str
+    origin: int | None = None
+    """The process of the embedded origin that it fetches from."""
 
     @classmethod
     def read(cls, path: Path) -> "Plan":
@@ -55,11 +58,14 @@ class Outcome:
     """What a trial measured; one that failed says why and has no fetches."""
 
     fetches: Sequence[Fetch] = ()
+    blocks: Mapping[Mode, controls.Block] = field(default_factory=dict)
     span_s: float | None = None
     pickling_error: str | None = None
     wall_s: float | None = None
     startup_s: float | None = None
     startup_cpu_s: float | None = None
+    fetch_cpu_s: float | None = None
+    origin_cpu_s: float | None = None
     python_pss_mb: float | None = None
     machine_cpu: float | None = None
     wait_s: float = 0.0
@@ -71,22 +77,46 @@ Work = Callable[[WatchedPool, float], Outcome]
 """What a trial does with its pool, given the clock when that was ready."""
 
 
-def measure(plan: Plan) -> Outcome:
+@dataclass(frozen=True)
+class CpuUsed:
+    """Keep the CPU (s) used until now by the trial, browsers included, and by its origin."""
+
+    trial_s: float
+    origin_s: float | None
+
+    @classmethod
+    def until_now(cls, plan: Plan, supervisor: int) -> "CpuUsed":
+        """Read the CPU of all below the supervisor, which adopts what a browser leaves."""
+        import psutil
+
+        origin_s = None
+        if plan.origin is not None:
+            with suppress(psutil.NoSuchProcess):  # the runner notices, too
+                origin_s = process_tree.cpu_s(psutil.Process(plan.origin))
+        return cls(process_tree.cpu_below_s(psutil.Process(supervisor)), origin_s)
+
+
+def measure(plan: Plan, supervisor: int) -> Outcome:
     """Make the pool, wait until it is ready, have it do its work, end it."""
     prepare, work = _work(plan)
     prepare()
     begun = time.perf_counter()
     with workers(plan.mode, plan.pool_size, plan.start_method, prepare) as pool:
         startup_s = time.perf_counter() - begun
-        startup_cpu_s, python_pss_mb = _usage()
+        python_pss_mb = _memory_mb()
+        reading = time.perf_counter()
+        before = CpuUsed.until_now(plan, supervisor)
         ready = time.perf_counter()
         outcome = work(pool, ready)
+        if outcome.fetches:
+            after = CpuUsed.until_now(plan, supervisor)
+            outcome = _with_cpu(outcome, plan.cores, before, after, time.perf_counter() - reading)
     wall_s = startup_s + time.perf_counter() - ready
     return replace(
         outcome,
         wall_s=wall_s,
         startup_s=startup_s,
-        startup_cpu_s=startup_cpu_s,
+        startup_cpu_s=before.trial_s,
         python_pss_mb=python_pss_mb,
         stopped=pool.stopped,
     )
@@ -95,14 +125,14 @@ def measure(plan: Plan) -> Outcome:
 def _work(plan: Plan) -> tuple[Callable[[], None], Work]:
     """Return what each worker prepares, and what the pool then does."""
     if plan.client is not None:
-        client = clients.make(plan.client, plan.timeout_s, plan.settings)
+        client = clients.of(plan.client)(plan.timeout_s, plan.settings)
         rate = plan.starts_a_second
         limiter = RateLimiter(rate, plan.start_method) if rate else None
         prepare = functools.partial(base.begin, client, limiter)
         return prepare, lambda pool, ready: _fetch_all(plan, client, limiter, pool, ready)
     if plan.arm == "cpu":
         return controls.nothing, lambda pool, _: Outcome(
-            span_s=controls.square_all(pool, plan.cores)
+            blocks=controls.interleaved(pool, plan.cores, plan.seed)
         )
     return controls.import_clients, lambda pool, _: Outcome(
         pickling_error=controls.pickling_error(pool)
@@ -125,26 +155,38 @@ def _fetch_all(
     return Outcome(fetches, span_s=span_s, machine_cpu=machine_cpu)
 
 
-def _usage() -> tuple[float, float | None]:
-    """Return what this process and its children used so far: CPU (s), and memory (MB)."""
+def _memory_mb() -> float | None:
+    """Return the memory (MB) of this process and its children."""
     import psutil
 
-    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    cpu_s = 0.0
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            times = process.cpu_times()
-            cpu_s += times.user + times.system
-    return cpu_s, process_tree.pss_mb(process.pid for process in processes)
+    children = psutil.Process().children(recursive=True)
+    return process_tree.pss_mb([os.getpid(), *(child.pid for child in children)])
+
+
+def _with_cpu(
+    outcome: Outcome, cores: int, before: CpuUsed, after: CpuUsed, between_s: float
+) -> Outcome:
+    """Return the outcome with the CPU used from the first fetch's start to the last one's end.
+
+    That of the trial is what it used at least. It is known for the longer time from the start of
+    the first reading to the end of the last; all cores may have been busy before and after.
+    """
+    assert outcome.span_s is not None
+    used_s = after.trial_s - before.trial_s - cores * (between_s - outcome.span_s)
+    origin_s = None
+    if before.origin_s is not None and after.origin_s is not None:
+        origin_s = after.origin_s - before.origin_s
+    return replace(outcome, fetch_cpu_s=max(0.0, used_s), origin_cpu_s=origin_s)
 
 
 def main() -> None:
     """Run as a program (FOLDER SUPERVISOR): read plan.json, write outcome.json."""
     folder = Path(sys.argv[1])
-    process_tree.end_with(int(sys.argv[2]), folder)
+    supervisor = int(sys.argv[2])
+    process_tree.end_with(supervisor, folder)
     plan = Plan.read(folder / "plan.json")
     try:
-        outcome = measure(plan)
+        outcome = measure(plan, supervisor)
     except Exception as failure:
         known = str(failure) if isinstance(failure, WorkerDied | OSError) else None
         outcome = Outcome(reason=shortage(failure) or known)  # the system may refuse more workers

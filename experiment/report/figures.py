@@ -405,12 +405,11 @@ def _total_ratios(results: RunResults) -> list[tuple[str, Estimate, bool]]:
     ratios: list[tuple[str, Estimate, bool]] = []
     for client in results.study.clients:
         totals = (summary.of_cell(results.rounds, client, mode, "span_s") for mode in ARTICLE_PAIR)
-        alike, first = summary.aa_control(results.main_trials, client)
-        middle = ", mean of its repeats" if alike.rounds else ""
+        alike = summary.aa_control(results.main_trials, client)
+        middle = ", means of repeats" if alike.rounds else ""
         ratios += [
             (f"{client}: threads / processes{middle}", summary.ratio(*totals), False),
-            (f"{client}: threads / processes, repeat 1", first, False),
-            (f"{client}: threads / threads, repeats 1 / 2", alike, True),
+            (f"{client}: threads / threads, first / last", alike, True),
         ]
     return [line for line in ratios if line[1].rounds]
 
@@ -527,12 +526,12 @@ def speed_ups_by_run(found: dict[str, RunResults], client: str, *, ax: Axes) -> 
     if len(found) >= runs.ENOUGH_RUNS:
         labels.append(f"all {len(found)} runs, each one value")
         ratios = {mode: [*own, summary.over_runs(own)] for mode, own in ratios.items()}
+    levels = next(iter(found.values())).levels
     for shift, (mode, own) in enumerate(ratios.items()):
         colour = styles.of_mode(mode).colour
         for place, ratio in enumerate(own):
             if ratio.rounds:
-                _interval(ax, place + 0.3 * shift - 0.15, ratio, colour)
-                ax.plot(ratio.value, place + 0.3 * shift - 0.15, "o", color=colour, mec="white")
+                _interval(ax, place + 0.3 * shift - 0.15, ratio, colour, levels=levels)
         if own[0].rounds:
             above = (0, 7) if shift == 0 else (0, -15)
             _note(ax, mode, (own[0].value, 0.3 * shift - 0.15), above, color=colour)

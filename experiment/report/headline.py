@@ -13,7 +13,8 @@ from experiment.analysis.results import RunResults
 from experiment.analysis.rules import Levels, Verdict
 from experiment.analysis.summary import digits, percent, percent_of
 from experiment.report import markup
-from experiment.study import Study, as_words
+from experiment.study import Study
+from experiment.values import as_words
 from experiment.vocabulary import BROWSERS, POOLS
 
 OTHERS_CPU, DISTURBED_TRIALS = 0.10, 0.10
@@ -186,14 +187,14 @@ def disturbed(results: RunResults) -> str:
 
 
 def _failed_control(results: RunResults, client: str) -> str:
-    alike, _ = summary.aa_control(results.main_trials, client)
-    if not alike.has_enough_rounds or alike.ci99 is None or alike.ci99[0] <= 1 <= alike.ci99[1]:
+    alike = summary.aa_control(results.main_trials, client)
+    if rules.aa_control(alike) != "fails":
         return ""
     return (
-        f"**The A/A control fails**: {client} in threads took {alike.shown} times as long "
-        f"as {client} in threads ({summary.brackets(alike.ci99)}, 99 %). Something disturbed the "
-        "measurement, or it is the one run in a hundred where chance does this. Do not trust "
-        "differences of that size."
+        f"**The A/A control fails**: {client} in threads took {alike.shown} times as long at the "
+        f"start of a round as at its end ({summary.brackets(alike.ci99)}, 99 %). Something "
+        "disturbed the measurement, or it is the one run in a hundred where chance does this. Do "
+        "not trust differences of that size."
     )
 
 

@@ -1,8 +1,6 @@
 """Write the report of a run: papermill executes a notebook, nbconvert makes it a page."""
 
-import errno
 import io
-import json
 import os
 import re
 import subprocess
@@ -11,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from experiment import process_tree
-from experiment.errors import UserError, writing
+from experiment.errors import FULL, UserError, writing
 from experiment.records import remove_partials, replace_text
 from experiment.study import PROJECT
 
@@ -19,18 +17,11 @@ NOTEBOOKS = PROJECT / "notebooks"
 FIGURES, REPORTS = PROJECT / "figures", PROJECT / "reports"
 STYLE = Path(__file__).with_name("figures.mplstyle")
 
-KERNEL = {
-    "argv": [
-        *(sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"),
-        "--HistoryManager.enabled=False",
-    ],
-    "display_name": "Python 3",
-    "language": "python",
-}
-"""The kernel specification of this interpreter, for Jupyter."""
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Error numbers of a full disk, an exhausted quota and a file that is too large."""
+KERNEL_OPTIONS = [
+    "--HistoryManager.enabled=False",
+    "--IPKernelApp.code_to_run=import logging; logging.getLogger('matplotlib').setLevel('ERROR')",
+]
+"""Options of the kernel. matplotlib would warn, in the page, where it cannot keep its font list."""
 
 
 def check_writable(run: str) -> None:
@@ -92,30 +83,15 @@ def _execute(notebook: str, run: str) -> str:
 def _environment(folder: Path) -> dict[str, str]:
     """Return an environment for papermill and its kernel without the user's settings.
 
-    Jupyter looks for kernels in JUPYTER_PATH first, so it finds ours. What Jupyter, IPython and
-    matplotlib store goes into a temporary folder, so HOME need not be writable.
+    Jupyter looks for kernels in JUPYTER_PATH first, so it finds this interpreter's. What Jupyter
+    and IPython store goes into a temporary folder, so HOME need not be writable.
     """
-    kernel = folder / "kernels" / "python3" / "kernel.json"
-    kernel.parent.mkdir(parents=True)
-    kernel.write_text(json.dumps(KERNEL))
-    names = ["TMPDIR", "IPYTHONDIR", "JUPYTER_PATH", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR"]
-    names += ["JUPYTER_RUNTIME_DIR"] + ([] if _fonts_are_kept() else ["MPLCONFIGDIR"])
-    drawing = {"MPLBACKEND": "agg", "MATPLOTLIBRC": str(STYLE)}
-    return {**os.environ, **dict.fromkeys(names, str(folder)), **drawing}
+    from ipykernel.kernelspec import write_kernel_spec
 
-
-def _fonts_are_kept() -> bool:
-    """Return whether matplotlib can store its font list; if not, it warns, also in the page."""
-    try:
-        own = os.environ.get("MPLCONFIGDIR")
-        for name, folder in (("XDG_CACHE_HOME", ".cache"), ("XDG_CONFIG_HOME", ".config")):
-            base = os.environ.get(name) or Path.home() / folder
-            kept = Path(own) if own else Path(base, "matplotlib")
-            kept.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=kept).close()
-    except (OSError, RuntimeError):  # RuntimeError: there is no home
-        return False
-    return True
+    write_kernel_spec(folder / "kernels" / "python3", extra_arguments=KERNEL_OPTIONS)
+    names = ("TMPDIR", "IPYTHONDIR", "JUPYTER_PATH", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR")
+    own = dict.fromkeys((*names, "JUPYTER_RUNTIME_DIR"), str(folder))
+    return {**os.environ, **own, "MPLBACKEND": "agg", "MATPLOTLIBRC": str(STYLE)}
 
 
 def _failure(errors: str) -> Exception:
@@ -132,7 +108,6 @@ def _failure(errors: str) -> Exception:
 def _page(notebook: str) -> str:
     """Return the executed notebook as one HTML page, without its code."""
     from nbconvert import HTMLExporter
-    from nbconvert.preprocessors import TagRemovePreprocessor
 
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="template",
@@ -140,8 +115,4 @@ def _page(notebook: str) -> str:
         exclude_input=True,
         exclude_output_prompt=True,
     )
-    remove = TagRemovePreprocessor(  # type: ignore[no-untyped-call]
-        remove_cell_tags={"not-in-page"}, enabled=True
-    )
-    exporter.register_preprocessor(remove, enabled=True)  # type: ignore[no-untyped-call]
     return str(exporter.from_file(io.StringIO(notebook))[0])

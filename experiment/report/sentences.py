@@ -6,15 +6,17 @@ They are made from the numbers and the verdicts, so they cannot contradict them.
 import itertools
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from experiment import records
-from experiment.analysis import article, runs, summary
+from experiment.analysis import article, rules, runs, summary
 from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
-from experiment.analysis.summary import Estimate, digits, percent
+from experiment.analysis.summary import digits, percent
 from experiment.report import headline, markup
-from experiment.study import as_words
+from experiment.study import PARAMETERS
+from experiment.values import as_words
 from experiment.vocabulary import ARTICLE_PAIR, MODES, POOLS
 
 NOTHING_TO_COMPARE = "There are no complete rounds of a pool and of serial to compare."
@@ -76,21 +78,33 @@ def fetch_times(results: RunResults) -> str:
     return "Median and 95th percentile of the fetch times:\n\n" + "\n".join(lines)
 
 
+def origin_share(used: float, cores: int | None) -> str:
+    """Return how many cores the embedded origin used; nothing where that is not known."""
+    if not np.isfinite(used) or cores is None:
+        return ""
+    return (
+        f"the origin, which a real study would not run here, used {digits(used)} of {cores} cores"
+    )
+
+
 def lower_bounds(results: RunResults) -> str:
     """Return each pool's total beside its lower bounds, a line for each client and mode."""
-    bounds = summary.bounds(results.rounds, results.cores).groupby(["client", "mode"])
-    cpu = f"CPU on {results.cores} cores"
-    limits = {"waiting": bounds["waiting_s"].mean(), cpu: bounds["cpu_s"].mean()}
-    lines = []
-    for cell in itertools.product(results.study.clients, POOLS):
-        total = summary.mean(summary.of_cell(results.rounds, *cell, "span_s"))
-        if not total.rounds:
-            continue
-        values = {kind: mean[cell] for kind, mean in limits.items()}
-        known = [f"{digits(value)} s {kind}" for kind, value in values.items() if pd.notna(value)]
-        if known:
-            lines.append(f"- {', '.join(cell)}: {total.shown} s; lower bounds: {', '.join(known)}.")
+    cells = itertools.product(results.study.clients, POOLS)
+    lines = filter(None, (_lower_bounds(results, *cell) for cell in cells))
     return "\n".join(lines) or "No lower bounds are known."
+
+
+def _lower_bounds(results: RunResults, client: str, mode: str) -> str:
+    rounds, cores = results.rounds, results.cores
+    own = rounds[(rounds["client"] == client) & (rounds["mode"] == mode)]
+    means = summary.bounds(own, cores)[["waiting_s", "cpu_s"]].mean()
+    kinds = {"waiting_s": "waiting", "cpu_s": f"CPU on {cores} cores"}
+    known = [f"{digits(means[name])} s {it}" for name, it in kinds.items() if pd.notna(means[name])]
+    if not known:
+        return ""
+    total = summary.mean(own["span_s"])
+    words = f"- {client}, {mode}: {total.shown} s; lower bounds: {', '.join(known)}"
+    return "; ".join(filter(None, [words, origin_share(summary.origin_cores(own), cores)])) + "."
 
 
 def compared(results: RunResults) -> list[tuple[str, str]]:
@@ -114,13 +128,23 @@ def _losses(results: RunResults, client: str, mode: str) -> str:
     )
 
 
+AA_CONTROL = {
+    "fails": "does not cover 1: something disturbed the measurement",
+    "passes": "covers 1, as expected, and the 90 % interval lies within 10 % of it",
+    "too imprecise": "covers 1, but the control is too imprecise to tell: its 90 % interval {} "
+    "does not lie within 10 % of 1",
+    "too few rounds": "has too few rounds to be judged",
+}
+"""What an A/A control comes to."""
+
+
 def aa_controls(results: RunResults) -> str:
-    """Return the A/A controls, and whether they cover 1, a line for each client."""
+    """Return the A/A controls, and what they come to, a line for each client."""
     lines = [
-        f"- A/A control, {client}: {control.shown} {summary.brackets(control.ci99)} (99 %)"
-        f"{_covers_one(control)}."
+        f"- A/A control, {client}: {control.shown} {summary.brackets(control.ci99)} (99 %), which "
+        f"{AA_CONTROL[rules.aa_control(control)].format(summary.brackets(control.ci90))}."
         for client in results.study.clients
-        if (control := summary.aa_control(results.main_trials, client)[0]).rounds
+        if (control := summary.aa_control(results.main_trials, client)).rounds
     ]
     if lines:
         return "\n".join(lines)
@@ -128,15 +152,7 @@ def aa_controls(results: RunResults) -> str:
         return "There are no complete rounds of both pools."
     if article.is_article(results.study):
         return ""
-    return "There is no A/A control: each pool ran once a round. `REPEATS=3` repeats it."
-
-
-def _covers_one(control: Estimate) -> str:
-    if not control.has_enough_rounds or control.ci99 is None:
-        return ", too few rounds"
-    if control.ci99[0] <= 1 <= control.ci99[1]:
-        return ", which covers 1, as expected"
-    return ", which does not cover 1: something disturbed the measurement"
+    return "There is no A/A control: each pool ran once a round. `REPEATS=2` repeats it."
 
 
 def browser_starts(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
@@ -174,11 +190,14 @@ def controls(results: RunResults) -> pd.DataFrame:
     cores = results.cores or "all"
     pool = "-" if results.startup.empty else results.startup["pool_size"].max()
     rows = {
-        f"CPU-bound work on {cores} cores (s)": (results.cpu, "", "span_s", 1),
+        f"CPU-bound work on {cores} cores (ms)": (results.cpu, "", "span_s", 1000),
         "all pages, without latency (s)": (results.no_latency, "requests", "span_s", 1),
         f"start-up of a pool of {pool} (ms)": (results.startup, "", "startup_s", 1000),
         f"memory of a ready pool of {pool} (MB)": (results.startup, "", "python_pss_mb", 1),
     }
+    if results.no_latency["origin_cpu_s"].notna().any():
+        name = "CPU of the embedded origin meanwhile (s)"
+        rows[name] = (results.no_latency, "requests", "origin_cpu_s", 1)
     cells = {
         mode: [
             digits(summary.mean(summary.of_cell(rounds, client, mode, column)).value * factor)
@@ -186,7 +205,10 @@ def controls(results: RunResults) -> pd.DataFrame:
         ]
         for mode in MODES
     }
-    return pd.DataFrame(cells, index=list(rows))
+    table = pd.DataFrame(cells, index=list(rows))
+    used = [digits(summary.cores_used(results.cpu, "", mode).value) for mode in MODES]
+    table.loc["cores used by CPU-bound work"] = used
+    return table
 
 
 def exclusions(results: RunResults) -> str:
@@ -322,6 +344,7 @@ def environment(results: RunResults) -> pd.DataFrame:
         f"start method {machine.start_method}",
         **{f"{name} (browser)": words for name, words in machine.browsers.items()},
         "packages": ", ".join(f"{name} {number}" for name, number in machine.packages.items()),
+        **({"TLS library": machine.openssl} if machine.openssl else {}),
         "code": run.commit or no_commit,
         "measured": f"{run.started_at:%Y-%m-%d %H:%M} UTC",
     }
@@ -330,10 +353,10 @@ def environment(results: RunResults) -> pd.DataFrame:
 
 def parameters(results: RunResults) -> pd.DataFrame:
     """Return the parameters of the study with their values and meanings."""
-    study, fields = results.study, type(results.study).model_fields
+    study = results.study
     told = article.PARAMETERS if article.is_article(study) else study.parameters
     rows = {name: as_words(getattr(study, name)) for name in told if name != "run"}
-    meanings = [fields[name].description for name in rows]
+    meanings = [PARAMETERS[name].description for name in rows]
     return pd.DataFrame({"value": rows.values(), "meaning": meanings}, index=list(rows))
 
 

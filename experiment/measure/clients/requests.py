@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from experiment.measure.clients import base
-from experiment.measure.clients.sockets import Sockets
+from experiment.measure.clients import base, sockets
 
 
 class Client(base.Client):
@@ -21,8 +20,10 @@ class Client(base.Client):
         """Fetch the page; `load` is the article's call, `check` reads what came."""
         import requests
 
-        with Sockets.opened_here() as sockets:
-            deadline.stop = sockets.shut
+        who = self.settings.user_agent
+        headers = {"User-Agent": f"{who} {requests.utils.default_user_agent()}"} if who else None
+        with sockets.opened_here() as opened:
+            deadline.stop = lambda: sockets.shut(opened)
             with (
                 phases.timed("load"),
                 requests.get(
@@ -30,7 +31,7 @@ class Client(base.Client):
                     timeout=self.timeout_s,
                     stream=True,
                     verify=self.settings.bundle or True,
-                    headers=self._headers(),
+                    headers=headers,
                     hooks={"response": _read_redirect},
                 ) as received,
             ):
@@ -42,20 +43,10 @@ class Client(base.Client):
             response.final_url = received.url
             response.origin_ms = base.server_timing_ms(received.headers.get("Server-Timing", ""))
 
-    def _headers(self) -> dict[str, str] | None:
-        """Return the User-Agent header, if the source requires one."""
-        if self.settings.user_agent is None:
-            return None
-        from requests.utils import default_user_agent
-
-        return {"User-Agent": f"{self.settings.user_agent} {default_user_agent()}"}
-
     def reason(self, error: BaseException) -> str | None:
         """Return the vocabulary's word for an exception of requests."""
         from requests import exceptions
 
-        if isinstance(error, base.FetchError):
-            return str(error)
         words: dict[type[BaseException], str] = {
             exceptions.SSLError: "tls",
             exceptions.Timeout: "timeout",

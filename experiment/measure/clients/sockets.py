@@ -3,45 +3,36 @@
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Any, Self
+from typing import Any
+
+_of_thread = threading.local()
 
 
-class Sockets:
-    """Collect the sockets that a thread connects.
+@contextmanager
+def opened_here() -> Iterator[list[socket.socket]]:
+    """Collect second handles of the sockets that this thread connects in the block.
 
     Python's own audit event tells of each; libraries do not hand theirs out while they wait.
     """
+    _add_hook()
+    opened: list[socket.socket] = []
+    _of_thread.opened = opened
+    try:
+        yield opened
+    finally:
+        del _of_thread.opened
+        for item in opened:
+            item.close()
 
-    _of_thread = threading.local()
 
-    def __init__(self) -> None:
-        self._open: list[socket.socket] = []
-
-    @classmethod
-    @contextmanager
-    def opened_here(cls) -> Iterator[Self]:
-        """Collect the sockets that this thread connects in the block."""
-        _add_hook()
-        cls._of_thread.sockets = sockets = cls()
-        try:
-            yield sockets
-        finally:
-            del cls._of_thread.sockets
-            for item in sockets._open:
-                item.close()
-
-    def add(self, connecting: socket.socket) -> None:
-        """Keep a second handle, which stays good when TLS takes the first one over."""
-        self._open.append(connecting.dup())
-
-    def shut(self) -> None:
-        """End the connections, whatever is waiting on them."""
-        for item in list(self._open):
-            with suppress(OSError):
-                item.shutdown(socket.SHUT_RDWR)
+def shut(opened: Sequence[socket.socket]) -> None:
+    """End connections, whatever is waiting on them."""
+    for item in list(opened):
+        with suppress(OSError):
+            item.shutdown(socket.SHUT_RDWR)
 
 
 @cache
@@ -51,7 +42,6 @@ def _add_hook() -> None:
 
 
 def _note_connection(event: str, arguments: tuple[Any, ...]) -> None:
-    if event == "socket.connect":
-        sockets = getattr(Sockets._of_thread, "sockets", None)
-        if sockets is not None:
-            sockets.add(arguments[0])
+    if event == "socket.connect" and hasattr(_of_thread, "opened"):
+        # A second handle stays good when TLS takes the first one over.
+        _of_thread.opened.append(arguments[0].dup())
