@@ -348,7 +348,7 @@ def test_the_readme_says_what_the_committed_run_says() -> None:
     cores = [cell.estimate.shown for cell in judged["cpu-bound"].cells if cell.estimate]
     assert "two of them used {} of two cores, two processes {}".format(*cores) in words
     browsers = {cell.client: cell.ruling.verdict for cell in judged["selenium-4x"].cells}
-    assert browsers == {"phantomjs": "stronger", "chrome": "weaker"}
+    assert browsers == {"phantomjs": "stronger", "chrome": "less than claimed"}
 
 
 def test_the_verdicts_of_a_folder_without_a_run_are_refused(copy: Copy) -> None:
