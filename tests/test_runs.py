@@ -114,8 +114,8 @@ def test_the_run_as_the_unit_covers_the_machine_and_its_rounds_do_not(studies: i
 
 
 def test_a_report_shows_the_runs_that_are_alike(data: Path) -> None:
-    for name in ("one", "reference", "reference-again"):
-        write(data, name)
+    for seed, name in enumerate(("one", "reference", "reference-again")):
+        write(data, name, seed=seed)
     write(data, "other", tls="off")
     found = runs.of_names(None)
     assert list(runs.like(found["one"])) == ["reference", "reference-again"]
@@ -130,6 +130,15 @@ def test_a_report_shows_the_runs_that_are_alike(data: Path) -> None:
         "one (this run)", "reference", "reference-again", "all 3 runs, each one value",
     ]  # fmt: skip
     assert figures.drawn(figures.speed_ups_by_run, found["other"]) is None
+
+
+def test_runs_that_share_their_pages_are_shown_but_not_combined(data: Path) -> None:
+    for name in ("one", "two", "three"):
+        write(data, name)
+    drawn = figures.drawn(figures.speed_ups_by_run, runs.of_names("one")["one"])
+    assert drawn is not None
+    labels = [text.get_text() for text in drawn.axes[0].get_yticklabels()]
+    assert labels == ["one (this run)", "three", "two"]
 
 
 @pytest.mark.parametrize(

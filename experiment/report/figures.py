@@ -523,7 +523,7 @@ def speed_ups_by_run(found: dict[str, RunResults], client: str, *, ax: Axes) -> 
         mode: [summary.speed_up(results.rounds, client, mode) for results in found.values()]
         for mode in POOLS
     }
-    if len(found) >= runs.ENOUGH_RUNS:
+    if len(found) >= runs.ENOUGH_RUNS and not runs.first_difference(found):
         labels.append(f"all {len(found)} runs, each one value")
         ratios = {mode: [*own, summary.over_runs(own)] for mode, own in ratios.items()}
     levels = next(iter(found.values())).levels
