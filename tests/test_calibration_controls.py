@@ -2,7 +2,7 @@
 
 The real schedule says when each trial runs, the real summary and rules judge its span. The speed
 of the machine wanders as it did in the reference run, and may drift in each round. `make test`
-simulates 200 studies of a case, `make test-calibration` 3,000, and prints the shares.
+simulates 200 studies of a case, `make test-calibration` 2,000, and prints the shares.
 """
 
 import math
@@ -21,7 +21,7 @@ from experiment.measure import schedule
 from experiment.records import TrialKey
 from experiment.study import Study
 
-CLIENT, FEW, MANY = "phantomjs", 200, 3_000
+CLIENT, FEW, MANY = "phantomjs", 200, 2_000
 SET_UP_S, LAUNCH_S = 45, 1.0
 DURATION_S = {
     ("main", "requests", "serial"): 23.0, ("main", "requests", "threads"): 3.0,

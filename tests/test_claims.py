@@ -241,7 +241,7 @@ def test_where_processes_do_not_fork_their_start_up_stands_beside(tmp_path: Path
 
 
 def test_an_open_verdict_says_how_many_rounds_and_minutes_would_decide(tmp_path: Path) -> None:
-    folder = made_up.write(tmp_path / "run", STUDY, World(AS_IN_2018, noise=0.15))
+    folder = made_up.write(tmp_path / "run", STUDY, World(AS_IN_2018, noise=0.08))
     fetches, trials = records.load(folder)
     spent = pd.to_timedelta(trials["round"] * 1000 + trials["position"] * 10, unit="s")
     trials = trials.assign(started_at=trials["started_at"] + spent, wall_s=10.0)
@@ -288,3 +288,27 @@ def test_noise_makes_verdicts_inconclusive_not_wrong(tmp_path: Path) -> None:
     judged = verdicts(tmp_path, STUDY, noisy)
     assert judged["requests-8x"].ruling.verdict == "inconclusive"
     assert judged["no-difference"].ruling.verdict == "inconclusive"
+    hopeless = judged["no-difference"].cells[1].ruling.reason
+    assert hopeless == "even 100 rounds would hardly decide"
+
+
+@pytest.mark.parametrize(
+    ("serial", "processes", "expected"),
+    [
+        (1.0, 1.9, ["holds", "holds"]),
+        (1.0, 0.7, ["holds", "does not hold"]),
+        (0.7, 0.7, ["inconclusive", "inconclusive"]),
+        (0.7, 1.5, ["inconclusive", "holds"]),
+    ],
+)
+def test_few_cores_used_tell_nothing_where_others_took_them(
+    tmp_path: Path, serial: float, processes: float, expected: list[Verdict]
+) -> None:
+    cpu_cores = (("serial", serial), ("threads", 0.7), ("processes", processes))
+    cells = verdicts(tmp_path, STUDY, replace(World(AS_IN_2018), cpu_cores=cpu_cores))[
+        "cpu-bound"
+    ].cells
+    assert [cell.ruling.verdict for cell in cells] == expected
+    starved = "other programs took the CPU: the same work in serial had 0.7"
+    said = [cell.ruling.reason.startswith(starved) for cell in cells]
+    assert said == [verdict == "inconclusive" for verdict in expected]

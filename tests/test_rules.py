@@ -137,3 +137,22 @@ def test_wider_levels_take_more_rounds_to_decide() -> None:
 def test_a_slow_down_under_five_percent_is_called_negligible() -> None:
     ruling = rules.MORE_THAN_ONE.judge(estimate((1.02, 1.03), (1.01, 1.04)), ONE_LOOK)
     assert ruling.reason == "negligible: less than 5 %"
+
+
+@pytest.mark.parametrize(
+    ("ci90", "ci99", "rounds", "judgement"),
+    [
+        ((0.92, 1.09), (0.85, 1.2), 5, "passes"),
+        ((0.90, 1.09), (0.85, 1.2), 5, "too imprecise"),
+        ((0.92, 1.11), (0.85, 1.2), 5, "too imprecise"),
+        ((1.01, 1.04), (0.99, 1.06), 5, "passes"),
+        ((1.02, 1.04), (1.01, 1.06), 5, "fails"),
+        ((0.80, 0.90), (0.70, 0.99), 5, "fails"),
+        ((1.02, 1.04), (1.01, 1.06), 2, "too few rounds"),
+    ],
+)
+def test_a_control_fails_passes_or_is_too_imprecise(
+    ci90: Interval, ci99: Interval, rounds: int, judgement: str
+) -> None:
+    control = Given(1.0, rounds, given={0.90: ci90, 0.95: ci99, 0.99: ci99})
+    assert rules.aa_control(control) == judgement

@@ -71,6 +71,8 @@ def test_threads_and_processes_of_a_size_are_neighbours_and_so_are_sizes() -> No
             pairs = list(zip(keys[::2], keys[1::2], strict=True))
             assert all(one.pool_size == other.pool_size for one, other in pairs)
             assert all({one.mode, other.mode} == {"threads", "processes"} for one, other in pairs)
+            firsts = [one.mode for one, _ in pairs[: len(study.sizes)]]
+            assert all(one != other for one, other in itertools.pairwise(firsts))
             places = [study.sizes.index(one.pool_size) for one, _ in pairs]
             assert all(abs(one - other) <= 1 for one, other in itertools.pairwise(places))
 

@@ -331,11 +331,23 @@ def _cpu_bound(results: RunResults) -> Iterator[Comparison]:
     for mode, rule in zip(
         ARTICLE_PAIR, (rules.LESS_THAN_A_CORE, rules.MORE_THAN_A_CORE), strict=True
     ):
-        yield _compare(
+        cell = _compare(
             results, (None, mode), quantity, summary.cores_used(results.cpu, "", mode), rule,
             missing=_missing(results, *ARTICLE_PAIR, control=True),
             unless="this machine has one core" if results.cores == 1 else no_gil,
         )  # fmt: skip
+        few_cores = cell.ruling.verdict == ("holds" if mode == "threads" else "does not hold")
+        starved = _starved(results) if few_cores else ""
+        yield replace(cell, ruling=Ruling("inconclusive", starved)) if starved else cell
+
+
+def _starved(results: RunResults) -> str:
+    """Say that CPU work may have lacked even one core, so that few cores used tell nothing."""
+    serial = summary.cores_used(results.cpu, "", "serial")
+    narrow = serial.interval(results.levels.equivalence)
+    if narrow is None or narrow[0] > 1 / rules.ALIKE:
+        return ""
+    return f"other programs took the CPU: the same work in serial had {serial.shown} of one core"
 
 
 def _latency(results: RunResults) -> Iterator[Comparison]:

@@ -35,8 +35,7 @@ def launches(study: Study, number: int, cores: int) -> list[tuple[TrialKey, ...]
 
 def client_trials(study: Study, number: int, client: ClientName) -> list[TrialKey]:
     """Return the trials of a client in a round: serial once, each pool as often as repeated."""
-    key = _serial_key("main", client, number)
-    return _block(study, key, study.sizes, study.repeats_of(client))
+    return _block(study, number, "main", client, study.sizes)
 
 
 def control_blocks(study: Study, number: int, cores: int) -> Iterator[list[tuple[TrialKey, ...]]]:
@@ -46,23 +45,18 @@ def control_blocks(study: Study, number: int, cores: int) -> Iterator[list[tuple
     """
     if study.kind == "sweep":
         return
-    startup = _block(study, _serial_key("startup", None, number), (STARTUP_WORKERS,))
+    startup = _block(study, number, "startup", None, (STARTUP_WORKERS,))
     yield [(key,) for key in startup if key.mode != "serial"]
     if cores > 1 and {*ARTICLE_PAIR} <= {*study.modes}:
-        cpu = _block(study, _serial_key("cpu", None, number), (cores,))
+        cpu = _block(study, number, "cpu", None, (cores,))
         measured = (key for key in cpu if key.mode in CPU_MODES)
         yield [tuple(sorted(measured, key=lambda key: not has_processes(key.mode)))]
     if has_no_latency(study):
-        quick = _block(study, _serial_key("no_latency", "requests", number), study.sizes)
-        yield [(key,) for key in quick]
-
-
-def _serial_key(arm: Arm, client: ClientName | None, number: int) -> TrialKey:
-    return TrialKey(arm=arm, client=client, mode="serial", pool_size=1, round=number, repeat=1)
+        yield [(key,) for key in _block(study, number, "no_latency", "requests", study.sizes)]
 
 
 def _block(
-    study: Study, serial: TrialKey, sizes: Sequence[int], repeats: int = 1
+    study: Study, number: int, arm: Arm, client: ClientName | None, sizes: Sequence[int]
 ) -> list[TrialKey]:
     """Return the trials of a client or a control in a round, in an order that is balanced.
 
@@ -71,22 +65,21 @@ def _block(
     middle of the repeats; where their number is odd, on alternating sides of it: first or last
     where there is one. Chance decides where this begins, and so no seed has an unbalanced order.
     """
-    turn = serial.round - 1
-    chance = random.Random(f"{study.seed}/{serial.arm}/{serial.client}")
+    repeats = study.repeats_of(client) if client and arm == "main" else 1
+    turn = number - 1
+    chance = random.Random(f"{study.seed}/{arm}/{client}")
     first_pool, first_serial = chance.randrange(2), chance.randrange(2)
+    serial = TrialKey(arm=arm, client=client, mode="serial", pool_size=1, round=number, repeat=1)
     pools = [mode for mode in study.modes if mode != "serial"]
     ways = [
         replace(serial, mode=mode, pool_size=size)
         for place, size in enumerate(sizes)
         for mode in pools[:: -1 if place % 2 else 1]
     ]
-    passes = [
-        [
-            replace(key, repeat=repeat)
-            for key in ways[:: -1 if (turn + repeat + first_pool) % 2 else 1]
-        ]
-        for repeat in range(1, repeats + 1)
-    ]
+    passes = []
+    for repeat in range(1, repeats + 1):
+        step = -1 if (turn + repeat + first_pool) % 2 else 1
+        passes.append([replace(key, repeat=repeat) for key in ways[::step]])
     if "serial" in study.modes:
         after = (turn + turn // 2 + first_serial) % 2
         passes.insert((repeats + after) // 2, [serial])
