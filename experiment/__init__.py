@@ -32,11 +32,20 @@ def run(study: "Study | None" = None, **parameters: Any) -> Path:
     from experiment.study import Study
 
     study = study or Study.of(parameters)
-    if study.precision is None:
-        return runner.run(study)
-    from experiment.analysis import precision
-    from experiment.report import headline
+    folder = runner.run(study, _is_precise)
+    if study.precision is not None:
+        from experiment.report import headline
 
-    folder = runner.run(study, precision.is_reached)
-    print(headline.looks_said(load(folder)), file=sys.stderr)
+        print(headline.looks_said(load(folder)), file=sys.stderr)
     return folder
+
+
+def _is_precise(folder: Path) -> bool:
+    from experiment import records
+
+    has_run = (folder / "run.json").exists()
+    if not has_run or records.read_run(folder).study.precision is None:
+        return False
+    from experiment.analysis import precision
+
+    return precision.is_reached(folder)

@@ -316,6 +316,8 @@ def test_a_study_stops_at_the_precision_that_it_was_asked_for(copy: Copy) -> Non
     why = f"stopped at the precision of 50 %: the main ratio that is known least ({name})"
     assert why in said
     assert why in first.stderr
+    records.write_run(folder, results.run.model_copy(update={"finished_at": None}))
+    assert copy.experiment("run", "--run", "small").returncode == 0  # its own precision counts
     assert copy.experiment(*command, "50%").returncode == 0
     assert len(records.rounds_done(folder)) == done
 

@@ -40,8 +40,6 @@ def widest(run: RunResults) -> tuple[str, float]:
 
 def is_reached(folder: Path) -> bool:
     """Return whether the run in a folder knows its main ratios as precisely as its study asks."""
-    if not (folder / "run.json").exists():
-        return False
     run = results.load(folder)
     asked, done = run.study.precision, run.trials["round"].nunique()
     return asked is not None and done >= LEAST_LOOK and widest(run)[1] <= asked
