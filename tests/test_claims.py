@@ -288,7 +288,7 @@ def test_noise_makes_verdicts_inconclusive_not_wrong(tmp_path: Path) -> None:
     judged = verdicts(tmp_path, STUDY, noisy)
     assert judged["requests-8x"].ruling.verdict == "inconclusive"
     assert judged["no-difference"].ruling.verdict == "inconclusive"
-    hopeless = judged["no-difference"].cells[1].ruling.reason
+    hopeless = judged["no-difference"].cells[0].ruling.reason
     assert hopeless == "even 100 rounds would hardly decide"
 
 
