@@ -11,7 +11,6 @@ from experiment import load
 from experiment.analysis import claims, sweeps
 from experiment.analysis.summary import Estimate
 from experiment.analysis.sweeps import SizeResult
-from experiment.report import headline
 from experiment.study import PROJECT
 
 ANSWERS = json.loads(Path(__file__).with_name("expected").joinpath("answers.json").read_text())
@@ -31,11 +30,6 @@ def assert_same(value: Any, expected: Any, rel: float = 1e-9) -> None:
         assert value == pytest.approx(expected, rel=rel, nan_ok=True)
     else:
         assert value == expected
-
-
-def test_the_readme_counts_the_claims_as_the_reference_run_does() -> None:
-    words = " ".join((PROJECT / "README.md").read_text().split())
-    assert headline.tally(claims.judge(load(PROJECT / "data" / "reference"))) in words
 
 
 @pytest.mark.parametrize("name", ["reference", "reference-tls-off"])

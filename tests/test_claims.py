@@ -241,8 +241,7 @@ def test_where_processes_do_not_fork_their_start_up_stands_beside(tmp_path: Path
 
 
 def test_an_open_verdict_says_how_many_rounds_and_minutes_would_decide(tmp_path: Path) -> None:
-    study = STUDY.model_copy(update={"repeats": 1})
-    folder = made_up.write(tmp_path / "run", study, World(AS_IN_2018, noise=0.15))
+    folder = made_up.write(tmp_path / "run", STUDY, World(AS_IN_2018, noise=0.08))
     fetches, trials = records.load(folder)
     spent = pd.to_timedelta(trials["round"] * 1000 + trials["position"] * 10, unit="s")
     trials = trials.assign(started_at=trials["started_at"] + spent, wall_s=10.0)
@@ -289,6 +288,8 @@ def test_noise_makes_verdicts_inconclusive_not_wrong(tmp_path: Path) -> None:
     judged = verdicts(tmp_path, STUDY, noisy)
     assert judged["requests-8x"].ruling.verdict == "inconclusive"
     assert judged["no-difference"].ruling.verdict == "inconclusive"
+    hopeless = judged["no-difference"].cells[1].ruling.reason
+    assert hopeless == "even 100 rounds would hardly decide"
 
 
 @pytest.mark.parametrize(

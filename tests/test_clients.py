@@ -21,7 +21,7 @@ def fetched(
     name: ClientName, url: str, timeout_s: float = 30, settings: ClientSettings | None = None
 ) -> Any:
     """One page fetched by a client."""
-    client = clients.make(name, timeout_s, settings or ClientSettings())
+    client = clients.of(name)(timeout_s, settings or ClientSettings())
     client.prepare()
     return base.fetch(client, time.perf_counter(), Page(1, url))
 
@@ -130,7 +130,7 @@ def test_a_client_says_who_it_is_and_stops_where_it_is_refused(
     name: ClientName, wait_s: float, server: Server
 ) -> None:
     need(name)
-    client = clients.make(name, 60, ClientSettings(user_agent="study/1 (you@example.org)"))
+    client = clients.of(name)(60, ClientSettings(user_agent="study/1 (you@example.org)"))
     limiter = RateLimiter(5, None)
     try:
         base.begin(client, limiter)

@@ -101,6 +101,8 @@ def test_the_cpu_of_children_counts_wherever_they_are() -> None:
 @pytest.mark.parametrize("name", ["reference", "reference-sweep", "reference-tls-off"])
 def test_no_trial_that_was_measured_beats_its_lower_bounds(name: str) -> None:
     results = load(PROJECT / "data" / name)
+    fetches = results.complete_fetches
+    assert (fetches["fetch_s"] * 1000 > fetches["planned_ms"]).all()
     trials = results.main_trials[results.main_trials["complete"]]
     for rows in (trials, results.rounds):
         bounds = summary.bounds(rows, results.cores)

@@ -70,7 +70,7 @@ def trap(tmp_path: Path) -> Trap:
 @contextmanager
 def opened(client: ClientName, server: Server) -> Iterator[list[int]]:
     """A browser with a page; yields the ports at which it and its driver listen."""
-    opened = clients.make(client, 60, base.ClientSettings())
+    opened = clients.of(client)(60, base.ClientSettings())
     assert isinstance(opened, browser.Browser)
     with opened._open(base.Phases(), base.Deadline(60)) as driver:
         driver.get(server.url("page"))
@@ -165,7 +165,7 @@ def test_a_page_cannot_command_the_driver_that_fetches_it(
     monkeypatch.setattr(browser, "own_port", lambda: port)  # the page is told it
     script = ATTACK.replace("PORT", str(port)).replace("BODIES", json.dumps(trap.bodies))
     server.pages["attack"] = script.encode()
-    made = clients.make(client, 15, base.ClientSettings())
+    made = clients.of(client)(15, base.ClientSettings())
     row = base.fetch(made, 0.0, Page(1, server.url("attack")))
     assert row.error == ("timeout" if client == "firefox" else None)  # its driver lets it wait
     assert client == "firefox" or "/done" in server.asked

@@ -118,7 +118,7 @@ import functools
 from experiment.measure import clients, controls
 from experiment.measure.clients import base
 from experiment.measure.modes import workers
-client = clients.make("requests", 10, base.ClientSettings())
+client = clients.of("requests")(10, base.ClientSettings())
 begin = functools.partial(base.begin, client, None)
 with workers("processes", 1, "{start_method}", {prepare}) as pool:
     print(*pool.map(eval, ["' '.join(__import__('sys').modules)"], None))

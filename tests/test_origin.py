@@ -2,6 +2,7 @@
 
 import hashlib
 import statistics
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import certifi
@@ -35,6 +36,19 @@ def test_pages_are_the_same_each_time_and_late_as_planned(tls: bool) -> None:
                 seen.append((page.number, page.planned_ms, hashlib.sha256(answer.content).digest()))
     assert seen[:4] == seen[4:]
     assert len({digest for _, _, digest in seen}) == 4
+
+
+def test_no_page_is_early() -> None:
+    """The delays then bound the time of all pages from below."""
+    with sources.open_source(Study(tls=False, latency=0.1), []) as source:
+        pages = source.pages(1, 60)
+        with ThreadPoolExecutor(6) as workers:
+            answers = list(workers.map(lambda page: requests.get(page.url, timeout=10), pages))
+    for page, answer in zip(pages, answers, strict=True):
+        told_ms, planned_ms = server_timing_ms(answer.headers["Server-Timing"]), page.planned_ms
+        assert told_ms is not None
+        assert planned_ms is not None
+        assert told_ms >= planned_ms - 0.001  # it is told to the microsecond
 
 
 def test_a_page_brings_a_style_sheet_a_script_and_four_images() -> None:

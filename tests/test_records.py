@@ -313,6 +313,40 @@ def test_a_control_has_no_client_and_no_fetches(folder: Path) -> None:
     assert trials["client"].isna().sum() == 1
 
 
+def test_a_run_from_before_a_column_was_added_is_read(folder: Path) -> None:
+    path = folder / "trials.csv"
+    rows = list(csv.reader(path.read_text().splitlines()))
+    kept = [place for place, name in enumerate(rows[0]) if name not in records.ADDED]
+    assert len(kept) == len(rows[0]) - 2
+    older = [",".join(row[place] for place in kept) for row in rows]
+    whole = path.read_text()
+    path.write_text("".join(f"{line}\n" for line in older))
+    run = json.loads((folder / "run.json").read_text())
+    run["extents"]["trials.csv"]["bytes"] = path.stat().st_size
+    del run["machine"]["openssl"]
+    (folder / "run.json").write_text(json.dumps(run))
+    assert records.read_trials(folder) == [trial_row(1), trial_row(2)]
+    assert load(folder).trials[[*records.ADDED]].isna().all(axis=None)
+    assert load(folder).run.machine.openssl is None
+    path.write_text(whole.replace("origin_cpu_s", "origin"))
+    with pytest.raises(UserError, match="row 1, its columns are not"):
+        load(folder)
+
+
+def test_a_run_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parts then belong together, whatever is written meanwhile."""
+    opened: list[str] = []
+    read = Path.read_text
+
+    def noted(path: Path, **options: Any) -> str:
+        opened.append(path.name)
+        return read(path, **options)
+
+    monkeypatch.setattr(Path, "read_text", noted)
+    load(folder)
+    assert opened == ["run.json"]
+
+
 def test_every_column_is_described() -> None:
     from dataclasses import fields
 

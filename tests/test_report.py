@@ -343,11 +343,12 @@ def test_the_readme_says_what_the_committed_run_says() -> None:
     _, judged = made_up.judged(PROJECT / "data" / "reference")
     words = " ".join((PROJECT / "README.md").read_text().split())
     assert headline.tally(list(judged.values())) in words
-    said = ("requests-8x", "no-difference", "memory", "start-up")
+    said = ("requests-8x", "no-difference", "cpu-bound", "memory", "start-up")
     assert {judged[name].ruling.verdict for name in said} == {"holds"}
-    assert judged["cpu-bound"].ruling.verdict == "inconclusive"
+    cores = [cell.estimate.shown for cell in judged["cpu-bound"].cells if cell.estimate]
+    assert "two of them used {} of two cores, two processes {}".format(*cores) in words
     browsers = {cell.client: cell.ruling.verdict for cell in judged["selenium-4x"].cells}
-    assert browsers == {"phantomjs": "stronger", "chrome": "weaker"}
+    assert browsers == {"phantomjs": "stronger", "chrome": "less than claimed"}
 
 
 def test_the_verdicts_of_a_folder_without_a_run_are_refused(copy: Copy) -> None:

@@ -357,6 +357,9 @@ def test_a_run_goes_on_only_where_it_began(copy: Copy) -> None:
     changed = {**run, "machine": {**run["machine"], "packages": packages}}
     (folder / "run.json").write_text(json.dumps(changed))
     assert "its package requests was 1.0 and is now" in one_line(copy, *SMALL_SWEEP)
+    changed = {**run, "machine": {**run["machine"], "openssl": "OpenSSL 1.1.1"}}
+    (folder / "run.json").write_text(json.dumps(changed))
+    assert "its openssl was OpenSSL 1.1.1 and is now" in one_line(copy, *SMALL_SWEEP)
     (folder / "run.json").write_text(json.dumps({**run, "code": None}))
     assert "did not note its code; name another" in one_line(copy, *SMALL_SWEEP)
     (folder / "run.json").write_text(json.dumps({**run, "commit": "abc"}))

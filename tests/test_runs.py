@@ -114,8 +114,8 @@ def test_the_run_as_the_unit_covers_the_machine_and_its_rounds_do_not(studies: i
 
 
 def test_a_report_shows_the_runs_that_are_alike(data: Path) -> None:
-    for name in ("one", "reference", "reference-again"):
-        write(data, name)
+    for seed, name in enumerate(("one", "reference", "reference-again")):
+        write(data, name, seed=seed)
     write(data, "other", tls="off")
     found = runs.of_names(None)
     assert list(runs.like(found["one"])) == ["reference", "reference-again"]
@@ -130,6 +130,15 @@ def test_a_report_shows_the_runs_that_are_alike(data: Path) -> None:
         "one (this run)", "reference", "reference-again", "all 3 runs, each one value",
     ]  # fmt: skip
     assert figures.drawn(figures.speed_ups_by_run, found["other"]) is None
+
+
+def test_runs_that_share_their_pages_are_shown_but_not_combined(data: Path) -> None:
+    for name in ("one", "two", "three"):
+        write(data, name)
+    drawn = figures.drawn(figures.speed_ups_by_run, runs.of_names("one")["one"])
+    assert drawn is not None
+    labels = [text.get_text() for text in drawn.axes[0].get_yticklabels()]
+    assert labels == ["one (this run)", "three", "two"]
 
 
 @pytest.mark.parametrize(
@@ -154,11 +163,15 @@ def test_runs_that_are_not_alike_are_refused_by_what_differs(
 def test_machines_that_differ_are_told_by_what_differs(data: Path) -> None:
     write(data, "one")
     write(data, "two", seed=7)
-    other = MACHINE.model_copy(update={"cores": 8, "packages": {"requests": "1"}})
+    other = MACHINE.model_copy(update={"cores": 8, "packages": {"requests": "1"}, "openssl": "3"})
     study = records.read_run(data / "two").study
     records.write_run(data / "two", made_up.run_of(study, other))
     one, two = runs.of_names("one two").values()
-    assert runs.differences(one, two) == ["cores 2, 8", "packages requests 0, requests 1"]
+    assert runs.differences(one, two) == [
+        "cores 2, 8",
+        "packages requests 0, requests 1",
+        "openssl none, 3",
+    ]
 
 
 def test_runs_of_one_list_share_their_pages(data: Path, tmp_path: Path) -> None:

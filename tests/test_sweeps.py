@@ -19,7 +19,7 @@ from experiment.analysis.rules import ONE_LOOK, Levels
 from experiment.analysis.sweeps import EnoughWorkers
 from experiment.errors import UserError
 from experiment.measure import schedule
-from experiment.report import figures, sweep
+from experiment.report import figures, sentences, sweep
 from experiment.study import PROJECT, SWEEP, Study, sweep_of
 from tests import made_up
 from tests.conftest import Copy
@@ -142,7 +142,7 @@ def test_the_answer_is_the_smallest_that_no_larger_one_beats(tmp_path: Path) -> 
     assert "**requests, threads: 40**. Too few: 10 (40 are at least " in said
     assert "Enough: 40 (no larger pool is more than 1.0" in said
     assert "With 40 the speed-up is " in said
-    assert " and the limit is waiting." in said
+    assert " and the limit is waiting (the origin, which a real study" in said
     assert "Undecided" not in said
     assert "would settle it" not in said
 
@@ -330,6 +330,32 @@ def test_the_limit_is_what_the_numbers_say(
     found = sweeps.compare_sizes(seen_of(tmp_path, world, pool_sizes=4))
     [threads] = [item for item in found if item.mode == "threads"]
     assert threads.limit == limit
+
+
+def test_what_the_origin_uses_is_shown_and_the_limit_without_it(tmp_path: Path) -> None:
+    world = World(
+        even(Study.of(SWEEP), threads=1.0), controls=False, machine_cpu=0.9, noise=0.001,
+        origin_cores=0.4,
+    )  # fmt: skip
+    results = seen_of(tmp_path, world, pool_sizes=4)
+    found = sweeps.compare_sizes(results)
+    share = "the origin, which a real study would not run here, used 0.400 of 2 cores"
+    said = sweep.answer(results, found)
+    assert f"the limit is the cores ({share}; without it the limit would be waiting)." in said
+    table = sweep.table(results, found)
+    assert table["cores used by the origin"].tolist() == ["0.400"] * 2
+    assert table["limit without it"].tolist() == ["waiting"] * 2
+    assert f"CPU on 2 cores; {share}." in sentences.lower_bounds(results)
+
+
+def test_a_run_from_before_it_was_measured_says_nothing_of_the_origin() -> None:
+    results = load(PROJECT / "data" / "reference-sweep")
+    found = sweeps.compare_sizes(results)
+    bounds = sentences.lower_bounds(results)
+    assert "lower bounds: " in bounds
+    for words in (sweep.answer(results, found), bounds, *sweep.table(results, found).columns):
+        assert "origin" not in words
+        assert "CPU on" not in words
 
 
 def test_the_figure_has_every_size_and_says_which_is_enough(tmp_path: Path) -> None:

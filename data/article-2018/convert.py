@@ -95,6 +95,7 @@ def run_of(trials: Sequence[Sequence[Timing]]) -> Run:
         pool_size=WORKERS,
         pages=PAGES,
         rounds=1,
+        repeats=1,
         clients=("requests", "phantomjs"),
         source=URL,
         run=article.FOLDER.name,

@@ -146,9 +146,8 @@ def combined(runs: Mapping[str, RunResults]) -> pd.DataFrame:
     if len(runs) < ENOUGH_RUNS:
         words = " ".join(runs)
         raise UserError(f"combine: {words} is not {ENOUGH_RUNS} or more runs, each one value")
-    for (first, one), (second, other) in itertools.combinations(runs.items(), 2):
-        if unlike := differences(one, other):
-            raise UserError(f"combine: {first} and {second} are not alike: {'; '.join(unlike)}")
+    if unlike := first_difference(runs):
+        raise UserError(f"combine: {unlike}")
     by_run = [_ratios(results) for results in runs.values()]
     return pd.DataFrame(
         [
@@ -178,6 +177,14 @@ def like(results: RunResults) -> dict[str, RunResults]:
                 if not _unlike_design(results.run, records.read_run(folder)):
                     found[folder.name] = load(folder)
     return found
+
+
+def first_difference(runs: Mapping[str, RunResults]) -> str:
+    """Return which two runs are not alike, and why; empty if all may be combined."""
+    for (first, one), (second, other) in itertools.combinations(runs.items(), 2):
+        if unlike := differences(one, other):
+            return f"{first} and {second} are not alike: {'; '.join(unlike)}"
+    return ""
 
 
 def differences(one: RunResults, other: RunResults) -> list[str]:

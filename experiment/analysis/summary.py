@@ -283,6 +283,11 @@ def cores_used(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
     return ratio(cpu - startup, of_cell(rounds, client, mode, "span_s"))
 
 
+def origin_cores(rounds: pd.DataFrame) -> float:
+    """Return the cores that the embedded origin kept busy, a mean; NaN where it is not known."""
+    return float((rounds["origin_cpu_s"].astype(float) / rounds["span_s"].astype(float)).mean())
+
+
 def has_phases(rounds: pd.DataFrame, client: str) -> bool:
     """Return whether the start of a browser was timed, as part of a client's fetches."""
     return bool(rounds.loc[rounds["client"] == client, "browser_start_mean_s"].notna().any())

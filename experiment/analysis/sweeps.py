@@ -25,8 +25,9 @@ class SizeResult:
     """The estimates of one pool size, for one client in one mode.
 
     `ceiling` is the speed-up if fetches took as long as in serial, `cores` the number of cores
-    that the trial itself kept busy, `machine_cpu` the share of all cores that anything kept busy,
-    `limit` what keeps the pool from being faster.
+    that the trial itself kept busy, `origin_cores` those that the embedded origin did (NaN if not
+    known), `machine_cpu` the share of all cores that anything kept busy. `limit` is what keeps the
+    pool from being faster, `limit_without_origin` what would if the origin ran elsewhere.
     """
 
     client: str
@@ -37,8 +38,10 @@ class SizeResult:
     slow_down: Estimate
     ceiling: Estimate
     cores: float
+    origin_cores: float
     machine_cpu: float
     limit: str = ""
+    limit_without_origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,9 +197,16 @@ def _compare_size(results: RunResults, client: str, mode: str, size: int) -> Siz
         slow_down=summary.slow_down(rounds, client, mode),
         ceiling=summary.ceiling(results.complete_fetches, client, size, chunk),
         cores=float(used.mean()),
+        origin_cores=summary.origin_cores(own),
         machine_cpu=float(own["machine_cpu"].mean()),
     )
-    return replace(result, limit=_limit(results, result, rounds))
+    elsewhere = result.machine_cpu - result.origin_cores / (results.cores or math.nan)
+    without = replace(result, machine_cpu=elsewhere)
+    return replace(
+        result,
+        limit=_limit(results, result, rounds),
+        limit_without_origin=_limit(results, without, rounds),
+    )
 
 
 def _limit(results: RunResults, result: SizeResult, rounds: pd.DataFrame) -> str:

@@ -1,10 +1,8 @@
 """Space out the starts of fetches, as a site with rules for robots asks."""
 
 import multiprocessing
-import re
 import time
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
 from typing import ClassVar
 
 from experiment.vocabulary import StartMethod
@@ -56,10 +54,10 @@ class RateLimiter:
 
 def wait_s(told: str | None) -> float:
     """Return the seconds to wait after a refusal, by its `Retry-After` (seconds or a date)."""
+    from urllib3 import Retry
+    from urllib3.exceptions import InvalidHeader
+
     seconds = 0.0
-    with suppress(ValueError, TypeError, OverflowError):
-        if re.fullmatch(r"\s*\d{1,9}\s*", told or ""):
-            seconds = float(told or "")
-        else:
-            seconds = parsedate_to_datetime(told or "").timestamp() - time.time()
+    with suppress(InvalidHeader, ValueError, OverflowError):
+        seconds = Retry().parse_retry_after(told or "")
     return min(max(seconds, WAIT_S[0]), WAIT_S[1])

@@ -1,6 +1,7 @@
 """Begin or resume the run in a folder, add rounds to it, note its end."""
 
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -40,6 +41,9 @@ def join(study: Study, folder: Path) -> tuple[Study, Run | None]:
     own = records.read_run(folder)
     records.load(folder)
     joined = study.joined_to(own.study)
+    if "rounds" in study.model_fields_set and study.rounds < joined.rounds:
+        kept = f"{folder.name} has {joined.rounds} and keeps them"
+        print(f"rounds: {study.rounds} asked for; {kept}", file=sys.stderr)
     if "source" in study.model_fields_set:
         sources.check_unchanged(joined, folder / "pages.txt")
     return joined, own

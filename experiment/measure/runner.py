@@ -53,10 +53,7 @@ def run(study: Study, enough: Enough = lambda _: False) -> Path:
     """
     folder = PROJECT / "data" / study.run_name()
     if run_folder.is_finished(folder, study):
-        joined, _ = run_folder.join(study, folder)
-        if study.rounds < joined.rounds and "rounds" in study.model_fields_set:
-            kept = f"{folder.name} has {joined.rounds} and keeps them"
-            print(f"rounds: {study.rounds} asked for; {kept}", file=sys.stderr)
+        run_folder.join(study, folder)
     else:
         shadowing.check()
         run_folder.check_writable(folder)

@@ -11,13 +11,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from experiment import process_tree
 from experiment.fetches import Fetch, Page
-from experiment.measure import clients, controls
+from experiment.measure import clients, controls, cpu_used
 from experiment.measure.clients import base
 from experiment.measure.modes import WatchedPool, WorkerDied, workers
 from experiment.measure.rate_limit import RateLimiter
@@ -77,25 +76,6 @@ Work = Callable[[WatchedPool, float], Outcome]
 """What a trial does with its pool, given the clock when that was ready."""
 
 
-@dataclass(frozen=True)
-class CpuUsed:
-    """Keep the CPU (s) used until now by the trial, browsers included, and by its origin."""
-
-    trial_s: float
-    origin_s: float | None
-
-    @classmethod
-    def until_now(cls, plan: Plan, supervisor: int) -> "CpuUsed":
-        """Read the CPU of all below the supervisor, which adopts what a browser leaves."""
-        import psutil
-
-        origin_s = None
-        if plan.origin is not None:
-            with suppress(psutil.NoSuchProcess):  # the runner notices, too
-                origin_s = process_tree.cpu_s(psutil.Process(plan.origin))
-        return cls(process_tree.cpu_below_s(psutil.Process(supervisor)), origin_s)
-
-
 def measure(plan: Plan, supervisor: int) -> Outcome:
     """Make the pool, wait until it is ready, have it do its work, end it."""
     prepare, work = _work(plan)
@@ -104,13 +84,14 @@ def measure(plan: Plan, supervisor: int) -> Outcome:
     with workers(plan.mode, plan.pool_size, plan.start_method, prepare) as pool:
         startup_s = time.perf_counter() - begun
         python_pss_mb = _memory_mb()
-        reading = time.perf_counter()
-        before = CpuUsed.until_now(plan, supervisor)
+        before = cpu_used.read(supervisor, plan.origin)
         ready = time.perf_counter()
         outcome = work(pool, ready)
-        if outcome.fetches:
-            after = CpuUsed.until_now(plan, supervisor)
-            outcome = _with_cpu(outcome, plan.cores, before, after, time.perf_counter() - reading)
+        if outcome.span_s is not None and outcome.fetches:
+            during = before.until(
+                cpu_used.read(supervisor, plan.origin), outcome.span_s, plan.cores
+            )
+            outcome = replace(outcome, fetch_cpu_s=during.trial_s, origin_cpu_s=during.origin_s)
     wall_s = startup_s + time.perf_counter() - ready
     return replace(
         outcome,
@@ -125,7 +106,7 @@ def measure(plan: Plan, supervisor: int) -> Outcome:
 def _work(plan: Plan) -> tuple[Callable[[], None], Work]:
     """Return what each worker prepares, and what the pool then does."""
     if plan.client is not None:
-        client = clients.make(plan.client, plan.timeout_s, plan.settings)
+        client = clients.of(plan.client)(plan.timeout_s, plan.settings)
         rate = plan.starts_a_second
         limiter = RateLimiter(rate, plan.start_method) if rate else None
         prepare = functools.partial(base.begin, client, limiter)
@@ -161,22 +142,6 @@ def _memory_mb() -> float | None:
 
     children = psutil.Process().children(recursive=True)
     return process_tree.pss_mb([os.getpid(), *(child.pid for child in children)])
-
-
-def _with_cpu(
-    outcome: Outcome, cores: int, before: CpuUsed, after: CpuUsed, between_s: float
-) -> Outcome:
-    """Return the outcome with the CPU used from the first fetch's start to the last one's end.
-
-    That of the trial is what it used at least. It is known for the longer time from the start of
-    the first reading to the end of the last; all cores may have been busy before and after.
-    """
-    assert outcome.span_s is not None
-    used_s = after.trial_s - before.trial_s - cores * (between_s - outcome.span_s)
-    origin_s = None
-    if before.origin_s is not None and after.origin_s is not None:
-        origin_s = after.origin_s - before.origin_s
-    return replace(outcome, fetch_cpu_s=max(0.0, used_s), origin_cpu_s=origin_s)
 
 
 def main() -> None:

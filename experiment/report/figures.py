@@ -27,7 +27,7 @@ from experiment import records
 from experiment.analysis import article, runs, summary, sweeps
 from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
-from experiment.analysis.rules import ALIKE, Levels
+from experiment.analysis.rules import ALIKE, ONE_LOOK, Levels
 from experiment.analysis.summary import Estimate, digits, percent_of
 from experiment.analysis.sweeps import EnoughWorkers, SizeResult
 from experiment.errors import writing
@@ -162,7 +162,7 @@ def _claim(ax: Axes, place: int, cell: Comparison, levels: Levels) -> None:
     start, end = max(cell.zone.low / over, low), min(cell.zone.high / over, high)
     ax.barh(place, end - start, 0.8, left=start, color=styles.ZONE, lw=0)
     colour = styles.of_mode(cell.mode).colour if cell.mode else styles.NO_MODE
-    _interval(ax, place, cell.estimate, levels, colour, over)
+    _interval(ax, place, cell.estimate, colour, over, levels)
     measured = cell.estimate.value / over
     number = digits(measured)
     if measured > high:
@@ -389,7 +389,7 @@ def threads_against_processes(results: RunResults, judged: Judged = (), *, ax: A
         colour = styles.CONTROL if is_control else styles.NO_MODE
         if is_control and estimate.ci99:
             ax.plot(estimate.ci99, [place] * 2, color=colour, lw=1, ls=":", marker="|")
-        _interval(ax, place, estimate, results.levels, colour)
+        _interval(ax, place, estimate, colour, levels=results.levels)
         over = {"bbox": {"fc": styles.ZONE, "ec": "none", "pad": 0.5}, "color": colour}
         _note(ax, estimate.shown, (estimate.value, place), (0, 8), **over)
     words = f"ratio of totals (log scale); shaded: less than 10 % apart; {_lines(results.levels)}"
@@ -432,7 +432,12 @@ def _lines(levels: Levels) -> str:
 
 
 def _interval(
-    ax: Axes, place: float, estimate: Estimate, levels: Levels, colour: str, over: float = 1
+    ax: Axes,
+    place: float,
+    estimate: Estimate,
+    colour: str,
+    over: float = 1,
+    levels: Levels = ONE_LOOK,
 ) -> None:
     """Draw an estimate with its intervals (wide thin, narrow thick), divided by `over`."""
     for level, width in zip(astuple(levels), (1.5, 4), strict=True):
@@ -518,7 +523,7 @@ def speed_ups_by_run(found: dict[str, RunResults], client: str, *, ax: Axes) -> 
         mode: [summary.speed_up(results.rounds, client, mode) for results in found.values()]
         for mode in POOLS
     }
-    if len(found) >= runs.ENOUGH_RUNS:
+    if len(found) >= runs.ENOUGH_RUNS and not runs.first_difference(found):
         labels.append(f"all {len(found)} runs, each one value")
         ratios = {mode: [*own, summary.over_runs(own)] for mode, own in ratios.items()}
     levels = next(iter(found.values())).levels
@@ -526,7 +531,7 @@ def speed_ups_by_run(found: dict[str, RunResults], client: str, *, ax: Axes) -> 
         colour = styles.of_mode(mode).colour
         for place, ratio in enumerate(own):
             if ratio.rounds:
-                _interval(ax, place + 0.3 * shift - 0.15, ratio, levels, colour)
+                _interval(ax, place + 0.3 * shift - 0.15, ratio, colour, levels=levels)
         if own[0].rounds:
             above = (0, 7) if shift == 0 else (0, -15)
             _note(ax, mode, (own[0].value, 0.3 * shift - 0.15), above, color=colour)

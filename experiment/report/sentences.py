@@ -6,6 +6,7 @@ They are made from the numbers and the verdicts, so they cannot contradict them.
 import itertools
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from experiment import records
@@ -77,21 +78,33 @@ def fetch_times(results: RunResults) -> str:
     return "Median and 95th percentile of the fetch times:\n\n" + "\n".join(lines)
 
 
+def origin_share(used: float, cores: int | None) -> str:
+    """Return how many cores the embedded origin used; nothing where that is not known."""
+    if not np.isfinite(used) or cores is None:
+        return ""
+    return (
+        f"the origin, which a real study would not run here, used {digits(used)} of {cores} cores"
+    )
+
+
 def lower_bounds(results: RunResults) -> str:
     """Return each pool's total beside its lower bounds, a line for each client and mode."""
-    bounds = summary.bounds(results.rounds, results.cores).groupby(["client", "mode"])
-    cpu = f"CPU on {results.cores} cores"
-    limits = {"waiting": bounds["waiting_s"].mean(), cpu: bounds["cpu_s"].mean()}
-    lines = []
-    for cell in itertools.product(results.study.clients, POOLS):
-        total = summary.mean(summary.of_cell(results.rounds, *cell, "span_s"))
-        if not total.rounds:
-            continue
-        values = {kind: mean[cell] for kind, mean in limits.items()}
-        known = [f"{digits(value)} s {kind}" for kind, value in values.items() if pd.notna(value)]
-        if known:
-            lines.append(f"- {', '.join(cell)}: {total.shown} s; lower bounds: {', '.join(known)}.")
+    cells = itertools.product(results.study.clients, POOLS)
+    lines = filter(None, (_lower_bounds(results, *cell) for cell in cells))
     return "\n".join(lines) or "No lower bounds are known."
+
+
+def _lower_bounds(results: RunResults, client: str, mode: str) -> str:
+    rounds, cores = results.rounds, results.cores
+    own = rounds[(rounds["client"] == client) & (rounds["mode"] == mode)]
+    means = summary.bounds(own, cores)[["waiting_s", "cpu_s"]].mean()
+    kinds = {"waiting_s": "waiting", "cpu_s": f"CPU on {cores} cores"}
+    known = [f"{digits(means[name])} s {it}" for name, it in kinds.items() if pd.notna(means[name])]
+    if not known:
+        return ""
+    total = summary.mean(own["span_s"])
+    words = f"- {client}, {mode}: {total.shown} s; lower bounds: {', '.join(known)}"
+    return "; ".join(filter(None, [words, origin_share(summary.origin_cores(own), cores)])) + "."
 
 
 def compared(results: RunResults) -> list[tuple[str, str]]:
@@ -182,6 +195,9 @@ def controls(results: RunResults) -> pd.DataFrame:
         f"start-up of a pool of {pool} (ms)": (results.startup, "", "startup_s", 1000),
         f"memory of a ready pool of {pool} (MB)": (results.startup, "", "python_pss_mb", 1),
     }
+    if results.no_latency["origin_cpu_s"].notna().any():
+        name = "CPU of the embedded origin meanwhile (s)"
+        rows[name] = (results.no_latency, "requests", "origin_cpu_s", 1)
     cells = {
         mode: [
             digits(summary.mean(summary.of_cell(rounds, client, mode, column)).value * factor)
@@ -328,6 +344,7 @@ def environment(results: RunResults) -> pd.DataFrame:
         f"start method {machine.start_method}",
         **{f"{name} (browser)": words for name, words in machine.browsers.items()},
         "packages": ", ".join(f"{name} {number}" for name, number in machine.packages.items()),
+        **({"TLS library": machine.openssl} if machine.openssl else {}),
         "code": run.commit or no_commit,
         "measured": f"{run.started_at:%Y-%m-%d %H:%M} UTC",
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from experiment.analysis import claims, sweeps
@@ -9,6 +10,7 @@ from experiment.analysis.results import RunResults
 from experiment.analysis.rules import MOST_ROUNDS, POWER
 from experiment.analysis.summary import ENOUGH_ROUNDS, digits, percent
 from experiment.analysis.sweeps import WORTHWHILE_GAIN, EnoughWorkers, Gain, SizeResult
+from experiment.report.sentences import origin_share
 
 ASKED = (
     "The smallest pool for which no larger one measured here is more than "
@@ -20,10 +22,11 @@ def answer(results: RunResults, sizes: Sequence[SizeResult]) -> str:
     """Return the plain answer, a line for each client and mode."""
     if claims.paced(results.study):
         return f"Not applicable: {claims.paced(results.study)}, not what a pool can do."
+    cores = results.cores
     by_size = {(item.client, item.mode, item.size): item for item in sizes}
     lines = [
         f"**{client}, {mode}: {enough.words}**. {_evidence(enough)} "
-        f"{_ends([by_size[client, mode, size] for size in sorted({enough.low, enough.high})])}"
+        f"{_ends([by_size[client, mode, it] for it in sorted({enough.low, enough.high})], cores)}"
         for (client, mode), enough in sweeps.enough_workers(results, sizes).items()
     ]
     lines += [
@@ -69,20 +72,35 @@ def _rounds_to_settle(rounds: int | None) -> list[str]:
     ]
 
 
-def _ends(sizes: Sequence[SizeResult]) -> str:
+def _ends(sizes: Sequence[SizeResult], cores: int | None) -> str:
     """Return the speed-up and the limit at each end of the range."""
     return " ".join(
-        f"With {item.size} the speed-up is {item.speed_up} and the limit is {item.limit}."
+        f"With {item.size} the speed-up is {item.speed_up} and the limit is {item.limit}"
+        f"{_without_origin(item, cores)}."
         for item in sizes
     )
 
 
+def _without_origin(item: SizeResult, cores: int | None) -> str:
+    """Return the CPU use of the origin, and what the limit would be without it, if it is known."""
+    used = origin_share(item.origin_cores, cores)
+    if not used:
+        return ""
+    is_same = item.limit_without_origin == item.limit
+    without = "the same" if is_same else item.limit_without_origin
+    return f" ({used}; without it the limit would be {without})"
+
+
 def table(results: RunResults, sizes: Sequence[SizeResult]) -> pd.DataFrame:
     """Return a row for each client, mode and pool size."""
-    return pd.DataFrame([_row(item, results.cores) for item in sizes])
+    return pd.DataFrame([_row(item, results.cores) for item in sizes]).fillna("-")
 
 
 def _row(item: SizeResult, cores: int | None) -> dict[str, str]:
+    by_origin = {
+        "cores used by the origin": digits(item.origin_cores),
+        "limit without it": item.limit_without_origin,
+    }
     return {
         "client": item.client,
         "mode": item.mode,
@@ -94,4 +112,5 @@ def _row(item: SizeResult, cores: int | None) -> dict[str, str]:
         f"cores used{f', of {cores}' if cores else ''}": digits(item.cores),
         "machine busy": percent(item.machine_cpu),
         "limit": item.limit,
+        **(by_origin if np.isfinite(item.origin_cores) else {}),
     }

@@ -14,11 +14,6 @@ def of(name: ClientName) -> type[base.Client]:
     return kind
 
 
-def make(name: ClientName, timeout_s: float, settings: base.ClientSettings) -> base.Client:
-    """Return the client of that name."""
-    return of(name)(timeout_s, settings)
-
-
 def usual() -> tuple[ClientName, ...]:
     """Return the clients for pages of others: requests, and a safe browser that is installed."""
     for name in BROWSERS:

@@ -164,7 +164,8 @@ def _timed(client: Client, zero: float, page: Page) -> tuple[Fetch, Response]:
             error = _complaint(client, page, response)
         except BaseException as raised:
             failure = raised
-            error = client.reason(raised) or f"unexpected {type(raised).__name__}"
+            known = str(raised) if isinstance(raised, FetchError) else client.reason(raised)
+            error = known or f"unexpected {type(raised).__name__}"
     end = time.perf_counter()
     if failure is not None:
         print(redacted_text(f"{page.url}: {_in_a_line(failure)}", page.url), file=sys.stderr)

@@ -193,8 +193,6 @@ class Browser(base.Client):
 
     def reason(self, error: BaseException) -> str | None:
         """Return the vocabulary's word for an exception of Selenium or of its connection."""
-        if isinstance(error, FetchError):
-            return str(error)
         if isinstance(error, TimeoutException):
             return "timeout"
         if isinstance(error, WebDriverException | HTTPError | OSError):

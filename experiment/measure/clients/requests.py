@@ -47,8 +47,6 @@ class Client(base.Client):
         """Return the vocabulary's word for an exception of requests."""
         from requests import exceptions
 
-        if isinstance(error, base.FetchError):
-            return str(error)
         words: dict[type[BaseException], str] = {
             exceptions.SSLError: "tls",
             exceptions.Timeout: "timeout",
