@@ -9,6 +9,7 @@ import pytest
 from experiment import load, process_tree
 from experiment.analysis import summary
 from experiment.measure import launch, plans, sources
+from experiment.measure.cpu_used import CpuUsed
 from experiment.measure.launch import Launched
 from experiment.measure.machine import cores
 from experiment.records import TrialKey
@@ -26,8 +27,8 @@ def launched(client: ClientName, mode: Mode, pages: int, latency: float) -> tupl
         assert source.process_id is not None
         origin = psutil.Process(source.process_id)
         before_s = process_tree.cpu_s(origin)
-        trial = launch.launch(plans.of_trial(study, {"main": source}, key))
-        return trial, process_tree.cpu_s(origin) - before_s
+        ended = launch.launch(plans.of_trial(study, {"main": source}, key))
+        return ended, process_tree.cpu_s(origin) - before_s
 
 
 @pytest.mark.parametrize(
@@ -43,14 +44,14 @@ def launched(client: ClientName, mode: Mode, pages: int, latency: float) -> tupl
 def test_fetches_use_what_is_counted_at_least(client: ClientName, mode: Mode, pages: int) -> None:
     """Most of the CPU of a trial is used while it fetches, by its browsers too."""
     need(client)
-    trial, origin_s = launched(client, mode, pages, latency=0.0)
-    outcome = trial.outcome
+    ended, origin_s = launched(client, mode, pages, latency=0.0)
+    outcome = ended.outcome
     assert outcome.reason is None
-    assert trial.cpu_s is not None
+    assert ended.cpu_s is not None
     assert outcome.startup_cpu_s is not None
     assert outcome.fetch_cpu_s is not None
     assert outcome.span_s is not None
-    after_startup_s = trial.cpu_s - outcome.startup_cpu_s
+    after_startup_s = ended.cpu_s - outcome.startup_cpu_s
     assert 0.5 * after_startup_s < outcome.fetch_cpu_s < after_startup_s
     assert outcome.fetch_cpu_s <= cores() * outcome.span_s
     assert outcome.origin_cpu_s is not None
@@ -59,10 +60,20 @@ def test_fetches_use_what_is_counted_at_least(client: ClientName, mode: Mode, pa
 
 def test_what_is_used_before_and_after_the_fetches_does_not_count() -> None:
     """Two pages that take a second each use next to no CPU; the pool's start and end use more."""
-    trial, _ = launched("requests", "processes", pages=2, latency=5.0)
-    assert trial.cpu_s is not None
-    assert trial.outcome.fetch_cpu_s is not None
-    assert trial.outcome.fetch_cpu_s < 0.2 < trial.cpu_s
+    ended, _ = launched("requests", "processes", pages=2, latency=5.0)
+    assert ended.cpu_s is not None
+    assert ended.outcome.fetch_cpu_s is not None
+    assert ended.outcome.fetch_cpu_s < 0.2 < ended.cpu_s
+
+
+def test_what_may_have_been_used_outside_the_fetches_does_not_count() -> None:
+    """Both cores may have been busy in the 0.2 s between the readings that were no fetches."""
+    before = CpuUsed(trial_s=1.0, origin_s=0.1, begun_s=7.0, ended_s=7.1)
+    after = CpuUsed(trial_s=2.5, origin_s=0.4, begun_s=8.1, ended_s=8.2)
+    used = before.until(after, span_s=1.0, cores=2)
+    assert used.trial_s == pytest.approx(2.5 - 1.0 - 2 * 0.2)
+    assert used.origin_s == pytest.approx(0.3)
+    assert before.until(after, span_s=1.0, cores=64).trial_s == 0.0
 
 
 BURNING = """

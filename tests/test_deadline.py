@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -52,6 +53,15 @@ def test_a_fetch_is_stopped_again_until_it_gives_up_and_never_after() -> None:
     ended = len(stops)
     time.sleep(0.3)
     assert len(stops) == ended
+    deadline.expire()  # the watchdog may have been about to
+    assert len(stops) == ended
+
+
+def test_nothing_is_kept_of_a_fetch_that_is_over() -> None:
+    with Deadline(60.0) as deadline:
+        kept = weakref.ref(deadline)
+    del deadline
+    assert kept() is None
 
 
 def test_a_fetch_does_not_end_while_it_is_being_stopped() -> None:

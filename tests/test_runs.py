@@ -172,6 +172,8 @@ def test_machines_that_differ_are_told_by_what_differs(data: Path) -> None:
         "packages requests 0, requests 1",
         "openssl none, 3",
     ]
+    assert sentences.environment(two).loc["TLS library", ""] == "3"
+    assert "TLS library" not in sentences.environment(one).index
 
 
 def test_runs_of_one_list_share_their_pages(data: Path, tmp_path: Path) -> None:
