@@ -141,7 +141,7 @@ def test_papermill_alone_measures_from_any_folder_in_one_of_any_name(
         str(odd.path / "notebooks/report.ipynb"), "out.ipynb", *parameters, cwd=elsewhere,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    name = "pool_size-2_pages-5_rounds-1_clients-requests_tls-off_latency-0.1"
+    name = "pool_size-2_pages-5_clients-requests_tls-off_latency-0.1"
     fetches, trials = records.load(odd.path / "data" / name)
     assert (trials["arm"] == "main").sum() == 3
     assert (fetches["arm"] == "main").sum() == 15
@@ -169,7 +169,7 @@ def test_a_pool_size_through_papermill_lands_beside_the_other_runs(copy: Copy) -
     assert ended.returncode == 0, ended.stderr
     assert "pool size **20**" in told(copy.path / "reports" / "p20.ipynb")[0]
     [name] = {path.name for path in (copy.path / "data").iterdir()} - before
-    assert name == "pool_size-20_pages-2_rounds-1_clients-requests"
+    assert name == "pool_size-20_pages-2_clients-requests"
 
 
 @pytest.mark.parametrize(
