@@ -3,6 +3,7 @@
 Each worker imports this module before it is ready, so it imports next to nothing.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -43,3 +44,8 @@ class Fetch:
     length: Count | None = None
     sha256: str | None = None
     error: str | None = None
+
+
+def library_chunk_size(pages: int, workers: int) -> int:
+    """Return the pages that multiprocessing's `map` hands out at a time: a quarter of a share."""
+    return math.ceil(pages / (4 * workers))

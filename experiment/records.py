@@ -11,10 +11,10 @@ import re
 import reprlib
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from experiment.errors import UserError
 from experiment.fetches import Count, Fetch, Seconds
 from experiment.study import Study
-from experiment.vocabulary import Arm, ClientName, Mode, StartMethod
+from experiment.vocabulary import Arm, ClientName, Mode, Reuse, StartMethod
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +46,7 @@ class TrialKey:
     client: ClientName | None
     mode: Mode
     pool_size: Annotated[int, Field(ge=1, le=100_000)]
+    reuse: Reuse = "off"
     round: Annotated[int, Field(ge=1)]
     repeat: Annotated[int, Field(ge=1)]
 
@@ -85,8 +86,8 @@ class TrialRow(Trial, TrialKey):
 
 FILES: dict[type, FileName] = {FetchRow: "fetches.csv", TrialRow: "trials.csv"}
 
-ADDED = ("fetch_cpu_s", "origin_cpu_s")
-"""The columns that runs from before they were measured do not have."""
+ADDED = (("fetch_cpu_s", "origin_cpu_s"), ("reuse",))
+"""The columns that were added, in turn; runs from before do not have them."""
 
 trial_key = attrgetter(*(field.name for field in fields(TrialKey)))
 """Return the values of `TrialKey` that a row has, in their order."""
@@ -349,11 +350,11 @@ def _check_count(path: Path, lines: Sequence[bytes], noted: Extent | None) -> No
 def _checked_rows(path: Path, lines: Sequence[bytes], kind: type[Row]) -> list[Row]:
     """Return the rows in the lines of a file, each checked to its last column."""
     names = _names(kind)
-    older = [name for name in names if name not in ADDED]
-    _check_unconverted(path, lines[0].decode(), names, older)
+    older = list(_older(names))
+    _check_unconverted(path, lines[0].decode(), names, *older)
     table = _split(path, lines)
-    if table[0] == older:
-        names = older
+    if table[0] in older:
+        names = table[0]
     if table[0] != names:
         raise _damaged(path, f"row 1, its columns are not {', '.join(names)}")
     for number, cells in enumerate(table, start=1):
@@ -366,6 +367,13 @@ def _checked_rows(path: Path, lines: Sequence[bytes], kind: type[Row]) -> list[R
     texts = ([cell.removeprefix("'") or None for cell in cells] for cells in table[1:])
     rows = [dict(zip(names, values, strict=True)) for values in texts]
     return TypeAdapter(list[kind]).validate_python(rows)  # type: ignore[valid-type]
+
+
+def _older(names: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the columns that a file had before each addition."""
+    for number in range(len(ADDED)):
+        absent = {*chain.from_iterable(ADDED[number:])}
+        yield [name for name in names if name not in absent]
 
 
 def _split(path: Path, lines: Sequence[bytes]) -> list[list[str]]:

@@ -4,7 +4,6 @@ The command line, make, the notebooks and `run.json` all take their parameters f
 """
 
 import ast
-import math
 import platform
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from experiment.errors import UserError
+from experiment.fetches import library_chunk_size
 from experiment.redaction import redacted
 from experiment.values import (
     Expected,
@@ -39,7 +39,16 @@ from experiment.values import (
     none_if_empty,
     short_digest,
 )
-from experiment.vocabulary import BROWSERS, CLIENTS, MODES, ClientName, Mode, StartMethod
+from experiment.vocabulary import (
+    BROWSERS,
+    CLIENTS,
+    MODES,
+    REUSES,
+    ClientName,
+    Mode,
+    Reuse,
+    StartMethod,
+)
 
 Item = TypeVar("Item")
 
@@ -88,11 +97,6 @@ def default_clients() -> tuple[ClientName, ...]:
     return ("requests", "phantomjs" if phantomjs_is_built_here() else "chrome")
 
 
-def library_chunk_size(pages: int, workers: int) -> int:
-    """Return the pages that multiprocessing's `map` hands out at a time: a quarter of a share."""
-    return math.ceil(pages / (4 * workers))
-
-
 OrNone = Annotated[Item | None, BeforeValidator(none_if_empty)]
 EachOnce = Annotated[
     tuple[Item, ...], Field(min_length=1), BeforeValidator(as_list), AfterValidator(each_once)
@@ -110,6 +114,11 @@ Clients = Annotated[
     EachOnce[ClientName], Expected(f"one or more of {', '.join(CLIENTS)}, each once")
 ]
 Modes = Annotated[EachOnce[Mode], Expected(f"one or more of {', '.join(MODES)}, each once")]
+Reuses = Annotated[
+    EachOnce[Annotated[Reuse, BeforeValidator(as_words)]],
+    AfterValidator(lambda reuses: tuple(sorted(reuses, key=REUSES.index))),
+    Expected("off, on or both, each once"),
+]
 ChunkSize = Annotated[
     OrNone[Annotated[int, Field(ge=1)]],
     Expected("a whole number from 1 to the number of pages, or none"),
@@ -164,6 +173,11 @@ class Study(BaseModel):
     clients: Clients = Field((), description="what fetches the pages (none: as suits the source)")
     modes: Modes = Field(
         ("serial", "threads", "processes"), description="how the fetches are spread"
+    )
+    reuse: Reuses = Field(
+        ("off",),
+        description="whether a worker keeps its connection or browser for all its pages: off, on "
+        "or both",
     )
     source: Source = Field(
         "embedded", description="where pages come from: embedded, wikipedia, a URL, a file of URLs"

@@ -5,16 +5,19 @@ Plain names; nothing is imported here. A new client or mode is named here first.
 
 from typing import Literal, get_args
 
-ClientName = Literal["requests", "phantomjs", "chrome", "firefox"]
-Mode = Literal["serial", "threads", "processes"]
-Arm = Literal["main", "no_latency", "cpu", "startup"]
+ClientName = Literal["requests", "httpx2", "aiohttp", "phantomjs", "chrome", "firefox"]
+Mode = Literal["serial", "threads", "processes", "asyncio"]
+Reuse = Literal["off", "on"]
+"""Whether a worker keeps its connection or its browser for all its pages."""
+Arm = Literal["main", "today", "tls_context", "no_tls", "no_latency", "cpu", "startup"]
 StartMethod = Literal["fork", "spawn", "forkserver"]
 
 CLIENTS: tuple[ClientName, ...] = get_args(ClientName)
 MODES: tuple[Mode, ...] = get_args(Mode)
+REUSES: tuple[Reuse, ...] = get_args(Reuse)
 
 BROWSERS: tuple[ClientName, ...] = ("phantomjs", "chrome", "firefox")
-"""The clients that Selenium drives; each fetch has a fresh one."""
+"""The clients that Selenium drives."""
 
 POOLS: tuple[Mode, ...] = tuple(mode for mode in MODES if mode != "serial")
 """The modes that have a pool of workers."""

@@ -16,8 +16,9 @@ from scipy import optimize, stats
 
 from experiment import records
 from experiment.analysis import article
+from experiment.fetches import library_chunk_size
 from experiment.records import FetchRow, Machine, Run, TrialKey, TrialRow
-from experiment.study import Study, library_chunk_size
+from experiment.study import Study
 from experiment.vocabulary import ClientName, Mode
 
 URL = "https://en.wikipedia.org/wiki/Special:Random"

@@ -68,8 +68,9 @@ class RunResults:
 
     @cached_property
     def main_trials(self) -> pd.DataFrame:
-        """Return the trials of the main arm, complete or not."""
-        return summary.per_trial(self.fetches, self.trials, "main")
+        """Return the trials of the main arm, complete or not; of the article's way if both are."""
+        trials = summary.per_trial(self.fetches, self.trials, "main")
+        return trials[trials["reuse"] == self.study.reuse[0]]
 
     @cached_property
     def complete_fetches(self) -> pd.DataFrame:

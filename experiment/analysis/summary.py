@@ -21,7 +21,7 @@ from experiment.vocabulary import BROWSERS, Arm
 
 Interval = tuple[float, float]
 
-CELL = ["client", "mode", "pool_size"]
+CELL = ["client", "mode", "pool_size", "reuse"]
 TRIAL = [*CELL, "round", "repeat"]
 ENOUGH_ROUNDS = 3
 """Complete rounds below which a ratio's interval says too little to be judged."""

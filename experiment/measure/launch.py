@@ -16,11 +16,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from experiment.fetches import library_chunk_size
 from experiment.measure import environment, shortages
 from experiment.measure.supervisor import Report
 from experiment.measure.trial import Outcome, Plan
 from experiment.redaction import redacted_text
-from experiment.study import library_chunk_size
 from experiment.vocabulary import Mode
 
 PLAN = TypeAdapter(Plan)

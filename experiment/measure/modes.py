@@ -122,16 +122,25 @@ class WatchedPool:
 
 
 class PoolKind(NamedTuple):
-    """Make a pool from a size, an initializer and a context; say whether workers are processes."""
+    """Make a pool from a size, an initializer and a context; say what its workers are."""
 
     make: Callable[[int, Callable[[], object], BaseContext], Serial | Pool]
-    has_processes: bool
+    has_processes: bool = False
+    shares_thread: bool = False
+    """Whether the workers share the caller's thread, which is prepared once for all."""
+
+
+def _event_loop(size: int, begin: Callable[[], object], _: BaseContext) -> Serial:
+    from experiment.measure.event_loop import EventLoop  # the other modes need no asyncio
+
+    return EventLoop(begin, size)
 
 
 POOLS: dict[Mode, PoolKind] = {
-    "serial": PoolKind(lambda _size, begin, _: Serial(begin), False),
-    "threads": PoolKind(lambda size, begin, _: ThreadPool(size, begin), False),
+    "serial": PoolKind(lambda _size, begin, _: Serial(begin), shares_thread=True),
+    "threads": PoolKind(lambda size, begin, _: ThreadPool(size, begin)),
     "processes": PoolKind(lambda size, begin, ctx: ProcessPool(size, begin, context=ctx), True),
+    "asyncio": PoolKind(_event_loop, shares_thread=True),
 }
 """The pools of all modes; a new mode is a new line."""
 
@@ -154,7 +163,7 @@ def workers(
     begin = functools.partial(_begin, prepare, ready)
     pool = POOLS[mode].make(size, begin, context)
     group = WatchedPool(pool, size if has_processes(mode) else 0)
-    group.wait_until_ready(ready, 1 if mode == "serial" else size)
+    group.wait_until_ready(ready, 1 if POOLS[mode].shares_thread else size)
     yield group
     group.close()
 

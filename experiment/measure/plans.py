@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any
 
 from experiment.measure import machine, network, schedule, sources, wikipedia
 from experiment.measure.clients.base import ClientSettings
@@ -23,10 +25,15 @@ def open_sources(study: Study, urls: Sequence[str], controls: bool = True) -> It
     with ExitStack() as stack:
         embedded = study.source == "embedded"
         holder = stack.enter_context(network.private() if embedded else nullcontext())
-        opened: Sources = {"main": stack.enter_context(sources.open_source(study, urls, holder))}
-        if controls and schedule.has_no_latency(study):
-            quick = study.model_copy(update={"latency": 0.0})
-            opened["no_latency"] = stack.enter_context(sources.open_source(quick, urls, holder))
+        main = stack.enter_context(sources.open_source(study, urls, holder))
+        opened: Sources = {"main": main, "today": main, "tls_context": main}
+        others: dict[Arm, dict[str, Any]] = {
+            "no_latency": {"latency": 0.0},
+            "no_tls": {"tls": False},
+        }
+        for arm in {*schedule.fetching_arms(study)} & others.keys() if controls else ():
+            other = study.model_copy(update=others[arm])
+            opened[arm] = stack.enter_context(sources.open_source(other, urls, holder))
         yield opened
 
 
@@ -42,10 +49,15 @@ def of_trial(study: Study, opened: Sources, key: TrialKey) -> Plan:
         chunk_size=study.chunk(),
         start_method=study.start_method,
         timeout_s=study.timeout,
-        settings=source.settings if source else ClientSettings(),
+        settings=_settings(source, key),
         starts_a_second=wikipedia.starts_a_second(key.client) if key.client and paced else None,
         pages=source.pages(key.round, study.pages) if source else (),
         cores=machine.cores(),
         seed=f"{study.seed}/{key.round}",
         origin=source.process_id if source else None,
     )
+
+
+def _settings(source: sources.Source | None, key: TrialKey) -> ClientSettings:
+    settings = source.settings if source else ClientSettings()
+    return replace(settings, reuse=key.reuse == "on", one_tls_context=key.arm == "tls_context")

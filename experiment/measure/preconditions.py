@@ -13,7 +13,8 @@ import psutil
 from experiment.errors import UserError
 from experiment.measure import clients, modes
 from experiment.study import Study
-from experiment.vocabulary import BROWSERS, ClientName, Mode
+from experiment.values import as_words
+from experiment.vocabulary import BROWSERS, CLIENTS, ClientName, Mode
 
 OPEN_MAX = 10_240
 """The most file descriptors that macOS gives a process whose limit is unlimited."""
@@ -35,10 +36,28 @@ def check(study: Study) -> None:
     """
     _raise_descriptors()
     _check_loopback(study)
+    _check_modes(study)
     for client in study.clients:
         _check_descriptors(study, client)
-        for mode in study.modes:
+        for mode in (it for it in study.modes if it in clients.of(client).modes):
             _check_memory(study, client, mode)
+
+
+def _check_modes(study: Study) -> None:
+    """Raise `UserError` for a client that can do no mode of the study, or a mode without client."""
+    able = {name: clients.of(name).modes for name in study.clients}
+    for name, own in able.items():
+        if not {*own} & {*study.modes}:
+            raise UserError(
+                f"clients: {name} does {as_words(own)}, and modes is {as_words(study.modes)}"
+            )
+    for mode in study.modes:
+        if not any(mode in own for own in able.values()):
+            named = [name for name in CLIENTS if mode in clients.of(name).modes]
+            raise UserError(
+                f"modes: {mode} cannot be done by {as_words(study.clients)}; it goes with "
+                f"{' or '.join(named)}"
+            )
 
 
 def _raise_descriptors() -> None:

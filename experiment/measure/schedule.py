@@ -13,7 +13,9 @@ from experiment.measure.controls import CPU_MODES, STARTUP_WORKERS
 from experiment.measure.modes import has_processes
 from experiment.records import TrialKey
 from experiment.study import Study
-from experiment.vocabulary import ARTICLE_PAIR, Arm, ClientName
+from experiment.vocabulary import ARTICLE_PAIR, Arm, ClientName, Mode, Reuse
+
+CONTROLS_OF_REQUESTS: tuple[Arm, ...] = ("no_latency", "tls_context", "no_tls")
 
 TYPICAL_SPEED_UP = 6
 TYPICAL_OVERHEAD_S, TYPICAL_CONNECTION_S = 1.2, 0.02
@@ -35,7 +37,8 @@ def launches(study: Study, number: int, cores: int) -> list[tuple[TrialKey, ...]
 
 def client_trials(study: Study, number: int, client: ClientName) -> list[TrialKey]:
     """Return the trials of a client in a round: serial once, each pool as often as repeated."""
-    return _block(study, number, "main", client, study.sizes)
+    modes = [mode for mode in study.modes if mode in clients.of(client).modes]
+    return _block(study, number, "main", client, modes, study.sizes, study.reuse)
 
 
 def control_blocks(study: Study, number: int, cores: int) -> Iterator[list[tuple[TrialKey, ...]]]:
@@ -45,18 +48,40 @@ def control_blocks(study: Study, number: int, cores: int) -> Iterator[list[tuple
     """
     if study.kind == "sweep":
         return
-    startup = _block(study, number, "startup", None, (STARTUP_WORKERS,))
+    pair = [mode for mode in study.modes if mode in CPU_MODES]
+    startup = _block(study, number, "startup", None, pair, (STARTUP_WORKERS,))
     yield [(key,) for key in startup if key.mode != "serial"]
     if cores > 1 and {*ARTICLE_PAIR} <= {*study.modes}:
-        cpu = _block(study, number, "cpu", None, (cores,))
-        measured = (key for key in cpu if key.mode in CPU_MODES)
-        yield [tuple(sorted(measured, key=lambda key: not has_processes(key.mode)))]
-    if has_no_latency(study):
-        yield [(key,) for key in _block(study, number, "no_latency", "requests", study.sizes)]
+        cpu = _block(study, number, "cpu", None, pair, (cores,))
+        yield [tuple(sorted(cpu, key=lambda key: not has_processes(key.mode)))]
+    for arm in CONTROLS_OF_REQUESTS:
+        if arm in fetching_arms(study):
+            yield [(key,) for key in _block(study, number, arm, "requests", pair, study.sizes)]
+    if "today" in fetching_arms(study):
+        yield [
+            (key,)
+            for client, modes in _today(study)
+            for key in _block(study, number, "today", client, modes, study.sizes, ("on",))
+        ]
+
+
+def _today(study: Study) -> Iterator[tuple[ClientName, list[Mode]]]:
+    """Yield the clients whose reuse the study does not measure, and aiohttp, with their pools."""
+    for client in study.clients if "on" not in study.reuse else ():
+        own = clients.of(client).modes
+        yield client, [mode for mode in study.modes if mode in own and mode != "serial"]
+    if "aiohttp" not in study.clients:
+        yield "aiohttp", ["asyncio"]
 
 
 def _block(
-    study: Study, number: int, arm: Arm, client: ClientName | None, sizes: Sequence[int]
+    study: Study,
+    number: int,
+    arm: Arm,
+    client: ClientName | None,
+    modes: Sequence[Mode],
+    sizes: Sequence[int],
+    reuses: Sequence[Reuse] = ("off",),
 ) -> list[TrialKey]:
     """Return the trials of a client or a control in a round, in an order that is balanced.
 
@@ -70,26 +95,35 @@ def _block(
     chance = random.Random(f"{study.seed}/{arm}/{client}")
     first_pool, first_serial = chance.randrange(2), chance.randrange(2)
     serial = TrialKey(arm=arm, client=client, mode="serial", pool_size=1, round=number, repeat=1)
-    pools = [mode for mode in study.modes if mode != "serial"]
+    pools = list(itertools.product((mode for mode in modes if mode != "serial"), reuses))
     ways = [
-        replace(serial, mode=mode, pool_size=size)
+        replace(serial, mode=mode, pool_size=size, reuse=reuse)
         for place, size in enumerate(sizes)
-        for mode in pools[:: -1 if place % 2 else 1]
+        for mode, reuse in pools[:: -1 if place % 2 else 1]
     ]
     passes = []
     for repeat in range(1, repeats + 1):
         step = -1 if (turn + repeat + first_pool) % 2 else 1
         passes.append([replace(key, repeat=repeat) for key in ways[::step]])
-    if "serial" in study.modes:
+    if "serial" in modes:
         after = (turn + turn // 2 + first_serial) % 2
-        passes.insert((repeats + after) // 2, [serial])
+        kept = reuses[:1] if study.kind == "sweep" else reuses
+        passes.insert((repeats + after) // 2, [replace(serial, reuse=reuse) for reuse in kept])
     return list(itertools.chain.from_iterable(passes))
 
 
-def has_no_latency(study: Study) -> bool:
-    """Return whether the study has arm `no_latency`: there is a latency that it can leave out."""
-    fitting = study.source == "embedded" and "requests" in study.clients
-    return fitting and study.latency > 0 and study.kind == "report"
+def fetching_arms(study: Study) -> list[Arm]:
+    """Return the arms beside the main one that fetch pages, all from the embedded origin.
+
+    Arm `no_latency` needs a latency, and `tls_context` and `no_tls` need a TLS to leave out.
+    """
+    if study.kind == "sweep" or study.source != "embedded":
+        return []
+    arms: list[Arm] = ["today"]
+    if "requests" in study.clients and "off" in study.reuse:
+        arms += ["no_latency"] if study.latency > 0 else []
+        arms += ["tls_context", "no_tls"] if study.tls else []
+    return arms
 
 
 def label(keys: Sequence[TrialKey]) -> str:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 
 from experiment import process_tree
 from experiment.fetches import Fetch, Page
@@ -78,7 +79,8 @@ Work = Callable[[WatchedPool, float], Outcome]
 
 def measure(plan: Plan, supervisor: int) -> Outcome:
     """Make the pool, wait until it is ready, have it do its work, end it."""
-    prepare, work = _work(plan)
+    client = clients.of(plan.client)(plan.timeout_s, plan.settings) if plan.client else None
+    prepare, work = _work(plan, client)
     prepare()
     begun = time.perf_counter()
     with workers(plan.mode, plan.pool_size, plan.start_method, prepare) as pool:
@@ -92,6 +94,7 @@ def measure(plan: Plan, supervisor: int) -> Outcome:
                 cpu_used.read(supervisor, plan.origin), outcome.span_s, plan.cores
             )
             outcome = replace(outcome, fetch_cpu_s=during.trial_s, origin_cpu_s=during.origin_s)
+        _end(plan, client, pool)
     wall_s = startup_s + time.perf_counter() - ready
     return replace(
         outcome,
@@ -103,10 +106,9 @@ def measure(plan: Plan, supervisor: int) -> Outcome:
     )
 
 
-def _work(plan: Plan) -> tuple[Callable[[], None], Work]:
+def _work(plan: Plan, client: base.Client | None) -> tuple[Callable[[], None], Work]:
     """Return what each worker prepares, and what the pool then does."""
-    if plan.client is not None:
-        client = clients.of(plan.client)(plan.timeout_s, plan.settings)
+    if client is not None:
         rate = plan.starts_a_second
         limiter = RateLimiter(rate, plan.start_method) if rate else None
         prepare = functools.partial(base.begin, client, limiter)
@@ -126,7 +128,8 @@ def _fetch_all(
     import psutil
 
     psutil.cpu_percent()
-    fetches = pool.map(functools.partial(base.fetch, client, ready), plan.pages, plan.chunk_size)
+    fetch = _awaited().fetch if plan.mode == "asyncio" else base.fetch
+    fetches = pool.map(functools.partial(fetch, client, ready), plan.pages, plan.chunk_size)
     machine_cpu = psutil.cpu_percent() / 100
     if limiter and limiter.wait_s:
         reason = f"the site refused, and told to wait {limiter.wait_s:.0f} s"
@@ -134,6 +137,20 @@ def _fetch_all(
     first = min(fetch.start_s for fetch in fetches)
     span_s = max(fetch.end_s for fetch in fetches) - first
     return Outcome(fetches, span_s=span_s, machine_cpu=machine_cpu)
+
+
+def _awaited() -> ModuleType:
+    from experiment.measure.clients import tasks  # the other modes need no asyncio
+
+    return tasks
+
+
+def _end(plan: Plan, client: base.Client | None, pool: WatchedPool) -> None:
+    """End what this process keeps from fetch to fetch; worker processes do so when they exit."""
+    if client is not None and plan.mode == "asyncio":
+        pool.map(functools.partial(_awaited().end, client), [None], None)
+    elif client is not None:
+        client.end()
 
 
 def _memory_mb() -> float | None:

@@ -5,21 +5,23 @@ a row with its reason, and an exception that left a pool's worker would hang the
 """
 
 import hashlib
+import multiprocessing.util
 import re
 import string
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from typing import ClassVar
+from dataclasses import dataclass, field, fields, replace
+from typing import ClassVar, Self
 from urllib.parse import quote
 
 from experiment.fetches import Fetch, Page
 from experiment.measure.clients.deadline import Deadline as Deadline
 from experiment.measure.rate_limit import REFUSALS, RateLimiter, wait_s
 from experiment.redaction import redacted_text
+from experiment.vocabulary import ARTICLE_PAIR, Mode
 
 UNKNOWN_STATUS = "http ?"
 """The failure of a page whose server answered with an error that the client cannot number."""
@@ -42,6 +44,10 @@ class ClientSettings:
     """The User-Agent header, if the source requires one."""
     network: int | None = None
     """The process that holds the network in which it is alone with its clients."""
+    reuse: bool = False
+    """Whether a worker keeps its connection or browser for all its pages."""
+    one_tls_context: bool = False
+    """Whether all fetches of a process share a TLS context, for the client requests only."""
 
 
 @dataclass
@@ -87,6 +93,8 @@ class Client:
     timeout_s: float
     settings: ClientSettings
 
+    modes: ClassVar[tuple[Mode, ...]] = ("serial", *ARTICLE_PAIR)
+    """The modes that it can do."""
     packages: ClassVar[tuple[str, ...]] = ()
     """The packages that it uses, whose versions a run records."""
     suits_any_page: ClassVar[bool] = True
@@ -125,15 +133,27 @@ class Client:
         """Fetch the page, timing each phase; what is learnt stays in `response`, come what may."""
         raise NotImplementedError
 
+    async def get_async(self, url: str, phases: Phases, response: Response) -> None:
+        """Do the same in a task of an event loop; for clients of mode asyncio."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """End what this process keeps from fetch to fetch; called once, after its last one."""
+
+    async def end_async(self) -> None:
+        """Do the same in the event loop of mode asyncio."""
+
     def reason(self, error: BaseException) -> str | None:
         """Return why the fetch failed, in the vocabulary; None for an error of its own code."""
         raise NotImplementedError
 
 
 def begin(client: Client, limiter: RateLimiter | None) -> None:
-    """Prepare a worker for its first fetch."""
+    """Prepare a worker for its first fetch; a process ends what it keeps when it exits."""
     RateLimiter.here = limiter
     client.prepare()
+    if multiprocessing.parent_process() is not None:
+        multiprocessing.util.Finalize(None, client.end, exitpriority=10)
 
 
 def fetch(client: Client, zero: float, page: Page) -> Fetch:
@@ -143,50 +163,88 @@ def fetch(client: Client, zero: float, page: Page) -> Fetch:
     """
     limiter = RateLimiter.here
     if limiter is None:
-        return _timed(client, zero, page)[0]
+        return _timed(client, zero, page).row
+    due = turn(limiter)
+    if due is None:
+        return left_out(page, zero, threading.get_native_id())
+    return paced(limiter, due, _timed(client, zero, page))
+
+
+def turn(limiter: RateLimiter) -> float | None:
+    """Wait for a turn and return when it was due; None where no page is asked for any more."""
     due = None if limiter.wait_s else limiter.turn()
-    if due is None or limiter.wait_s:
-        return _left_out(page, time.perf_counter() - zero)
-    row, response = _timed(client, zero, page)
+    return None if limiter.wait_s else due
+
+
+def paced(limiter: RateLimiter, due: float, attempt: "Attempt") -> Fetch:
+    """Return the row of a fetch, and tell the limiter what became of it."""
+    row, response = attempt.row, attempt.response
     if response.status in REFUSALS or row.error == UNKNOWN_STATUS:
         limiter.stop(wait_s(response.retry_after))
-    if row.final_url not in (None, page.url):
+    if row.final_url not in (None, row.url):
         limiter.skip()  # a redirect was a request, too
-    return replace(row, intended_start_s=due - zero)
+    return replace(row, intended_start_s=due - attempt.zero)
 
 
-def _timed(client: Client, zero: float, page: Page) -> tuple[Fetch, Response]:
-    phases, response, error, failure = Phases(), Response(), None, None
-    start = time.perf_counter()
-    with Deadline(client.timeout_s) as deadline:
-        try:
-            client.get(page.url, phases, deadline, response)
-            error = _complaint(client, page, response)
-        except BaseException as raised:
-            failure = raised
-            known = str(raised) if isinstance(raised, FetchError) else client.reason(raised)
-            error = known or f"unexpected {type(raised).__name__}"
-    end = time.perf_counter()
-    if failure is not None:
-        print(redacted_text(f"{page.url}: {_in_a_line(failure)}", page.url), file=sys.stderr)
-    seconds = {f"{item.name}_s": getattr(phases, item.name) for item in fields(phases)}
-    row = Fetch(
-        page=page.number,
-        url=page.url,
-        final_url=response.final_url and _recorded(response.final_url),
-        worker=threading.get_native_id(),
-        start_s=start - zero,
-        end_s=end - zero,
-        fetch_s=end - start,
-        planned_ms=page.planned_ms,
-        origin_ms=response.origin_ms if client.settings.embedded else None,
-        status=response.status,
-        length=response.length,
-        sha256=None if response.body is None else hashlib.sha256(response.body).hexdigest(),
-        error="timeout" if deadline.passed else error,
-        **seconds,
-    )
-    return row, response
+def _timed(client: Client, zero: float, page: Page) -> "Attempt":
+    worker = threading.get_native_id()
+    with Attempt(client, zero, page, worker) as attempt, Deadline(client.timeout_s) as deadline:
+        attempt.is_late = lambda: deadline.passed
+        client.get(page.url, attempt.phases, deadline, attempt.response)
+    return attempt
+
+
+@dataclass
+class Attempt:
+    """Time one fetch and keep what is learnt, whatever goes wrong; no error leaves it."""
+
+    client: Client
+    zero: float
+    page: Page
+    worker: int
+    phases: Phases = field(default_factory=Phases)
+    response: Response = field(default_factory=Response)
+    is_late: Callable[[], bool] = lambda: False
+    row: Fetch = field(init=False)
+
+    def __enter__(self) -> Self:
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(self, kind: object, failure: BaseException | None, trace: object) -> bool:
+        end = time.perf_counter()
+        error = self._error(failure)
+        if failure is not None:
+            words = redacted_text(f"{self.page.url}: {_in_a_line(failure)}", self.page.url)
+            print(words, file=sys.stderr)
+        self.row = self._row(end, "timeout" if self.is_late() else error)
+        return True
+
+    def _error(self, failure: BaseException | None) -> str | None:
+        if failure is None:
+            return _complaint(self.client, self.page, self.response)
+        known = str(failure) if isinstance(failure, FetchError) else self.client.reason(failure)
+        return known or f"unexpected {type(failure).__name__}"
+
+    def _row(self, end: float, error: str | None) -> Fetch:
+        page, response, body = self.page, self.response, self.response.body
+        seconds = {f"{item.name}_s": getattr(self.phases, item.name) for item in fields(Phases)}
+        return Fetch(
+            page=page.number,
+            url=page.url,
+            final_url=response.final_url and _recorded(response.final_url),
+            worker=self.worker,
+            start_s=self._start - self.zero,
+            end_s=end - self.zero,
+            fetch_s=end - self._start,
+            planned_ms=page.planned_ms,
+            origin_ms=response.origin_ms if self.client.settings.embedded else None,
+            status=response.status,
+            length=response.length,
+            sha256=None if body is None else hashlib.sha256(body).hexdigest(),
+            error=error,
+            **seconds,
+        )
 
 
 def _in_a_line(error: BaseException) -> str:
@@ -200,12 +258,13 @@ def _recorded(url: str) -> str:
     return quote(url[:URL_LIMIT], safe=string.punctuation, errors="replace")[:URL_LIMIT]
 
 
-def _left_out(page: Page, now_s: float) -> Fetch:
+def left_out(page: Page, zero: float, worker: int) -> Fetch:
     """Return the row of a page that is not asked for any more; its trial fails as a whole."""
+    now_s = time.perf_counter() - zero
     return Fetch(
         page=page.number,
         url=page.url,
-        worker=threading.get_native_id(),
+        worker=worker,
         start_s=now_s,
         end_s=now_s,
         fetch_s=0.0,
