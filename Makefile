@@ -10,7 +10,7 @@ PYTHON ?= python3
 #: REPEATS       none                      trials of each pool in a round; their geometric mean counts (none: 2 of browsers, 1 of requests)
 #: CLIENTS       requests phantomjs        what fetches the pages (none: as suits the source)
 #: MODES         serial threads processes  how the fetches are spread
-#: REUSE         off                       whether a worker keeps its connection or browser for all its pages: off, on or both
+#: REUSE         off                       whether a worker keeps its connection or browser from page to page
 #: SOURCE        embedded                  where pages come from: embedded, wikipedia, a URL, a file of URLs
 #: KEEP_QUERY    off                       whether query values of URLs are written down (off: a digest of each)
 #: TLS           on                        whether the embedded origin speaks HTTPS, as Wikipedia does

@@ -176,8 +176,7 @@ class Study(BaseModel):
     )
     reuse: Reuses = Field(
         ("off",),
-        description="whether a worker keeps its connection or browser for all its pages: off, on "
-        "or both",
+        description="whether a worker keeps its connection or browser from page to page",
     )
     source: Source = Field(
         "embedded", description="where pages come from: embedded, wikipedia, a URL, a file of URLs"

@@ -329,7 +329,9 @@ def test_a_run_from_before_a_column_was_added_is_read(folder: Path, additions: i
     del run["machine"]["openssl"]
     (folder / "run.json").write_text(json.dumps(run))
     assert records.read_trials(folder) == [trial_row(1), trial_row(2)]
-    assert load(folder).trials[[*records.ADDED]].isna().all(axis=None)
+    trials = load(folder).trials
+    assert trials[[*absent - {"reuse"}]].isna().all(axis=None)
+    assert set(trials["reuse"]) == {"off"}
     assert load(folder).run.machine.openssl is None
     path.write_text(whole.replace("origin_cpu_s", "origin"))
     with pytest.raises(UserError, match="row 1, its columns are not"):
