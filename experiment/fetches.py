@@ -13,6 +13,10 @@ Seconds = Annotated[float, Ge(0), Le(1e12)]
 Count = Annotated[int, Ge(0), Le(10**15)]
 
 
+UNKNOWN_STATUS = "http ?"
+"""The failure of a page whose server answered with an error that the client cannot number."""
+
+
 @dataclass(frozen=True)
 class Page:
     """One URL to fetch; `planned_ms` is its delay if the source is the embedded origin."""

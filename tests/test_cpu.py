@@ -27,7 +27,7 @@ def launched(client: ClientName, mode: Mode, pages: int, latency: float) -> tupl
         assert source.process_id is not None
         origin = psutil.Process(source.process_id)
         before_s = process_tree.cpu_s(origin)
-        ended = launch.launch(plans.of_trial(study, {"main": source}, key))
+        ended = launch.launch(plans.of_trial(study, {(study.tls, study.latency): source}, key))
         return ended, process_tree.cpu_s(origin) - before_s
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from experiment.fetches import library_chunk_size
-from experiment.measure.modes import Done, Item, Result, Serial
+from experiment.measure.serial import Done, Item, Result, Serial
 
 
 class EventLoop(Serial):
@@ -37,6 +37,7 @@ class EventLoop(Serial):
         firsts = iter(range(0, len(items), chunk_size))
 
         async def work() -> None:
+            """Await chunk after chunk, as long as there are any."""
             for first in firsts:
                 for place in range(first, min(first + chunk_size, len(items))):
                     results[place] = await function(items[place])

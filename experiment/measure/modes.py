@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 from multiprocessing.pool import AsyncResult, Pool, ThreadPool
 from multiprocessing.synchronize import Semaphore
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
+from experiment.measure.serial import Done, Item, Result, Serial
 from experiment.measure.suspension import was_stopped
 from experiment.vocabulary import Mode, StartMethod
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 Ready = threading.Semaphore | Semaphore
 
 POLL_S = 0.05
@@ -23,36 +22,6 @@ POLL_S = 0.05
 
 class WorkerDied(Exception):
     """Raised where a worker process died; multiprocessing would wait for its work for ever."""
-
-
-class Serial:
-    """Run the plain loop behind the interface of a pool: the caller is its only worker."""
-
-    def __init__(self, initializer: Callable[[], object]) -> None:
-        initializer()
-
-    def map_async(
-        self,
-        function: Callable[[Item], Result],
-        items: Iterable[Item],
-        chunksize: int | None = None,  # noqa: ARG002
-    ) -> "Done[Result]":
-        """Apply the function to each item, now."""
-        return Done([function(item) for item in items])
-
-    def close(self) -> None:
-        """Do nothing: there is nothing to close."""
-
-    def join(self) -> None:
-        """Do nothing: there is nobody to wait for."""
-
-
-class Done(list[Result]):
-    """Hold results that are there already."""
-
-    def get(self, timeout: float | None = None) -> list[Result]:  # noqa: ARG002
-        """Return the results."""
-        return self
 
 
 class ProcessPool(Pool):

@@ -1,45 +1,59 @@
 """Open the sources of a study, and plan what each trial fetches from them."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any
 
 from experiment.measure import machine, network, schedule, sources, wikipedia
 from experiment.measure.clients.base import ClientSettings
 from experiment.measure.trial import Plan
 from experiment.records import TrialKey
 from experiment.study import Study
-from experiment.vocabulary import Arm
 
-Sources = dict[Arm, sources.Source]
-"""Where each arm that fetches has its pages from."""
+Origin = tuple[bool, float]
+"""The TLS and the latency of an origin; any other source has those of its study."""
+
+Sources = dict[Origin, sources.Source]
+"""Where pages come from, by the origin that a trial needs."""
 
 
 @contextmanager
 def open_sources(study: Study, urls: Sequence[str], controls: bool = True) -> Iterator[Sources]:
-    """Open the study's source and, for a control, the embedded origin without its latency.
+    """Open the study's source and, for the controls, each embedded origin that they need.
 
-    An embedded origin has a network of its own, so that no one else is in it.
+    Embedded origins have a network of their own, so that no one else is in it.
     """
     with ExitStack() as stack:
         embedded = study.source == "embedded"
         holder = stack.enter_context(network.private() if embedded else nullcontext())
-        main = stack.enter_context(sources.open_source(study, urls, holder))
-        opened: Sources = {"main": main, "today": main, "tls_context": main}
-        others: dict[Arm, dict[str, Any]] = {
-            "no_latency": {"latency": 0.0},
-            "no_tls": {"tls": False},
-        }
-        for arm in {*schedule.fetching_arms(study)} & others.keys() if controls else ():
-            other = study.model_copy(update=others[arm])
-            opened[arm] = stack.enter_context(sources.open_source(other, urls, holder))
+        opened: Sources = {}
+        for origin in _origins(study) if controls else [(study.tls, study.latency)]:
+            tls, latency = origin
+            own = study.model_copy(update={"tls": tls, "latency": latency})
+            opened[origin] = stack.enter_context(sources.open_source(own, urls, holder))
         yield opened
+
+
+def _origins(study: Study) -> list[Origin]:
+    keys = itertools.chain.from_iterable(schedule.launches(study, 1, machine.cores()))
+    return list(dict.fromkeys(_origin(study, key) for key in keys if key.client))
+
+
+def _origin(study: Study, key: TrialKey) -> Origin:
+    """Return the origin of a trial.
+
+    What a connection costs in serial needs no latency; pools need it, or their workers would only
+    wait for the cores.
+    """
+    costs = key.arm in ("tls_context", "no_tls") and key.mode == "serial"
+    latency = 0.0 if costs or key.arm == "no_latency" else study.latency
+    return study.tls and key.arm != "no_tls", latency
 
 
 def of_trial(study: Study, opened: Sources, key: TrialKey) -> Plan:
     """Return the plan of a trial, with the pages of its round."""
-    source = opened.get(key.arm)
+    source = opened[_origin(study, key)] if key.client else None
     paced = study.source == "wikipedia" and key.arm == "main"
     return Plan(
         arm=key.arm,

@@ -3,8 +3,10 @@
 import multiprocessing
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import ClassVar
 
+from experiment.fetches import UNKNOWN_STATUS, Fetch
 from experiment.vocabulary import StartMethod
 
 REFUSALS = (429, 503)
@@ -28,18 +30,24 @@ class RateLimiter:
         self._next = context.Value("d", 0.0)
         self._wait_s = context.Value("d", 0.0)
 
-    def turn(self) -> float:
-        """Wait for the caller's turn; return the clock at which that was due."""
+    def turn(self) -> float | None:
+        """Wait for the caller's turn; return the clock at which that was due, None if stopped."""
+        if self.wait_s:
+            return None
         with self._next.get_lock():
             due = max(float(self._next.value), time.perf_counter())
             self._next.value = due + self._gap_s
         time.sleep(max(0.0, due - time.perf_counter()))
-        return due
+        return None if self.wait_s else due
 
-    def skip(self) -> None:
-        """Leave a turn out, for a request that was made between two."""
-        with self._next.get_lock():
-            self._next.value += self._gap_s
+    def noted(self, intended_start_s: float, row: Fetch, retry_after: str | None) -> Fetch:
+        """Note what became of a fetch, and return its row with the start that was intended."""
+        if row.status in REFUSALS or row.error == UNKNOWN_STATUS:
+            self.stop(wait_s(retry_after))
+        if row.final_url not in (None, row.url):  # a redirect was a request, too
+            with self._next.get_lock():
+                self._next.value += self._gap_s
+        return replace(row, intended_start_s=intended_start_s)
 
     def stop(self, wait_s: float) -> None:
         """Stop all fetches: the site has refused, and told to wait."""

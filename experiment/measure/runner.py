@@ -16,6 +16,7 @@ from experiment.measure import (
     machine,
     plans,
     preconditions,
+    progress,
     provenance,
     rows,
     run_folder,
@@ -115,7 +116,7 @@ def _measure(
     """Measure the missing rounds until there are enough, and keep each once it is finished."""
     study = own.study
     launches = schedule.launches(study, 1, machine.cores())
-    total = len(missing) * sum(schedule.typical_s(study, key) for keys in launches for key in keys)
+    total = len(missing) * sum(progress.typical_s(study, key) for keys in launches for key in keys)
     rounds = f"{len(missing)} of {study.rounds} rounds"
     print(f"measuring {folder.name}: {rounds}, about {total / 60:.0f} minutes", file=sys.stderr)
     form = "{desc} {percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left"
@@ -161,13 +162,13 @@ class Measuring:
         """Measure the trials of a round, one after another."""
         launches = schedule.launches(self.study, number, machine.cores())
         for position, keys in enumerate(launches, start=1):
-            words = f"round {number} of {self.study.rounds}: {schedule.label(keys)}"
+            words = f"round {number} of {self.study.rounds}: {progress.label(keys)}"
             self.bar.set_description(words)
             measured = _launch(self.study, self.opened, keys, position)
             if measured[0].wait_s:
                 self._wait(measured[0].wait_s)
             stopped = [source.check() for source in self.opened.values()]
-            self.bar.update(sum(schedule.typical_s(self.study, key) for key in keys))
+            self.bar.update(sum(progress.typical_s(self.study, key) for key in keys))
             for one in measured:
                 if any(stopped) and one.row.state == "ok":
                     one = replace(one, suspended="the embedded origin was stopped by a signal")

@@ -13,13 +13,9 @@ from experiment.measure.controls import CPU_MODES, STARTUP_WORKERS
 from experiment.measure.modes import has_processes
 from experiment.records import TrialKey
 from experiment.study import Study
-from experiment.vocabulary import ARTICLE_PAIR, Arm, ClientName, Mode, Reuse
+from experiment.vocabulary import ARTICLE_PAIR, AWAITED, Arm, ClientName, Mode, Reuse
 
 CONTROLS_OF_REQUESTS: tuple[Arm, ...] = ("no_latency", "tls_context", "no_tls")
-
-TYPICAL_SPEED_UP = 6
-TYPICAL_OVERHEAD_S, TYPICAL_CONNECTION_S = 1.2, 0.02
-"""Rough figures for the first guess of the time left; nothing else depends on them."""
 
 
 def launches(study: Study, number: int, cores: int) -> list[tuple[TrialKey, ...]]:
@@ -48,15 +44,16 @@ def control_blocks(study: Study, number: int, cores: int) -> Iterator[list[tuple
     """
     if study.kind == "sweep":
         return
-    pair = [mode for mode in study.modes if mode in CPU_MODES]
-    startup = _block(study, number, "startup", None, pair, (STARTUP_WORKERS,))
+    modes = [mode for mode in study.modes if mode not in AWAITED]
+    startup = _block(study, number, "startup", None, modes, (STARTUP_WORKERS,))
     yield [(key,) for key in startup if key.mode != "serial"]
     if cores > 1 and {*ARTICLE_PAIR} <= {*study.modes}:
-        cpu = _block(study, number, "cpu", None, pair, (cores,))
-        yield [tuple(sorted(cpu, key=lambda key: not has_processes(key.mode)))]
+        cpu = _block(study, number, "cpu", None, modes, (cores,))
+        measured = (key for key in cpu if key.mode in CPU_MODES)
+        yield [tuple(sorted(measured, key=lambda key: not has_processes(key.mode)))]
     for arm in CONTROLS_OF_REQUESTS:
         if arm in fetching_arms(study):
-            yield [(key,) for key in _block(study, number, arm, "requests", pair, study.sizes)]
+            yield [(key,) for key in _block(study, number, arm, "requests", modes, study.sizes)]
     if "today" in fetching_arms(study):
         yield [
             (key,)
@@ -119,25 +116,8 @@ def fetching_arms(study: Study) -> list[Arm]:
     """
     if study.kind == "sweep" or study.source != "embedded":
         return []
-    arms: list[Arm] = ["today"]
+    arms: list[Arm] = ["today"] if study.modes != ("serial",) else []
     if "requests" in study.clients and "off" in study.reuse:
         arms += ["no_latency"] if study.latency > 0 else []
         arms += ["tls_context", "no_tls"] if study.tls else []
     return arms
-
-
-def label(keys: Sequence[TrialKey]) -> str:
-    """Return the trials of a launch in words, for the progress bar."""
-    arm = None if keys[0].arm == "main" else keys[0].arm.replace("_", " ")
-    modes = (f"{key.mode} ({key.pool_size})" if key.pool_size > 1 else key.mode for key in keys)
-    return ", ".join(filter(None, [arm, keys[0].client, *modes]))
-
-
-def typical_s(study: Study, key: TrialKey) -> float:
-    """Return roughly how long a trial takes (s), for the progress bar."""
-    if key.client is None:
-        return TYPICAL_OVERHEAD_S
-    if key.arm == "no_latency":
-        return TYPICAL_OVERHEAD_S + study.pages * TYPICAL_CONNECTION_S
-    fetches_s = study.pages * clients.of(key.client).typical_fetch_s
-    return TYPICAL_OVERHEAD_S + fetches_s / min(key.pool_size, TYPICAL_SPEED_UP)

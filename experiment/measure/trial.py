@@ -22,7 +22,7 @@ from experiment.measure.clients import base
 from experiment.measure.modes import WatchedPool, WorkerDied, workers
 from experiment.measure.rate_limit import RateLimiter
 from experiment.measure.shortages import shortage
-from experiment.vocabulary import Arm, ClientName, Mode, StartMethod
+from experiment.vocabulary import AWAITED, Arm, ClientName, Mode, StartMethod
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _fetch_all(
     import psutil
 
     psutil.cpu_percent()
-    fetch = _awaited().fetch if plan.mode == "asyncio" else base.fetch
+    fetch = _awaited().fetch if plan.mode in AWAITED else base.fetch
     fetches = pool.map(functools.partial(fetch, client, ready), plan.pages, plan.chunk_size)
     machine_cpu = psutil.cpu_percent() / 100
     if limiter and limiter.wait_s:
@@ -147,7 +147,7 @@ def _awaited() -> ModuleType:
 
 def _end(plan: Plan, client: base.Client | None, pool: WatchedPool) -> None:
     """End what this process keeps from fetch to fetch; worker processes do so when they exit."""
-    if client is not None and plan.mode == "asyncio":
+    if client is not None and plan.mode in AWAITED:
         pool.map(functools.partial(_awaited().end, client), [None], None)
     elif client is not None:
         client.end()

@@ -15,7 +15,8 @@ from experiment.vocabulary import ClientName
 def try_out(study: Study, opened: plans.Sources) -> None:
     """Fetch a page with each client; raise `UserError` for what cannot work."""
     for client in study.clients:
-        key = TrialKey(arm="main", client=client, mode="serial", pool_size=1, round=1, repeat=1)
+        mode = clients.of(client).modes[0]
+        key = TrialKey(arm="main", client=client, mode=mode, pool_size=1, round=1, repeat=1)
         plan = plans.of_trial(study, opened, key)
         plan = replace(plan, pages=plan.pages[:1])
         launched = launch(plan)

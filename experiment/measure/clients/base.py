@@ -13,18 +13,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import ClassVar, Self
 from urllib.parse import quote
 
 from experiment.fetches import Fetch, Page
 from experiment.measure.clients.deadline import Deadline as Deadline
-from experiment.measure.rate_limit import REFUSALS, RateLimiter, wait_s
+from experiment.measure.rate_limit import RateLimiter
 from experiment.redaction import redacted_text
-from experiment.vocabulary import ARTICLE_PAIR, Mode
-
-UNKNOWN_STATUS = "http ?"
-"""The failure of a page whose server answered with an error that the client cannot number."""
+from experiment.vocabulary import AWAITED, MODES, Mode
 
 SIZE_LIMIT = 64_000_000
 """Bytes of a page that are taken; a longer one is a failed fetch."""
@@ -93,7 +90,7 @@ class Client:
     timeout_s: float
     settings: ClientSettings
 
-    modes: ClassVar[tuple[Mode, ...]] = ("serial", *ARTICLE_PAIR)
+    modes: ClassVar[tuple[Mode, ...]] = tuple(mode for mode in MODES if mode not in AWAITED)
     """The modes that it can do."""
     packages: ClassVar[tuple[str, ...]] = ()
     """The packages that it uses, whose versions a run records."""
@@ -164,26 +161,11 @@ def fetch(client: Client, zero: float, page: Page) -> Fetch:
     limiter = RateLimiter.here
     if limiter is None:
         return _timed(client, zero, page).row
-    due = turn(limiter)
+    due = limiter.turn()
     if due is None:
         return left_out(page, zero, threading.get_native_id())
-    return paced(limiter, due, _timed(client, zero, page))
-
-
-def turn(limiter: RateLimiter) -> float | None:
-    """Wait for a turn and return when it was due; None where no page is asked for any more."""
-    due = None if limiter.wait_s else limiter.turn()
-    return None if limiter.wait_s else due
-
-
-def paced(limiter: RateLimiter, due: float, attempt: "Attempt") -> Fetch:
-    """Return the row of a fetch, and tell the limiter what became of it."""
-    row, response = attempt.row, attempt.response
-    if response.status in REFUSALS or row.error == UNKNOWN_STATUS:
-        limiter.stop(wait_s(response.retry_after))
-    if row.final_url not in (None, row.url):
-        limiter.skip()  # a redirect was a request, too
-    return replace(row, intended_start_s=due - attempt.zero)
+    attempt = _timed(client, zero, page)
+    return limiter.noted(due - zero, attempt.row, attempt.response.retry_after)
 
 
 def _timed(client: Client, zero: float, page: Page) -> "Attempt":

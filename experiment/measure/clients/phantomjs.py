@@ -16,8 +16,9 @@ from selenium.webdriver.common.options import ArgOptions
 from selenium.webdriver.common.service import Service
 
 from experiment.errors import UserError
+from experiment.fetches import UNKNOWN_STATUS
 from experiment.measure import environment, programs
-from experiment.measure.clients.base import UNKNOWN_STATUS, FetchError, Response, server_timing_ms
+from experiment.measure.clients.base import FetchError, Response, server_timing_ms
 from experiment.measure.clients.browser import Browser, DriverConnection, SecretPath, reason_in
 from experiment.measure.programs import Programs
 from experiment.study import phantomjs_is_built_here

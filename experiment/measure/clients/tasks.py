@@ -15,10 +15,11 @@ async def fetch(client: base.Client, zero: float, page: Page) -> Fetch:
     limiter = RateLimiter.here
     if limiter is None:
         return (await _timed(client, zero, page)).row
-    due = await asyncio.to_thread(base.turn, limiter)
+    due = await asyncio.to_thread(limiter.turn)
     if due is None:
         return base.left_out(page, zero, _worker())
-    return base.paced(limiter, due, await _timed(client, zero, page))
+    attempt = await _timed(client, zero, page)
+    return limiter.noted(due - zero, attempt.row, attempt.response.retry_after)
 
 
 async def _timed(client: base.Client, zero: float, page: Page) -> base.Attempt:
