@@ -92,7 +92,7 @@ def _block(
     chance = random.Random(f"{study.seed}/{arm}/{client}")
     first_pool, first_serial = chance.randrange(2), chance.randrange(2)
     serial = TrialKey(arm=arm, client=client, mode="serial", pool_size=1, round=number, repeat=1)
-    pools = list(itertools.product((mode for mode in modes if mode != "serial"), reuses))
+    pools = [(mode, reuse) for reuse in reuses for mode in modes if mode != "serial"]
     ways = [
         replace(serial, mode=mode, pool_size=size, reuse=reuse)
         for place, size in enumerate(sizes)
