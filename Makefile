@@ -85,14 +85,14 @@ check: setup ## check the code: ruff, mypy, notebooks without outputs (what pre-
 	@$(run_python) -m mypy
 	@$(run_python) -m pytest -q tests/test_project.py -k without_outputs
 
-test: check ## run the checks and the tests (about five minutes)
+test: check ## run the checks and the tests (six to seven minutes)
 	@$(run_python) -m pytest
 
 test-all: test ## the same, then the tests that take longer (under 25 minutes)
 	@$(run_python) -m pytest -m 'slow and not faults and not calibration'
 
 test-calibration: setup ## simulate every case of the verdict rules (a quarter of an hour)
-	@$(run_python) -m pytest -m calibration -q
+	@$(run_python) -m pytest -m calibration -q -o faulthandler_timeout=0
 
 test-faults: setup ## break studies in the ways that take longer (a quarter of an hour)
 	@$(run_python) -m pytest -m faults
