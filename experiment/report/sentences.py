@@ -326,7 +326,7 @@ def quiet(results: RunResults) -> str:
     if busy.isna().all():
         return f"{clock} The CPU use of other programs was not measured."
     return (
-        f"{clock} In the half second before a trial other programs used {percent(busy.median())} "
+        f"{clock} In the moment before a trial other programs used {percent(busy.median())} "
         f"of the CPU (median), {percent(busy.max())} at most, and more than {percent(limit)} "
         f"before {int((busy > limit).sum())} of {len(busy)} trials."
     )
