@@ -7,7 +7,10 @@ import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+
+import certifi
 
 from experiment.errors import UserError
 
@@ -42,6 +45,18 @@ def without_credentials() -> Iterator[None]:
 def bundle() -> str | None:
     """Return the user's own bundle of certificates, None for the usual one."""
     return next(filter(None, map(os.environ.get, BUNDLES)), None)
+
+
+@cache
+def tls_context(own: str | None) -> ssl.SSLContext:
+    """Return a context that trusts a bundle, or else what requests would trust here.
+
+    It is made once: who wants it anew asks for `tls_context.__wrapped__`.
+    """
+    path = own or bundle() or certifi.where()
+    if Path(path).is_dir():
+        return ssl.create_default_context(capath=path)
+    return ssl.create_default_context(cafile=path)
 
 
 def check_bundle() -> None:

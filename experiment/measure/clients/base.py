@@ -83,6 +83,16 @@ class FetchError(Exception):
     """Raised where a fetch failed for a reason of the vocabulary in data/README.md."""
 
 
+class Body(bytearray):
+    """Collect the body of a page."""
+
+    def add(self, chunk: bytes) -> None:
+        """Add a part; raises `FetchError` above the size limit."""
+        self += chunk
+        if len(self) > SIZE_LIMIT:
+            raise FetchError("too large")
+
+
 @dataclass
 class Client:
     """Fetch pages. A client has `get` and `reason`; the rest suits clients that are no browsers."""
