@@ -31,6 +31,7 @@ from experiment.fetches import Count, Seconds
 from experiment.measure import programs
 from experiment.measure.clients import base
 from experiment.measure.clients.base import SIZE_LIMIT, Deadline, FetchError, Phases, Response
+from experiment.measure.clients.kept import Kept
 from experiment.measure.programs import Programs
 from experiment.vocabulary import ClientName
 
@@ -87,6 +88,35 @@ class DriverConnection(RemoteConnection):
 
 
 @dataclass
+class OpenBrowser:
+    """A browser that runs: its driver program and the session."""
+
+    service: Service
+    driver: webdriver.Remote
+
+    def end(self) -> None:
+        """End the session and the program, which may have died."""
+        with suppress(Exception):
+            self.driver.quit()
+        _kill(self.service)
+        with suppress(Exception):
+            self.service.stop()
+
+    def move_to_new_tab(self) -> None:
+        """Open a tab and close the one before, whose scripts then run no more."""
+        before = self.driver.current_window_handle
+        self.driver.switch_to.new_window("tab")
+        after = self.driver.current_window_handle
+        self.driver.switch_to.window(before)
+        self.driver.close()
+        self.driver.switch_to.window(after)
+
+
+KEPT: Kept[OpenBrowser] = Kept(OpenBrowser.end)
+"""The browsers that the workers of this process keep."""
+
+
+@dataclass
 class Browser(base.Client):
     """Drive a browser; a subclass says which program it is and with what options."""
 
@@ -138,8 +168,9 @@ class Browser(base.Client):
         raise NotImplementedError
 
     def get(self, url: str, phases: Phases, deadline: Deadline, response: Response) -> None:
-        """Load the page in a fresh browser."""
-        with self._open(phases, deadline) as driver:
+        """Load the page, in a fresh browser or in this worker's own with a clean profile."""
+        open_browser = self._keep if self.settings.reuse else self._open
+        with open_browser(phases, deadline) as driver:
             with phases.timed("load"):
                 driver.get(url)
             with phases.timed("check"):
@@ -179,8 +210,46 @@ class Browser(base.Client):
             finally:
                 service.stop()
 
+    @contextmanager
+    def _keep(self, phases: Phases, deadline: Deadline) -> Iterator[webdriver.Remote]:
+        """Yield the driver of this worker's browser; one that failed is not kept."""
+        with phases.timed("browser_start"):
+            kept = KEPT.get(lambda: self._launch(deadline))
+        deadline.stop = lambda: _kill(kept.service)
+        try:
+            yield kept.driver
+            with phases.timed("close"):
+                self.forget_page(kept)
+        except BaseException:
+            with phases.timed("close"):
+                _kill(kept.service)
+                KEPT.drop()
+            raise
+
+    def _launch(self, deadline: Deadline) -> "OpenBrowser":
+        service = self.service()
+        deadline.stop = lambda: _kill(service)
+        try:
+            return OpenBrowser(service, self._start(service))
+        except BaseException:
+            _kill(service)
+            with suppress(Exception):  # the first error is the reason
+                service.stop()
+            raise
+
+    def forget_page(self, kept: "OpenBrowser") -> None:
+        """Leave the page, and remove what it stored, as far as the browser lets that be done."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """End the browsers of all workers of this process."""
+        KEPT.end()
+
     def _start(self, service: Service) -> webdriver.Remote:
         service.start()
+        return self._open_session(service)
+
+    def _open_session(self, service: Service) -> webdriver.Remote:
         config = ClientConfig(
             service.service_url.replace("localhost", "127.0.0.1", 1),  # it may be ::1, too
             keep_alive=self.keep_alive,

@@ -19,7 +19,13 @@ from experiment.errors import UserError
 from experiment.fetches import UNKNOWN_STATUS
 from experiment.measure import environment, programs
 from experiment.measure.clients.base import FetchError, Response, server_timing_ms
-from experiment.measure.clients.browser import Browser, DriverConnection, SecretPath, reason_in
+from experiment.measure.clients.browser import (
+    Browser,
+    DriverConnection,
+    OpenBrowser,
+    SecretPath,
+    reason_in,
+)
 from experiment.measure.programs import Programs
 from experiment.study import phantomjs_is_built_here
 
@@ -134,6 +140,11 @@ class Client(Browser):
         if self.user_agent:
             options.set_capability("phantomjs.page.settings.userAgent", self.user_agent)
         return options
+
+    def forget_page(self, kept: OpenBrowser) -> None:
+        """Open a new session, which has no cookies; caches and `localStorage` stay."""
+        kept.driver.quit()
+        kept.driver = self._open_session(kept.service)
 
     def read_response(self, driver: webdriver.Remote, url: str, response: Response) -> None:
         """Read the log of transfers (HAR), too: the script cannot tell all."""

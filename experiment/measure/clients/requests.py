@@ -100,12 +100,16 @@ def _session_with(context: ssl.SSLContext) -> "requests.Session":
     from requests.adapters import HTTPAdapter
 
     class Adapter(HTTPAdapter):
+        """Connect with the context."""
+
         def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+            """Hand the context to the connections."""
             super().init_poolmanager(*arguments, ssl_context=context, **options)
 
         def build_connection_pool_key_attributes(
             self, request: Any, verify: Any, cert: Any = None
         ) -> Any:
+            """Leave a bundle out that the environment names."""
             return super().build_connection_pool_key_attributes(request, bool(verify), cert)
 
         def cert_verify(self, *_: Any) -> None:
