@@ -136,7 +136,14 @@ def test_a_source_that_phantomjs_cannot_reach_is_measured_by_requests(copy: Copy
     with Server(tls=True, oldest=ssl.TLSVersion.TLSv1_3) as server:
         bundle = copy.temporary.parent / "authority.pem"
         server.authority.cert_pem.write_to_path(str(bundle))
-        options = ("--source", server.url("page"), "--clients", "requests phantomjs")
+        options = (
+            "--source",
+            server.url("page"),
+            "--clients",
+            "requests phantomjs",
+            "--repeats",
+            "1",
+        )
         fetches = measure(copy, *options, REQUESTS_CA_BUNDLE=bundle)
     seen = fetches.groupby("client")["error"].agg(lambda values: list(values.fillna("none")))
     assert seen.to_dict() == {"requests": ["none"] * 4, "phantomjs": ["tls"] * 4}

@@ -229,8 +229,8 @@ def test_a_trial_that_is_killed_fails_within_seconds_and_the_study_goes_on(
 ) -> None:
     need(client)
     other = "threads" if mode == "serial" else "serial"
-    options = ("--rounds", "1", "--modes", f"{mode} {other}", "--latency", "4")
-    process = copy.start(*command(client, *options))
+    modes = ("--modes", f"{mode} {other}", "--repeats", "1")
+    process = copy.start(*command(client, "--rounds", "1", "--latency", "4", *modes))
     trial = at_work(copy, client, mode)
     supervisor = trial.parent()
     assert supervisor is not None

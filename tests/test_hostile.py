@@ -81,6 +81,7 @@ def hostile(copy: Copy, server: Server) -> Path:
             sys.executable, "-m", "experiment", "report", "--source", "urls.txt", "--pages",
             str(len(urls)), "--pool-size", "4", "--rounds", "1", "--modes", "threads processes",
             "--timeout", "4", "--run", "hostile", "--clients", "requests phantomjs chrome",
+            "--repeats", "1",
         )  # fmt: skip
         most_mb = 0.0
         while process.poll() is None:

@@ -75,7 +75,7 @@ def page(copy: Copy) -> Page:
         assert (copy.path / "figures" / name / f"{figure}.png").stat().st_size > 10_000
         assert "<svg" in (copy.path / "figures" / name / f"{figure}.svg").read_text()
     _, trials = records.load(copy.path / "data" / name)
-    assert (trials["arm"] == "main").sum() == 18
+    assert (trials["arm"] == "main").sum() == 24
     assert not list((copy.path / "reports").glob("*partial*"))
     rows = (copy.path / "data" / name / "fetches.csv").read_bytes()
     begun = time.monotonic()

@@ -228,7 +228,16 @@ def test_a_first_page_that_stops_its_browser_stops_nothing_else(
     (copy.path / "urls.txt").write_text(f"{server.url('own_types')}\n{server.url('page')}\n")
     options = ("--pages", "2", "--pool-size", "2", "--rounds", "1", "--modes", "threads")
     ended = copy.experiment(
-        "run", *options, "--source", "urls.txt", "--clients", client, "--run", "listed"
+        "run",
+        *options,
+        "--repeats",
+        "1",
+        "--source",
+        "urls.txt",
+        "--clients",
+        client,
+        "--run",
+        "listed",
     )
     assert ended.returncode == 0, ended.stderr
     fetches, _ = records.load(copy.path / "data" / "listed")

@@ -79,7 +79,7 @@ def _check_rows(folder: Path, mode: str) -> None:
 def test_a_browser_is_paced_more_and_says_who_it_is(copy: Copy, tmp_path: Path) -> None:
     need("phantomjs")
     with Wiki(tmp_path) as wiki:
-        options = ("--pages", "20", "--pool-size", "9", "--modes", "threads")
+        options = ("--pages", "20", "--pool-size", "9", "--modes", "threads", "--repeats", "1")
         ended = run(copy, wiki, *options, "--clients", "phantomjs")
         assert ended.returncode == 0, ended.stderr
     guests = wiki.seen.articles()[1:]  # the first tries the client out

@@ -83,21 +83,29 @@ class RunResults:
         return summary.per_round(self.main_trials)
 
     @cached_property
+    def ways(self) -> pd.DataFrame:
+        """Return the complete rounds of every way to fetch, of the main arm and of today's."""
+        arms: tuple[Arm, ...] = ("main", "today")
+        trials = [summary.per_trial(self.fetches, self.trials, arm) for arm in arms]
+        return summary.per_round(pd.concat([own for own in trials if len(own)] or trials[:1]))
+
+    @cached_property
     def no_latency(self) -> pd.DataFrame:
         """Return the complete rounds of the control without latency."""
-        return self._control("no_latency")
+        return self.arm("no_latency")
 
     @cached_property
     def cpu(self) -> pd.DataFrame:
         """Return the complete rounds of the CPU-bound control."""
-        return self._control("cpu")
+        return self.arm("cpu")
 
     @cached_property
     def startup(self) -> pd.DataFrame:
         """Return the complete rounds of the control of start-up."""
-        return self._control("startup")
+        return self.arm("startup")
 
-    def _control(self, arm: Arm) -> pd.DataFrame:
+    def arm(self, arm: Arm) -> pd.DataFrame:
+        """Return the complete rounds of an arm."""
         return summary.per_round(summary.per_trial(self.fetches, self.trials, arm))
 
 

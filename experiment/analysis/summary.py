@@ -186,6 +186,7 @@ MEANS = {
     "check_s": "check_mean_s",
     "close_s": "close_mean_s",
     "without_start_s": "without_start_mean_s",
+    "beyond_ms": "beyond_mean_ms",
 }
 """The quantities of fetches whose means a trial has, each with the name of its mean."""
 
@@ -193,26 +194,36 @@ MEANS = {
 def per_trial(fetches: pd.DataFrame, trials: pd.DataFrame, arm: Arm = "main") -> pd.DataFrame:
     """Return the trials of an arm with totals of their fetches, one row each.
 
-    Adds means of the fetches' times and phases, `utilisation`, `planned_sum_ms` and
+    Adds means of the fetches' times and phases, of their time beyond the origin's delay and of
+    their CPU, `pages`, `utilisation`, `planned_sum_ms` and
     `planned_max_ms`, and `complete`: no fetch and no worker failed, and every mode had the same
     pages in that round. The client of a trial without one is "".
     """
     own = fetches[fetches["arm"] == arm]
-    own = own.assign(without_start_s=own["fetch_s"] - own["browser_start_s"].fillna(0))
+    own = own.assign(
+        without_start_s=own["fetch_s"] - own["browser_start_s"].fillna(0),
+        beyond_ms=own["fetch_s"] * 1000 - own["origin_ms"],
+    )
     groups = own.groupby(TRIAL)
     means = groups[[*MEANS]].mean().rename(columns=MEANS)
     sums = means.assign(
         fetch_sum_s=groups["fetch_s"].sum(),
         planned_sum_ms=groups["planned_ms"].sum(min_count=1),
         planned_max_ms=groups["planned_ms"].max(),
+        pages=groups.size(),
     )
     rows = trials[trials["arm"] == arm].fillna({"client": ""}).join(sums, on=TRIAL)
     refused = pd.MultiIndex.from_frame(different_pages(own)[["client", "round"]])
     same = ~pd.MultiIndex.from_frame(rows[["client", "round"]]).isin(refused)
     return rows.assign(
+        fetch_cpu_mean_ms=rows["fetch_cpu_s"] * 1000 / rows["pages"],
         utilisation=rows["fetch_sum_s"] / (rows["pool_size"] * rows["span_s"]),
         complete=(rows["state"] == "ok") & (rows["failed"] == 0) & same,
     )
+
+
+EMBEDDED = r"^https?://127\.0\.0\.1:\d+"
+"""The address of an embedded origin; a study has several, which have the same pages."""
 
 
 def different_pages(fetches: pd.DataFrame) -> pd.DataFrame:
@@ -224,7 +235,8 @@ def different_pages(fetches: pd.DataFrame) -> pd.DataFrame:
     place = ["arm", "client", "round"]
     known = ~fetches["client"].isin(BROWSERS) & fetches["planned_ms"].notna()
     trials = fetches.drop_duplicates(["arm", *TRIAL]).groupby(place).size().rename("trials")
-    pages = fetches.assign(body=fetches["sha256"].where(known)).groupby([*place, "page"])
+    paths = fetches["url"].str.replace(EMBEDDED, "", regex=True)
+    pages = fetches.assign(url=paths, body=fetches["sha256"].where(known)).groupby([*place, "page"])
     asked = pages.agg(
         fetched=("url", "size"), urls=("url", "nunique"), bodies=("body", "nunique")
     ).join(trials, on=place)

@@ -24,7 +24,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from experiment import records
-from experiment.analysis import article, runs, summary, sweeps
+from experiment.analysis import article, runs, summary, sweeps, ways
 from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import ALIKE, ONE_LOOK, Levels
@@ -447,6 +447,30 @@ def _interval(
     ax.plot(estimate.value / over, place, "o", ms=7, color=colour, mec="white", zorder=5)
 
 
+def ways_today(results: RunResults, name: str, *, ax: Axes) -> Axes:
+    """Draw the total of each way to fetch, fastest first, with how many times as fast it is."""
+    own = ways.of_today(results)[name]
+    for place, way in enumerate(own):
+        colour = styles.of_mode(way.mode).colour
+        _interval(ax, place, way.total, colour, levels=results.levels)
+        if way.reuse == "off":
+            ax.plot(way.total.value, place, "o", ms=4, color="white", zorder=6)
+        _note(ax, f"{way.speed_up.shown}x", (way.total.value, place), (0, 7), color=colour)
+    base = name or ways.base_of(results, own[0].client)
+    ax.set(xscale="log", ylim=(len(own) - 0.5, -0.8))
+    ax.set_xlabel(f"seconds for {results.study.pages} pages (log scale)")
+    ax.set_yticks(range(len(own)), [way.words for way in own])
+    _plain_ticks(ax.xaxis)
+    ax.set_title(
+        f"{own[0].words}: {own[0].speed_up.shown} times as fast as the serial loop of {base}"
+    )
+    return ax
+
+
+def _today(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
+    return [(results, name) for name in ways.of_today(results)]
+
+
 def browser_phases(results: RunResults, client: str, *, ax: Axes) -> Axes:
     """Draw where a browser's fetch spends its time, in each mode."""
     rounds, modes = results.rounds, _modes(results, client)
@@ -604,6 +628,13 @@ REPORT = (
         lambda results, judged: [(results, judged)] if _total_ratios(results) else [],
     ),
     Layout(browser_phases, "phases of a browser's fetch by mode", _timed_browsers, 1, 2.5),
+    Layout(
+        ways_today,
+        "total time of each way to fetch, fastest first, with new and with kept connections",
+        _today,
+        1,
+        3.2,
+    ),
     Layout(speed_ups_by_run, "speed-ups in this run and in others that are alike", _by_run, 1, 2.5),
 )
 """The figures of the report, in its order."""

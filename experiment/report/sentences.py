@@ -17,7 +17,7 @@ from experiment.analysis.summary import digits, percent
 from experiment.report import headline, markup
 from experiment.study import PARAMETERS
 from experiment.values import as_words
-from experiment.vocabulary import ARTICLE_PAIR, MODES, POOLS
+from experiment.vocabulary import ARTICLE_PAIR, AWAITED, MODES, POOLS
 
 NOTHING_TO_COMPARE = "There are no complete rounds of a pool and of serial to compare."
 
@@ -188,6 +188,7 @@ def _browser_start(results: RunResults, cell: Comparison) -> str:
 def controls(results: RunResults) -> pd.DataFrame:
     """Return what the controls measured, means of the rounds, by mode."""
     cores = results.cores or "all"
+    modes = [mode for mode in MODES if mode in results.study.modes and mode not in AWAITED]
     pool = "-" if results.startup.empty else results.startup["pool_size"].max()
     rows = {
         f"CPU-bound work on {cores} cores (ms)": (results.cpu, "", "span_s", 1000),
@@ -203,10 +204,10 @@ def controls(results: RunResults) -> pd.DataFrame:
             digits(summary.mean(summary.of_cell(rounds, client, mode, column)).value * factor)
             for rounds, client, column, factor in rows.values()
         ]
-        for mode in MODES
+        for mode in modes
     }
     table = pd.DataFrame(cells, index=list(rows))
-    used = [digits(summary.cores_used(results.cpu, "", mode).value) for mode in MODES]
+    used = [digits(summary.cores_used(results.cpu, "", mode).value) for mode in modes]
     table.loc["cores used by CPU-bound work"] = used
     return table
 
