@@ -76,6 +76,7 @@ def test_the_geometric_mean_of_its_repeats_stands_for_a_round() -> None:
             "client": "requests",
             "mode": "threads",
             "pool_size": 10,
+            "reuse": "off",
             "round": [1, 1, 1, 2, 2, 2],
             "repeat": [1, 2, 3, 1, 2, 3],
             "span_s": [3.0, 1.0, 2.0, 5.0, 6.0, 7.0],
@@ -90,7 +91,7 @@ def test_the_geometric_mean_of_its_repeats_stands_for_a_round() -> None:
 
 
 def test_a_quantity_that_may_be_zero_is_averaged_as_it_is() -> None:
-    trial = {"client": "requests", "mode": "threads", "pool_size": 10, "round": 1}
+    trial = {"client": "requests", "mode": "threads", "pool_size": 10, "reuse": "off", "round": 1}
     numbers = {"span_s": [1.0, 4.0], "check_mean_s": [0.0, 4.0], "late_s": [-1.0, 4.0]}
     trials = pd.DataFrame({**trial, "repeat": [1, 2], "complete": True, **numbers})
     [found] = summary.per_round(trials).to_dict("records")
