@@ -3,7 +3,7 @@ PYTHON ?= python3
 
 # The parameters of a study, with their defaults: make report POOL_SIZE=20 CLIENTS="requests chrome"
 #: POOL_SIZE     10                        workers that a pool has
-#: POOL_SIZES    5 10 20 50                sizes of pools that a sweep sets against each other
+#: POOL_SIZES    10 30 100 200             sizes of pools that a sweep sets against each other
 #: PAGES         100                       pages that a trial fetches
 #: ROUNDS        5                         replications; a ratio needs 3 for an interval to be worth reading
 #: PRECISION     none                      half-width at which the main ratios are known well enough to stop, such as 5% (none: all rounds)
@@ -55,8 +55,8 @@ help: ## say what can be done
 	@$(here) grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  \1 \2/' \
 	  | while read -r name words; do printf '  %-17s %s\n' "$$name" "$$words"; done
 	@echo
-	@echo "variables of report, quick and sweep, with their defaults; a sweep has POOL_SIZES, 120 PAGES,"
-	@echo "7 ROUNDS and requests alone, and no POOL_SIZE and CHUNK_SIZE:"
+	@echo "variables of report, quick and sweep, with their defaults; a sweep has POOL_SIZES, 400 PAGES,"
+	@echo "3 ROUNDS, requests and aiohttp in all MODES with both kinds of REUSE, and no POOL_SIZE and CHUNK_SIZE:"
 	@echo
 	@$(here) sed -n 's/^#: /  /p' Makefile
 
@@ -73,7 +73,7 @@ report: note setup ## measure, and write figures/<run>/ and reports/<run>.html
 quick: few = --pages=20 --rounds=1
 quick: report ## the same with 20 pages and one round: a look in about a minute
 
-sweep: note setup ## measure several pool sizes, and write reports/sweep.html (under ten minutes)
+sweep: note setup ## measure several pool sizes, and write reports/sweep.html (about twelve minutes)
 	@$(run_python) -m experiment sweep $(options)
 
 lab: setup ## explore the measurements in JupyterLab

@@ -67,10 +67,12 @@ LONGEST_NAME = 120
 """Characters of the name that a run is given; encrypted home folders take 143 with its ending."""
 
 SWEEP: dict[str, Any] = {
-    "pool_sizes": (5, 10, 20, 50),
-    "pages": 120,
-    "rounds": 7,
-    "clients": ("requests",),
+    "pool_sizes": (10, 30, 100, 200),
+    "pages": 400,
+    "rounds": 3,
+    "clients": ("requests", "aiohttp"),
+    "modes": MODES,
+    "reuse": REUSES,
 }
 """The defaults of a sweep that differ from those of any study."""
 
@@ -239,8 +241,8 @@ class Study(BaseModel):
             yield f"pool_size: {as_words(self.sizes)} is not {expected(PARAMETERS['pool_size'])}"
         if self.kind == "sweep" and ("serial" not in self.modes or len(self.modes) == 1):
             yield (
-                f"modes: {as_words(self.modes)} is not serial and threads, processes or both, "
-                "which a sweep compares"
+                f"modes: {as_words(self.modes)} is not serial and one mode or more of "
+                f"{as_words(MODES[1:])}, which a sweep compares"
             )
         if self.precision is not None and self.rounds < LEAST_LOOK:
             yield (

@@ -37,7 +37,11 @@ from experiment.values import as_words
         ("repeats", 10, "a whole number from 1 to 9, or none"),
         ("latency", "nan", "a number from 0 to 100"),
         ("timeout", 0, "a number from 1 to 600"),
-        ("clients", "requests lynx", "one or more of requests, httpx2, aiohttp, phantomjs, chrome, firefox"),
+        (
+            "clients",
+            "requests lynx",
+            "one or more of requests, httpx2, aiohttp, phantomjs, chrome, firefox",
+        ),
         ("clients", "requests requests", "each once"),
         ("clients", [], "one or more of"),
         ("modes", "fibers", "one or more of serial, threads, processes"),

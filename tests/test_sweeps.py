@@ -128,7 +128,7 @@ def answers_of(results: RunResults) -> tuple[dict[str, EnoughWorkers], str]:
     """The range of each mode of `requests`, and what the report says of them."""
     found = sweeps.compare_sizes(results)
     ranges = sweeps.enough_workers(results, found)
-    return {mode: item for (_, mode), item in ranges.items()}, sweep.answer(results, found)
+    return {mode: item for (_, mode, _), item in ranges.items()}, sweep.answer(results, found)
 
 
 def test_the_answer_is_the_smallest_that_no_larger_one_beats(tmp_path: Path) -> None:
@@ -373,8 +373,8 @@ def test_the_figure_has_every_size_and_says_which_is_enough(tmp_path: Path) -> N
     assert first.get_xlim()[1] > 50
     ranges = sweeps.enough_workers(results, sweeps.compare_sizes(results))
     broad = [line for line in first.lines if line.get_alpha() == 0.3]
-    for line, (client, mode) in zip(broad, list(ranges)[:2], strict=True):
-        found, places = ranges[client, mode], line.get_xdata()
+    for line, way in zip(broad, list(ranges)[:2], strict=True):
+        found, places = ranges[way], line.get_xdata()
         marked = [size for size in found.sizes if found.low <= size <= found.high]
         assert found.low > 5
         assert np.asarray(places).tolist() == pytest.approx(marked, rel=0.05)
@@ -419,9 +419,9 @@ def test_the_readme_says_what_the_committed_sweep_says() -> None:
     assert f"`requests`, {results.study.pages} pages, {results.study.rounds} rounds" in words
     sizes = sweeps.compare_sizes(results)
     answers = sweeps.enough_workers(results, sizes)
-    enough = ", or ".join(f"{found.words} {mode}" for (_, mode), found in answers.items())
+    enough = ", or ".join(f"{found.words} {mode}" for (_, mode, _), found in answers.items())
     assert words.count(f"has {enough}") == 2
-    for (_, mode), found in answers.items():
+    for (_, mode, _), found in answers.items():
         [largest] = [it for it in sizes if (it.mode, it.size) == (mode, found.high)]
         assert f"ith {largest.size} {mode} the limit is {largest.limit}" in words
 

@@ -90,6 +90,12 @@ class RunResults:
         return summary.per_round(pd.concat([own for own in trials if len(own)] or trials[:1]))
 
     @cached_property
+    def fetches_of_ways(self) -> pd.DataFrame:
+        """Return the fetches of the main arm's complete trials, of every way."""
+        trials = summary.per_trial(self.fetches, self.trials, "main")
+        return summary.of_complete_trials(self.fetches, trials)
+
+    @cached_property
     def no_latency(self) -> pd.DataFrame:
         """Return the complete rounds of the control without latency."""
         return self.arm("no_latency")

@@ -371,19 +371,25 @@ def of_complete_trials(fetches: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFr
     return fetches[pd.MultiIndex.from_frame(fetches[key]).isin(complete)]
 
 
-def ceiling(fetches: pd.DataFrame, client: str, pool_size: int, chunk: int) -> Estimate:
-    """Return the speed-up of a pool whose fetches take as long as in serial.
+def makespans(fetches: pd.DataFrame, workers: int, chunk: int = 1) -> "pd.Series[float]":
+    """Return the time (s) of each round if its pages went to the first free worker at once.
 
-    The serial fetches of each round are handed out in order, `chunk` at a time, to the worker
-    that is free first: list scheduling (R. L. Graham, "Bounds on Multiprocessing Timing
-    Anomalies", SIAM J. Appl. Math. 17, 1969, doi:10.1137/0117039).
+    The fetches, indexed by round, are handed out in order, `chunk` at a time: list scheduling
+    (R. L. Graham, "Bounds on Multiprocessing Timing Anomalies", SIAM J. Appl. Math. 17, 1969,
+    doi:10.1137/0117039). Where a round has several trials, these are averaged.
     """
+    ordered = fetches.reset_index().sort_values(["round", "repeat", "page"])
+    trial = [ordered["round"], ordered["repeat"]]
+    place = ordered.groupby(trial).cumcount() // chunk
+    chunks = ordered["fetch_s"].groupby([*trial, place.rename("chunk")]).sum()
+    return chunks.groupby(["round", "repeat"]).agg(_last_end, workers).groupby("round").mean()
+
+
+def ceiling(fetches: pd.DataFrame, client: str, pool_size: int, chunk: int) -> Estimate:
+    """Return the speed-up of a pool whose fetches take as long as in serial."""
     place = (fetches["client"] == client) & (fetches["mode"] == "serial")
-    serial = fetches[place].sort_values(["round", "page"])
-    groups = serial.groupby("round")["fetch_s"]
-    chunks = serial.groupby([serial["round"], (groups.cumcount() // chunk).rename("chunk")])
-    ends = chunks["fetch_s"].sum().groupby("round").agg(_last_end, pool_size)
-    return ratio(groups.sum(), ends)
+    serial = fetches[place].set_index("round")
+    return ratio(serial["fetch_s"].groupby("round").sum(), makespans(serial, pool_size, chunk))
 
 
 def _last_end(chunks: "pd.Series[float]", workers: int) -> float:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from experiment.analysis import claims, rules, summary
+from experiment.analysis import claims, rules, summary, ways
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import Levels, Ruling
 from experiment.analysis.summary import Estimate
-from experiment.vocabulary import ARTICLE_PAIR, BROWSERS, POOLS
+from experiment.vocabulary import ARTICLE_PAIR, AWAITED, BROWSERS, POOLS
 
 WORTHWHILE_GAIN = 1.05
 """How many times as fast a larger pool must be to be worth its workers."""
@@ -22,9 +22,11 @@ FULL_USE, LOW_USE, NEAR_CEILING = 0.85, 0.5, 0.90
 
 @dataclass(frozen=True)
 class SizeResult:
-    """The estimates of one pool size, for one client in one mode.
+    """The estimates of one pool size, for one way to fetch.
 
-    `ceiling` is the speed-up if fetches took as long as in serial, `cores` the number of cores
+    `ceiling` is the speed-up if fetches took as long as in serial; `over_schedule` how much longer
+    than its own fetches need, if each page goes to the first free worker at once (0.03: 3 %);
+    `beyond_delay_ms` the mean of a fetch less the origin's delay; `cores` the number of cores
     that the trial itself kept busy, `origin_cores` those that the embedded origin did (NaN if not
     known), `machine_cpu` the share of all cores that anything kept busy. `limit` is what keeps the
     pool from being faster, `limit_without_origin` what would if the origin ran elsewhere.
@@ -32,16 +34,29 @@ class SizeResult:
 
     client: str
     mode: str
+    reuse: str
     size: int
     total: Estimate
     speed_up: Estimate
     slow_down: Estimate
     ceiling: Estimate
+    over_schedule: Estimate
+    beyond_delay_ms: Estimate
     cores: float
     origin_cores: float
     machine_cpu: float
     limit: str = ""
     limit_without_origin: str = ""
+
+    @property
+    def way(self) -> "Cell":
+        """Return client, mode and reuse."""
+        return self.client, self.mode, self.reuse
+
+    @property
+    def words(self) -> str:
+        """Return the way in words: "requests, threads, kept connections"."""
+        return ways.in_words(*self.way)
 
 
 @dataclass(frozen=True)
@@ -171,31 +186,36 @@ class EnoughWorkers:
 
 
 def compare_sizes(results: RunResults) -> list[SizeResult]:
-    """Return the pool sizes of each client and mode that have complete rounds and serial ones."""
+    """Return the pool sizes of each way to fetch that have complete rounds and serial ones."""
     sizes = [_compare_size(results, *cell) for cell in wanted(results)]
     return [item for item in sizes if item.speed_up.rounds]
 
 
-def wanted(results: RunResults) -> list[tuple[str, str, int]]:
-    """Return the client, mode and size of each pool of the study."""
-    study = results.study
-    modes = [mode for mode in POOLS if mode in study.modes]
-    return list(itertools.product(study.clients, modes, study.sizes))
+def wanted(results: RunResults) -> list[tuple[str, str, str, int]]:
+    """Return the client, mode, reuse and size of each pool of the study."""
+    trials = results.trials[results.trials["arm"] == "main"]
+    tried = set(trials[["client", "mode", "reuse"]].itertuples(index=False, name=None))
+    ways = itertools.product(results.study.clients, POOLS, results.study.reuse)
+    return [(*way, size) for way in ways if way in tried for size in results.study.sizes]
 
 
-def _compare_size(results: RunResults, client: str, mode: str, size: int) -> SizeResult:
-    rounds = summary.of_size(results.rounds, size)
-    own = rounds[(rounds["client"] == client) & (rounds["mode"] == mode)]
+def _compare_size(results: RunResults, client: str, mode: str, reuse: str, size: int) -> SizeResult:
+    own = _of_way(results.ways, client, mode, reuse, size)
+    base = ways.base_of(results, client)
+    serial = _of_way(results.ways, base, "serial", results.study.reuse[0], 1)
     used = (own["cpu_s"] - own["startup_cpu_s"]) / own["span_s"]
-    chunk = results.study.pages_in_a_chunk()
+    fetches = _of_way(results.fetches_of_ways, client, mode, reuse, size)
     result = SizeResult(
         client=client,
         mode=mode,
+        reuse=reuse,
         size=size,
-        total=summary.mean(summary.of_cell(rounds, client, mode, "span_s")),
-        speed_up=summary.speed_up(rounds, client, mode),
-        slow_down=summary.slow_down(rounds, client, mode),
-        ceiling=summary.ceiling(results.complete_fetches, client, size, chunk),
+        total=summary.mean(own["span_s"]),
+        speed_up=summary.ratio(serial["span_s"], own["span_s"]),
+        slow_down=summary.ratio(own["fetch_mean_s"], serial["fetch_mean_s"]),
+        ceiling=_ceiling(results, base, reuse, size),
+        over_schedule=summary.mean(own["span_s"] / summary.makespans(fetches, size) - 1),
+        beyond_delay_ms=summary.mean(own["beyond_mean_ms"]),
         cores=float(used.mean()),
         origin_cores=summary.origin_cores(own),
         machine_cpu=float(own["machine_cpu"].mean()),
@@ -203,48 +223,77 @@ def _compare_size(results: RunResults, client: str, mode: str, size: int) -> Siz
     elsewhere = result.machine_cpu - result.origin_cores / (results.cores or math.nan)
     without = replace(result, machine_cpu=elsewhere)
     return replace(
-        result,
-        limit=_limit(results, result, rounds),
-        limit_without_origin=_limit(results, without, rounds),
+        result, limit=_limit(results, result), limit_without_origin=_limit(results, without)
     )
 
 
-def _limit(results: RunResults, result: SizeResult, rounds: pd.DataFrame) -> str:
+def _of_way(rows: pd.DataFrame, client: str, mode: str, reuse: str, size: int) -> pd.DataFrame:
+    """Return the rows of a way to fetch, indexed by round."""
+    cell = [client, mode, size, reuse]
+    return rows[(rows[summary.CELL] == cell).all(axis=1)].set_index("round")
+
+
+def _ceiling(results: RunResults, base: str, reuse: str, size: int) -> Estimate:
+    """Return the speed-up of a schedule without a loss, if fetches took as long as in serial.
+
+    With reuse, a fetch is shorter than those in serial: it takes its delay, at least.
+    """
+    serial = _of_way(results.fetches_of_ways, base, "serial", results.study.reuse[0], 1)
+    took = serial["fetch_s"].groupby("round").sum()
+    kept = reuse != results.study.reuse[0] and serial["planned_ms"].notna().all()
+    shortest = serial.assign(fetch_s=serial["planned_ms"] / 1000) if kept else serial
+    chunk = results.study.pages_in_a_chunk()
+    return summary.ratio(took, summary.makespans(shortest, size, chunk))
+
+
+def _limit(results: RunResults, result: SizeResult) -> str:
     """Return what keeps a pool from being faster."""
     cores = results.cores or math.nan  # no number is more or less than that
     if claims.paced(results.study):
         return "the pace"
-    if _is_gil(results, result, rounds):
+    if _is_gil(results, result):
         return "the GIL"
     if result.machine_cpu >= FULL_USE or result.cores >= FULL_USE * cores:
         return "the cores"
     if result.speed_up.value >= NEAR_CEILING * result.ceiling.value:
         return "waiting"
+    if result.mode in AWAITED and result.cores >= FULL_USE:
+        return "the one core of an event loop"
     if result.machine_cpu < LOW_USE and result.cores < LOW_USE * cores:
         return "slower answers, though cores are free"
     return "waiting and the CPU both"
 
 
-def _is_gil(results: RunResults, result: SizeResult, rounds: pd.DataFrame) -> bool:
+def _is_gil(results: RunResults, result: SizeResult) -> bool:
     """Return whether threads keep a core busy while as many processes are faster on the cores."""
     threads = result.client not in BROWSERS and result.mode == "threads"
-    totals = (summary.of_cell(rounds, result.client, mode, "span_s") for mode in ARTICLE_PAIR)
+    totals = (
+        _of_way(results.ways, result.client, mode, result.reuse, result.size)["span_s"]
+        for mode in ARTICLE_PAIR
+    )
     gain = summary.ratio(*totals)
     interval = gain.interval(results.levels.difference) if gain.has_enough_rounds else None
     clear = interval is not None and interval[0] > WORTHWHILE_GAIN
     return threads and result.cores >= FULL_USE and clear and results.run.machine.gil
 
 
-def enough_workers(
-    results: RunResults, sizes: Sequence[SizeResult]
-) -> dict[tuple[str, str], EnoughWorkers]:
-    """Return which size is enough for each client and mode; nothing where fetches are paced."""
-    spans: dict[tuple[str, str], dict[int, pd.Series[float]]] = {}
+Cell = tuple[str, str, str]
+"""A client, a mode and a reuse."""
+
+
+def enough_workers(results: RunResults, sizes: Sequence[SizeResult]) -> dict[Cell, EnoughWorkers]:
+    """Return which size is enough for each way; nothing where fetches are paced."""
+    spans: dict[Cell, dict[int, pd.Series[float]]] = {}
     for item in () if claims.paced(results.study) else sizes:
-        rounds = summary.of_size(results.rounds, item.size)
-        own = summary.of_cell(rounds, item.client, item.mode, "span_s")
-        spans.setdefault((item.client, item.mode), {})[item.size] = own
+        own = _of_way(results.ways, *item.way, item.size)["span_s"].astype(float)
+        spans.setdefault(item.way, {})[item.size] = own
     return {cell: judge_sizes(own, results.levels) for cell, own in spans.items()}
+
+
+def gain_of(results: RunResults, one: SizeResult, other: SizeResult) -> Estimate:
+    """Return how many times as fast one pool is as another, in the same rounds."""
+    spans = (_of_way(results.ways, *it.way, it.size)["span_s"] for it in (other, one))
+    return summary.ratio(*spans)
 
 
 def judge_sizes(spans: Mapping[int, "pd.Series[float]"], levels: Levels) -> EnoughWorkers:

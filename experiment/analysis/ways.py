@@ -31,7 +31,12 @@ class Way:
     @property
     def words(self) -> str:
         """Return the way in words: "requests, threads, kept connections"."""
-        return f"{self.client}, {self.mode}, {reuse_words(self.client, self.reuse)}"
+        return in_words(self.client, self.mode, self.reuse)
+
+
+def in_words(client: str, mode: str, reuse: str) -> str:
+    """Return a way in words: "requests, threads, kept connections"."""
+    return f"{client}, {mode}, {reuse_words(client, reuse)}"
 
 
 def reuse_words(client: str, reuse: str) -> str:

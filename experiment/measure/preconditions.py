@@ -47,11 +47,13 @@ def _check_modes(study: Study) -> None:
     """Raise `UserError` for a client that can do no mode of the study, or a mode without client."""
     able = {name: clients.of(name).modes for name in study.clients}
     for name, own in able.items():
-        if not {*own} & {*study.modes}:
+        if not {*own} & {*study.modes} and study.clients != study.default("clients"):
             raise UserError(
                 f"clients: {name} does {as_words(own)}, and modes is {as_words(study.modes)}"
             )
     for mode in study.modes:
+        if study.modes == study.default("modes"):
+            return
         if not any(mode in own for own in able.values()):
             named = [name for name in CLIENTS if mode in clients.of(name).modes]
             raise UserError(

@@ -33,7 +33,7 @@ from experiment.analysis.sweeps import EnoughWorkers, SizeResult
 from experiment.errors import writing
 from experiment.report import headline, sentences, styles
 from experiment.study import PROJECT, Study
-from experiment.vocabulary import ARTICLE_PAIR, MODES, POOLS
+from experiment.vocabulary import ARTICLE_PAIR, BROWSERS, MODES, POOLS
 
 if TYPE_CHECKING:
     from IPython.display import Image
@@ -500,44 +500,61 @@ def browser_phases(results: RunResults, client: str, *, ax: Axes) -> Axes:
 
 def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes:
     """Draw speed-up against pool size, with the ideal, the schedule's ceiling, and the answer."""
-    sizes = [item for item in sweeps.compare_sizes(results) if item.client == client]
-    ceilings = {item.size: item.ceiling.value for item in sizes}
-    workers = sorted(ceilings)
+    sizes = [item for item in sweeps.compare_sizes(results) if _group(item.client) == client]
+    workers = sorted({item.size for item in sizes})
+    ends = {"ideal": (float(workers[-1]), "#999999")}
     ax.plot(workers, workers, color="#999999", lw=1, marker=".")
-    ax.plot(workers, [ceilings[n] for n in workers], color="black", lw=1, ls=":", marker=".")
-    last = workers[-1]
-    _note(ax, "ideal", (last, last), (-4, 2), ha="right", fontsize=9)
-    _note(ax, "schedule limit", (last, ceilings[last]), (8, -34), ha="right", fontsize=9)
-    for mode in POOLS:
-        _sweep_line(ax, [item for item in sizes if item.mode == mode], mode)
-    answers: dict[str, str] = {}
-    for (_, name), enough in sweeps.enough_workers(results, sizes).items():
-        answers[name] = enough.words
-        _range_line(ax, [item for item in sizes if item.mode == name], enough)
+    for reuse in results.study.reuse:
+        limits = {item.size: item.ceiling.value for item in sizes if item.reuse == reuse}
+        ax.plot(*zip(*sorted(limits.items()), strict=True), color="black", lw=1, ls=":", marker=".")
+        kept = f", {ways.reuse_words(client, reuse)}" if len(results.study.reuse) > 1 else ""
+        ends[f"schedule limit{kept}"] = (limits[max(limits)], "black")
+    for way, enough in sweeps.enough_workers(results, sizes).items():
+        own = [item for item in sizes if item.way == way]
+        _sweep_line(ax, own)
+        _range_line(ax, own, enough)
+        name = own[0].words if len(results.study.reuse) > 1 or not client else own[0].mode
+        ends[f"{name}: {enough.words}"] = (
+            own[-1].speed_up.value,
+            styles.of_mode(own[0].mode).colour,
+        )
     ax.set(xscale="log", xlabel="workers (log scale)")
     ax.set(yscale="log", ylabel="times as fast as serial (log scale)")
     _plain_ticks(ax.yaxis)
     ax.set_xticks(workers, [str(size) for size in workers])
     ax.xaxis.set_minor_locator(NullLocator())
     gain = summary.percent(sweeps.WORTHWHILE_GAIN - 1)
-    words = f"workers that no larger pool beats by more than {gain}:"
-    ax.set_title(_titled(client, words, answers, "in"))
+    ax.set_title(f"How many workers no larger pool beats by more than {gain}")
+    _name_ends(ax, ends)
     ax.grid(color="#E5E5E5")
     return ax
 
 
-def _sweep_line(ax: Axes, own: Sequence[SizeResult], mode: str) -> None:
-    """Draw the speed-ups of one mode with their 95 % intervals."""
-    look = styles.of_mode(mode)
+def _group(client: str) -> str:
+    """Return the panel of a client: a browser's own, or that of all others."""
+    return client if client in BROWSERS else ""
+
+
+def _name_ends(ax: Axes, ends: dict[str, tuple[float, str]]) -> None:
+    """Name lines at their right ends, one below the other where they end close together."""
+    low, high = ax.get_ylim()
+    top = 1.02
+    for name, (value, colour) in sorted(ends.items(), key=lambda item: -item[1][0]):
+        height = math.log(value / low) / math.log(high / low)
+        top = min(height, top - 0.05)
+        ax.text(1.01, top, name, transform=ax.transAxes, color=colour, va="center", fontsize=9)
+
+
+def _sweep_line(ax: Axes, own: Sequence[SizeResult]) -> None:
+    """Draw the speed-ups of one way with their 95 % intervals; hollow marks open anew."""
+    look = styles.of_mode(own[0].mode)
     places = [item.size * look.shift for item in own]
     values = [item.speed_up.value for item in own]
-    ax.plot(places, values, color=look.colour, ls=look.line, marker="o", ms=5, mec="white")
+    fill = look.colour if own[0].reuse == "on" else "white"
+    ax.plot(places, values, color=look.colour, ls=look.line, marker="o", ms=5, mfc=fill)
     for place, item in zip(places, own, strict=True):
         if item.speed_up.ci95:
             ax.plot([place] * 2, item.speed_up.ci95, color=look.colour, lw=1.5)
-    font = {"ha": "right", "color": look.colour, "weight": "bold", "fontsize": 9}
-    if own:
-        _note(ax, mode, (places[-1], values[-1]), look.name_offset, **font)
 
 
 def speed_ups_by_run(found: dict[str, RunResults], client: str, *, ax: Axes) -> Axes:
@@ -603,7 +620,7 @@ def _lanes(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
 
 
 def _swept(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
-    clients = dict.fromkeys(item.client for item in sweeps.compare_sizes(results))
+    clients = dict.fromkeys(_group(item.client) for item in sweeps.compare_sizes(results))
     return [(results, client) for client in clients]
 
 

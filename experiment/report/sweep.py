@@ -1,16 +1,18 @@
 """Write the sentences and the table of a sweep's report."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from experiment.analysis import claims, sweeps
+from experiment.analysis import claims, sweeps, ways
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import MOST_ROUNDS, POWER
 from experiment.analysis.summary import ENOUGH_ROUNDS, digits, percent
 from experiment.analysis.sweeps import WORTHWHILE_GAIN, EnoughWorkers, Gain, SizeResult
 from experiment.report.sentences import origin_share
+from experiment.vocabulary import ARTICLE_PAIR, BROWSERS, CLIENTS
 
 ASKED = (
     "The smallest pool for which no larger one measured here is more than "
@@ -23,18 +25,52 @@ def answer(results: RunResults, sizes: Sequence[SizeResult]) -> str:
     if claims.paced(results.study):
         return f"Not applicable: {claims.paced(results.study)}, not what a pool can do."
     cores = results.cores
-    by_size = {(item.client, item.mode, item.size): item for item in sizes}
+    by_size = {(*item.way, item.size): item for item in sizes}
     lines = [
-        f"**{client}, {mode}: {enough.words}**. {_evidence(enough)} "
-        f"{_ends([by_size[client, mode, it] for it in sorted({enough.low, enough.high})], cores)}"
-        for (client, mode), enough in sweeps.enough_workers(results, sizes).items()
+        f"**{_way(results, *way)}: {enough.words}**. {_evidence(enough)} "
+        f"{_ends([by_size[*way, it] for it in sorted({enough.low, enough.high})], cores)}"
+        for way, enough in sweeps.enough_workers(results, sizes).items()
     ]
     lines += [
-        f"{client}, {mode}: {size} workers have no complete round and do not count."
-        for client, mode, size in sweeps.wanted(results)
-        if (client, mode, size) not in by_size
+        f"{_way(results, *way)}: {size} workers have no complete round and do not count."
+        for *way, size in sweeps.wanted(results)
+        if (*way, size) not in by_size
     ]
     return "\n".join([ASKED, "", *(f"- {line}" for line in lines)])
+
+
+def _way(results: RunResults, client: str, mode: str, reuse: str) -> str:
+    """Return a way in words; what it opens is said where the run has more than the article's."""
+    if results.study.reuse == ("off",):
+        return f"{client}, {mode}"
+    return ways.in_words(client, mode, reuse)
+
+
+def best(results: RunResults, sizes: Sequence[SizeResult]) -> str:
+    """Say how fast each way is at its best size, and how it compares with the article's way."""
+    bests = [
+        min(own, key=lambda item: item.total.value)
+        for _, own in itertools.groupby(sizes, key=lambda item: item.way)
+    ]
+    lines = []
+    for item in sorted(bests, key=lambda item: item.total.value):
+        rate = digits(results.study.pages / item.total.value)
+        words = f"{_way(results, *item.way)}: {rate} pages/s with {item.size} workers"
+        lines.append(f"- {words}{_against_article(results, item, bests)}.")
+    return "\n".join(["At the best size of each way:", "", *lines]) if lines else ""
+
+
+def _against_article(results: RunResults, item: SizeResult, bests: Sequence[SizeResult]) -> str:
+    """Compare a way that keeps what it opens with the best of those that do not."""
+    group = {item.client} if item.client in BROWSERS else {*CLIENTS} - {*BROWSERS}
+    anew = [it for it in bests if it.reuse == "off" and it.mode in ARTICLE_PAIR]
+    other = min(
+        (it for it in anew if it.client in group), key=lambda it: it.total.value, default=item
+    )
+    if item.reuse == "off" or other is item:
+        return ""
+    gain = sweeps.gain_of(results, item, other)
+    return f", **{gain.shown} times** as many as {other.words} with {other.size}{gain.beside}"
 
 
 def _evidence(enough: EnoughWorkers) -> str:
@@ -104,11 +140,14 @@ def _row(item: SizeResult, cores: int | None) -> dict[str, str]:
     return {
         "client": item.client,
         "mode": item.mode,
+        "opens": ways.reuse_words(item.client, item.reuse),
         "workers": str(item.size),
         "total (s)": item.total.shown,
         "speed-up [95 %]": str(item.speed_up),
         "at most": item.ceiling.shown,
         "slow-down [95 %]": str(item.slow_down),
+        "above its schedule": f"{100 * item.over_schedule.value:.1f} %",
+        "fetch less delay (ms)": item.beyond_delay_ms.shown,
         f"cores used{f', of {cores}' if cores else ''}": digits(item.cores),
         "machine busy": percent(item.machine_cpu),
         "limit": item.limit,
