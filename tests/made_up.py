@@ -15,7 +15,7 @@ from experiment.analysis.results import RunResults
 from experiment.measure import controls
 from experiment.records import FetchRow, Machine, Run, TrialKey, TrialRow
 from experiment.study import Study
-from experiment.vocabulary import BROWSERS
+from experiment.vocabulary import BROWSERS, Arm
 
 MACHINE = Machine(
     cpu="made up",
@@ -30,11 +30,32 @@ MACHINE = Machine(
 )
 MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
 PLAIN_S, BROWSER_S = 0.2, 1.0
+ORIGIN_MS = 101.0
+CONNECTION_ARMS: tuple[Arm, ...] = ("tls_context", "no_tls")
+
+
+@dataclass(frozen=True)
+class ConnectionCost:
+    """What the parts of a connection take of a fetch (ms); of CPU they take half as much."""
+
+    bundle: float
+    handshake: float
+    rest: float
+
+    def of(self, key: TrialKey) -> float:
+        """Return what a fetch takes in a trial."""
+        if key.arm == "no_tls" or key.reuse == "on":
+            return self.rest
+        return self.rest + self.handshake + (self.bundle if key.arm != "tls_context" else 0)
 
 
 @dataclass(frozen=True)
 class World:
-    """What is true of a made-up run: factors of fetch times by client and mode, and failures."""
+    """What is true of a made-up run: factors of fetch times by client and mode, and failures.
+
+    With `costs`, by mode, the fetches of requests take the origin's delay and these, and the run
+    has the arms that measure them.
+    """
 
     factors: dict[tuple[str, str], float]
     noise: float = 0.02
@@ -47,6 +68,7 @@ class World:
     machine_cpu: float = 0.2
     cores: float = 0.1
     origin_cores: float = 0.05
+    costs: tuple[tuple[str, ConnectionCost], ...] = ()
 
 
 def even(study: Study, **special: float) -> dict[tuple[str, str], float]:
@@ -128,7 +150,12 @@ def _keys(study: Study, world: World, number: int) -> Iterator[TrialKey]:
             yield replace(main, arm="startup", mode=mode, pool_size=10)
         if "requests" in study.clients:
             size = 1 if mode == "serial" else study.pool_size
-            yield replace(main, arm="no_latency", client="requests", mode=mode, pool_size=size)
+            own = replace(main, client="requests", mode=mode, pool_size=size)
+            yield replace(own, arm="no_latency")
+            for arm in CONNECTION_ARMS if world.costs else ():
+                yield replace(own, arm=arm)
+            if world.costs and mode != "serial":
+                yield replace(own, arm="today", reuse="on")
 
 
 def _fetches(study: Study, key: TrialKey, world: World, noise: float) -> Iterator[FetchRow]:
@@ -136,6 +163,8 @@ def _fetches(study: Study, key: TrialKey, world: World, noise: float) -> Iterato
     free = [0.0] * key.pool_size
     for page in range(1, study.pages + 1):
         seconds = noise * _fetch_s(key, world) * chance.lognormvariate(0, 0.15)
+        if cost_ms := _cost_ms(key, world):
+            seconds = (ORIGIN_MS + noise * cost_ms) / 1000
         worker = min(range(key.pool_size), key=free.__getitem__)
         start = free[worker]
         free[worker] += seconds
@@ -153,6 +182,12 @@ def _fetches(study: Study, key: TrialKey, world: World, noise: float) -> Iterato
         )
 
 
+def _cost_ms(key: TrialKey, world: World) -> float:
+    """Return what a connection costs a fetch; 0 where the world does not say."""
+    costs = dict(world.costs)
+    return costs[key.mode].of(key) if key.client == "requests" and costs else 0.0
+
+
 def _fetch_s(key: TrialKey, world: World) -> float:
     """Without latency a pool gains nothing: each fetch takes as many times longer."""
     assert key.client is not None
@@ -165,7 +200,7 @@ def _fetch_s(key: TrialKey, world: World) -> float:
 
 def _phases(key: TrialKey, seconds: float) -> dict[str, Any]:
     if key.client not in BROWSERS:
-        return {"load_s": seconds, "planned_ms": 100.0, "origin_ms": 101.0, "sha256": "0" * 64}
+        return {"load_s": seconds, "planned_ms": 100.0, "origin_ms": ORIGIN_MS, "sha256": "0" * 64}
     start_s = 0.2 if key.mode == "serial" else 0.2 + 0.8 * (seconds - 1)
     start_s = min(max(start_s, 0.0), seconds)
     return {"browser_start_s": start_s, "load_s": seconds - start_s, "close_s": 0.0}
@@ -180,6 +215,9 @@ def _trial(
     startup_s = dict(world.startup_s).get(key.mode, 0.005) * noise if key.arm == "startup" else 0.01
     cores = dict(world.cpu_cores).get(key.mode, 1.0) if key.arm == "cpu" else world.cores
     refused = key.arm == "startup" and key.mode in world.refusing
+    fetch_cpu_s = (span or 0) * cores * noise
+    if cost_ms := _cost_ms(key, world):
+        fetch_cpu_s = len(rows) * noise * cost_ms / 2 / 1000
     return TrialRow(
         **asdict(key),
         position=position,
@@ -189,7 +227,7 @@ def _trial(
         startup_s=startup_s,
         startup_cpu_s=0.3,
         cpu_s=0.3 + (span or 0) * cores * noise,
-        fetch_cpu_s=(span or 0) * cores * noise if rows else None,
+        fetch_cpu_s=fetch_cpu_s if rows else None,
         origin_cpu_s=(span or 0) * world.origin_cores if rows else None,
         python_pss_mb={"serial": 30.0, "processes": 53.0}.get(key.mode, 31.0) * noise,
         machine_cpu=world.machine_cpu if rows else None,

@@ -5,6 +5,7 @@ each page, `no_tls` also makes no TLS handshake and does not encrypt. The differ
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
@@ -13,63 +14,70 @@ from experiment.analysis.results import RunResults
 from experiment.analysis.summary import Estimate
 from experiment.vocabulary import ARTICLE_PAIR, Mode
 
-Quantity = str
-QUANTITIES = ("cpu_ms", "time_ms")
+Quantity = Literal["cpu_ms", "time_ms"]
 """What a page takes: CPU of all processes; time of its fetch beyond the origin's delay."""
 
+COLUMNS: dict[Quantity, str] = {"cpu_ms": "fetch_cpu_mean_ms", "time_ms": "beyond_mean_ms"}
 MODES: tuple[Mode, ...] = ("serial", *ARTICLE_PAIR)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The parts of what a page takes (ms); `whole` is their sum.
-
-    `saved` is what a kept connection saves; it has no rounds where that was not measured.
-    """
+    """The parts of what a page takes (ms), means over the same rounds; `whole` is their sum."""
 
     bundle: Estimate
     handshake: Estimate
     rest: Estimate
     whole: Estimate
-    saved: Estimate
+
+    def share(self, part: Estimate) -> float:
+        """Return the share of the whole that a part has."""
+        return part.value / self.whole.value
 
 
-def cost(results: RunResults, mode: Mode, quantity: str) -> Cost | None:
+def cost(results: RunResults, mode: Mode, quantity: Quantity) -> Cost | None:
     """Return what a page takes in a mode; None if that was not measured."""
-    parts = _parts(results, mode, quantity)
-    return None if parts.empty else _cost(parts)
+    return _cost(_parts(results, mode, quantity))
 
 
-def extra_cost(results: RunResults, mode: Mode, quantity: str) -> Cost | None:
+def extra_cost(results: RunResults, mode: Mode, quantity: Quantity) -> Cost | None:
     """Return how much more a page takes in a pool than in serial; None if not measured."""
-    parts = _parts(results, mode, quantity) - _parts(results, "serial", quantity)
-    parts = parts.dropna(subset=["whole"])
-    return None if parts.empty else _cost(parts)
+    return _cost(_parts(results, mode, quantity) - _parts(results, "serial", quantity))
 
 
-def _cost(parts: pd.DataFrame) -> Cost:
-    return Cost(**{str(name): summary.mean(parts[name]) for name in parts})
+def saved(results: RunResults, mode: Mode, quantity: Quantity) -> Estimate:
+    """Return how much less a page takes with a kept session; no rounds if not measured."""
+    kept = results.ways[results.ways["reuse"] == "on"]
+    get, less = (_of(rounds, mode, quantity) for rounds in (results.rounds, kept))
+    return summary.mean(get - less)
 
 
-def _parts(results: RunResults, mode: Mode, quantity: str) -> pd.DataFrame:
-    """Return the parts by round. Serial is without latency: all of its arms are alike in that."""
-    arms = {"get": results.no_latency if mode == "serial" else results.rounds}
-    arms |= {"context": results.arm("tls_context"), "plain": results.arm("no_tls")}
-    ways = results.ways
-    arms["kept"] = ways[ways["reuse"] == "on"]
-    found = pd.DataFrame({name: _of(rounds, mode, quantity) for name, rounds in arms.items()})
-    found = found.dropna(subset=["get", "context", "plain"])
-    return pd.DataFrame(
-        {
-            "bundle": found["get"] - found["context"],
-            "handshake": found["context"] - found["plain"],
-            "rest": found["plain"],
-            "whole": found["get"],
-            "saved": found["get"] - found["kept"],
-        }
+def latency_adds(results: RunResults, quantity: Quantity) -> Estimate:
+    """Return how much more a page takes in serial with the study's latency than without.
+
+    The serial trials that are split have no latency, but pools have: this is in their extra cost.
+    """
+    with_latency, without = (
+        _of(rounds, "serial", quantity) for rounds in (results.rounds, results.no_latency)
     )
+    return summary.mean(with_latency - without)
 
 
-def _of(rounds: pd.DataFrame, mode: Mode, quantity: str) -> "pd.Series[float]":
-    column = {"cpu_ms": "fetch_cpu_mean_ms", "time_ms": "beyond_mean_ms"}[quantity]
-    return summary.of_cell(rounds, "requests", mode, column)
+def _cost(parts: pd.DataFrame) -> Cost | None:
+    complete = parts.dropna()
+    if complete.empty:
+        return None
+    return Cost(**{str(name): summary.mean(complete[name]) for name in complete})
+
+
+def _parts(results: RunResults, mode: Mode, quantity: Quantity) -> pd.DataFrame:
+    """Return the parts by round. Serial is without latency: all of its arms are alike in that."""
+    quick = mode == "serial" and results.study.latency > 0
+    arms = (results.no_latency if quick else results.rounds, results.tls_context, results.no_tls)
+    get, one_context, plain = (_of(rounds, mode, quantity) for rounds in arms)
+    parts = {"bundle": get - one_context, "handshake": one_context - plain}
+    return pd.DataFrame({**parts, "rest": plain, "whole": get})
+
+
+def _of(rounds: pd.DataFrame, mode: Mode, quantity: Quantity) -> "pd.Series[float]":
+    return summary.of_cell(rounds, "requests", mode, COLUMNS[quantity])

@@ -98,20 +98,29 @@ class RunResults:
     @cached_property
     def no_latency(self) -> pd.DataFrame:
         """Return the complete rounds of the control without latency."""
-        return self.arm("no_latency")
+        return self._control("no_latency")
+
+    @cached_property
+    def tls_context(self) -> pd.DataFrame:
+        """Return the complete rounds of the control with one TLS context for all pages."""
+        return self._control("tls_context")
+
+    @cached_property
+    def no_tls(self) -> pd.DataFrame:
+        """Return the complete rounds of the control without TLS."""
+        return self._control("no_tls")
 
     @cached_property
     def cpu(self) -> pd.DataFrame:
         """Return the complete rounds of the CPU-bound control."""
-        return self.arm("cpu")
+        return self._control("cpu")
 
     @cached_property
     def startup(self) -> pd.DataFrame:
         """Return the complete rounds of the control of start-up."""
-        return self.arm("startup")
+        return self._control("startup")
 
-    def arm(self, arm: Arm) -> pd.DataFrame:
-        """Return the complete rounds of an arm."""
+    def _control(self, arm: Arm) -> pd.DataFrame:
         return summary.per_round(summary.per_trial(self.fetches, self.trials, arm))
 
 

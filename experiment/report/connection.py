@@ -1,75 +1,130 @@
-"""Write what a connection costs: a table of its parts, and what they add in a pool."""
+"""Write what a connection costs: its parts, and what they add to a fetch in a pool."""
+
+import math
+from collections.abc import Iterator
 
 import pandas as pd
 
 from experiment.analysis import connection
-from experiment.analysis.connection import MODES, Cost
+from experiment.analysis.connection import MODES, Cost, Quantity
 from experiment.analysis.results import RunResults
-from experiment.analysis.summary import Estimate
+from experiment.analysis.summary import Estimate, percent
 from experiment.report import markup
 from experiment.vocabulary import ARTICLE_PAIR, Mode
 
-NOT_MEASURED = "This run did not measure what a connection costs."
+NOT_MEASURED = "What a connection costs was not measured in this run."
+UNCLEAR = "not shown to differ from 0"
 
 PARTS = {
     "bundle": "reading the bundle of certificates",
     "handshake": "TLS handshake and encryption",
     "rest": "the rest: TCP, HTTP, Python",
     "whole": "all of requests.get",
-    "saved": "saved by a kept session",
 }
-"""The parts of a cost, in the words of the table."""
+"""The parts of a cost, in the words of a table."""
 
-QUANTITIES = {"cpu_ms": "CPU of a page (ms)", "time_ms": "time of a fetch beyond the delay (ms)"}
+QUANTITIES: dict[Quantity, str] = {
+    "cpu_ms": "CPU of a page (ms)",
+    "time_ms": "time of a fetch beyond the origin's delay (ms)",
+}
 
 
 def table(results: RunResults) -> pd.DataFrame:
-    """Return the parts of what a page takes, by quantity and mode."""
+    """Return the parts of what a page takes, and what reuse saves, by quantity and mode."""
     columns = {
-        (words, mode): [_cell(cost, part) for part in PARTS]
+        (words, mode): [
+            *(str(getattr(cost, part)) for part in PARTS),
+            str(saved) if (saved := connection.saved(results, mode, quantity)).rounds else "-",
+        ]
         for quantity, words in QUANTITIES.items()
         for mode in MODES
         if (cost := connection.cost(results, mode, quantity))
     }
-    return pd.DataFrame(columns, index=list(PARTS.values())) if columns else pd.DataFrame()
+    return _table(columns, [*PARTS.values(), "saved by a kept session"])
 
 
-def _cell(cost: Cost, part: str) -> str:
-    estimate: Estimate = getattr(cost, part)
-    return str(estimate) if estimate.rounds else "-"
+def table_of_pools(results: RunResults) -> pd.DataFrame:
+    """Return how much more a page takes in a pool than in serial, by part, and its share."""
+    columns = {
+        (words, mode): [_with_share(results, extra, getattr(extra, part)) for part in PARTS]
+        for quantity, words in QUANTITIES.items()
+        for mode in ARTICLE_PAIR
+        if (extra := connection.extra_cost(results, mode, quantity))
+    }
+    return _table(columns, [*PARTS.values()])
+
+
+def _table(columns: dict[tuple[str, str], list[str]], rows: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(columns, index=rows) if columns else pd.DataFrame()
+
+
+def _with_share(results: RunResults, cost: Cost, part: Estimate) -> str:
+    if part is cost.whole or not _is_above_0(results, cost.whole):
+        return str(part)
+    return f"{part}, {percent(cost.share(part))}"
 
 
 def sentences(results: RunResults) -> str:
     """Say what the bundle costs, and where the extra time of a fetch in a pool goes."""
-    said = [_serial(results), *(_pool(results, mode) for mode in ARTICLE_PAIR)]
-    return "\n".join(f"- {words}" for words in said if words) or NOT_MEASURED
+    return "\n".join(f"- {words}" for words in _sentences(results)) or NOT_MEASURED
 
 
-def _serial(results: RunResults) -> str:
-    cost = connection.cost(results, "serial", "cpu_ms")
-    if cost is None:
-        return ""
-    library = markup.escape(results.run.machine.openssl or "OpenSSL")
+def _sentences(results: RunResults) -> Iterator[str]:
+    if cost := connection.cost(results, "serial", "cpu_ms"):
+        yield _of_serial(results, cost)
+    for mode in ARTICLE_PAIR:
+        if extra := connection.extra_cost(results, mode, "time_ms"):
+            yield _of_pool(results, mode, extra)
+    adds = connection.latency_adds(results, "time_ms")
+    if results.tls_context.size and _differs(results, adds):
+        yield (
+            f"In serial, a fetch takes {adds} ms more with the latency of this study than without, "
+            "the delay itself left out. This is part of what pools take more."
+        )
+
+
+def _of_serial(results: RunResults, cost: Cost) -> str:
+    library = markup.escape(results.run.machine.openssl or "an unknown version of OpenSSL")
     return (
-        f"In serial, reading the bundle takes {cost.bundle} of the {cost.whole.shown} ms of CPU of "
-        f"a page, the handshake and encryption {cost.handshake} ({library})."
+        f"In serial, a page takes {cost.whole.shown} ms of CPU{cost.whole.beside}: "
+        f"{_in_words(results, cost)} ({library})."
     )
 
 
-def _pool(results: RunResults, mode: Mode) -> str:
-    extra = connection.extra_cost(results, mode, "time_ms")
-    if extra is None:
-        return ""
-    parts = (
-        f"{getattr(extra, name)} ms for {words}{_unclear(getattr(extra, name))}"
-        for name, words in list(PARTS.items())[:3]
+def _of_pool(results: RunResults, mode: Mode, extra: Cost) -> str:
+    if not _is_above_0(results, extra.whole):
+        return (
+            f"A fetch is not shown to take longer in {mode} than in serial: {extra.whole} ms, the "
+            "origin's delay left out."
+        )
+    return (
+        f"Of the {extra.whole.shown} ms{extra.whole.beside} by which a fetch takes longer in "
+        f"{mode} than in serial, {_in_words(results, extra)}."
+    )
+
+
+def _in_words(results: RunResults, cost: Cost) -> str:
+    """Return the parts of a cost, each with its interval and its share."""
+    bundle, handshake, rest = (
+        f"{part} ({percent(cost.share(part)) if _differs(results, part) else UNCLEAR})"
+        for part in (cost.bundle, cost.handshake, cost.rest)
     )
     return (
-        f"A fetch takes {extra.whole} ms longer in {mode} than in serial, the origin's delay left "
-        f"out: {'; '.join(parts)}."
+        f"{bundle} go to reading the bundle of certificates, {handshake} to the TLS handshake and "
+        f"encryption, {rest} to the rest"
     )
 
 
-def _unclear(estimate: Estimate) -> str:
-    wide = estimate.ci95
-    return " (not shown to differ from 0)" if wide and wide[0] <= 0 <= wide[1] else ""
+def _differs(results: RunResults, estimate: Estimate) -> bool:
+    low, high = _interval(results, estimate)
+    return not low <= 0 <= high
+
+
+def _is_above_0(results: RunResults, estimate: Estimate) -> bool:
+    return _interval(results, estimate)[0] > 0
+
+
+def _interval(results: RunResults, estimate: Estimate) -> tuple[float, float]:
+    """Return the interval that shows a difference; it is unbounded where rounds are too few."""
+    found = estimate.interval(results.levels.difference) if estimate.has_enough_rounds else None
+    return found or (-math.inf, math.inf)
