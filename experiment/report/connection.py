@@ -54,7 +54,7 @@ def table_of_pools(results: RunResults) -> pd.DataFrame:
     return _table(columns, [*PARTS.values()])
 
 
-def _table(columns: dict[tuple[str, str], list[str]], rows: list[str]) -> pd.DataFrame:
+def _table(columns: dict[tuple[str, Mode], list[str]], rows: list[str]) -> pd.DataFrame:
     return pd.DataFrame(columns, index=rows) if columns else pd.DataFrame()
 
 
