@@ -15,7 +15,7 @@ from experiment.analysis.results import RunResults
 from experiment.measure import controls
 from experiment.records import FetchRow, Machine, Run, TrialKey, TrialRow
 from experiment.study import Study
-from experiment.vocabulary import BROWSERS, Arm
+from experiment.vocabulary import BROWSERS
 
 MACHINE = Machine(
     cpu="made up",
@@ -31,7 +31,6 @@ MACHINE = Machine(
 MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
 PLAIN_S, BROWSER_S = 0.2, 1.0
 ORIGIN_MS = 101.0
-CONNECTION_ARMS: tuple[Arm, ...] = ("tls_context", "no_tls")
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,7 @@ class ConnectionCost:
 
 @dataclass(frozen=True)
 class World:
-    """What is true of a made-up run: factors of fetch times by client and mode, and failures.
-
-    With `costs`, by mode, the fetches of requests take the origin's delay and these, and the run
-    has the arms that measure them.
-    """
+    """What is true of a made-up run: factors of fetch times by client and mode, and failures."""
 
     factors: dict[tuple[str, str], float]
     noise: float = 0.02
@@ -68,7 +63,12 @@ class World:
     machine_cpu: float = 0.2
     cores: float = 0.1
     origin_cores: float = 0.05
+    kept: float = 0.8
+    """What of a fetch's time is left with reuse."""
+    today: bool = False
+    """Whether there are the arms `today`, `tls_context` and `no_tls`."""
     costs: tuple[tuple[str, ConnectionCost], ...] = ()
+    """What requests takes beyond the origin's delay, by mode; nothing: fetches take `factors`."""
 
 
 def even(study: Study, **special: float) -> dict[tuple[str, str], float]:
@@ -138,24 +138,35 @@ def judged(folder: Path) -> tuple[RunResults, dict[str, JudgedClaim]]:
 
 def _keys(study: Study, world: World, number: int) -> Iterator[TrialKey]:
     main = TrialKey(arm="main", client=None, mode="serial", pool_size=1, round=number, repeat=1)
-    for client in study.clients:
-        for mode in study.modes:
-            repeats = study.repeats_of(client)
-            sizes, repeats = ((1,), 1) if mode == "serial" else (study.sizes, repeats)
-            for size, repeat in itertools.product(sizes, range(1, repeats + 1)):
-                yield replace(main, client=client, mode=mode, pool_size=size, repeat=repeat)
+    for client, mode in itertools.product(study.clients, study.modes):
+        if (mode == "asyncio") != (client == "aiohttp"):
+            continue
+        is_serial = mode == "serial"
+        sizes, repeats = ((1,), 1) if is_serial else (study.sizes, study.repeats_of(client))
+        reuses = study.reuse[:1] if is_serial and study.kind == "sweep" else study.reuse
+        for size, repeat, reuse in itertools.product(sizes, range(1, repeats + 1), reuses):
+            way = replace(main, client=client, mode=mode, reuse=reuse)
+            yield replace(way, pool_size=size, repeat=repeat)
+    if world.today:
+        yield from _today(study, main)
     for mode in study.modes if world.controls else ():
         yield replace(main, arm="cpu", mode=mode, pool_size=1 if mode == "serial" else 2)
         if mode != "serial":
             yield replace(main, arm="startup", mode=mode, pool_size=10)
         if "requests" in study.clients:
             size = 1 if mode == "serial" else study.pool_size
-            own = replace(main, client="requests", mode=mode, pool_size=size)
-            yield replace(own, arm="no_latency")
-            for arm in CONNECTION_ARMS if world.costs else ():
-                yield replace(own, arm=arm)
-            if world.costs and mode != "serial":
-                yield replace(own, arm="today", reuse="on")
+            yield replace(main, arm="no_latency", client="requests", mode=mode, pool_size=size)
+
+
+def _today(study: Study, main: TrialKey) -> Iterator[TrialKey]:
+    size = study.pool_size
+    for client, mode in itertools.product(study.clients, ("threads", "processes")):
+        yield replace(main, arm="today", client=client, mode=mode, pool_size=size, reuse="on")
+    aiohttp = replace(main, arm="today", client="aiohttp", mode="asyncio", reuse="on")
+    yield replace(aiohttp, pool_size=size)
+    for arm, mode in itertools.product(("tls_context", "no_tls"), study.modes):
+        size = 1 if mode == "serial" else study.pool_size
+        yield replace(main, arm=arm, client="requests", mode=mode, pool_size=size)
 
 
 def _fetches(study: Study, key: TrialKey, world: World, noise: float) -> Iterator[FetchRow]:
@@ -193,6 +204,10 @@ def _fetch_s(key: TrialKey, world: World) -> float:
     assert key.client is not None
     if key.arm == "no_latency":
         return 0.02 * key.pool_size
+    if key.reuse == "on":
+        return world.kept * _fetch_s(replace(key, reuse="off", arm="main"), world)
+    if key.client == "aiohttp":
+        return PLAIN_S
     return world.factors[(key.client, key.mode)] * (
         BROWSER_S if key.client in BROWSERS else PLAIN_S
     )

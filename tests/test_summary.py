@@ -227,7 +227,7 @@ def test_the_ceiling_is_what_perfect_workers_would_do() -> None:
     fetches = pd.DataFrame(
         {
             "arm": "main", "client": "requests", "mode": "serial", "round": 1,
-            "page": range(1, 5), "fetch_s": seconds,
+            "repeat": 1, "page": range(1, 5), "fetch_s": seconds,
         }
     )  # fmt: skip
     assert summary.ceiling(fetches, "requests", 2, 1).value == pytest.approx(6 / 4)

@@ -1,6 +1,7 @@
 """A sweep: one design for all pool sizes, and the plain answer that follows from its numbers."""
 
 import html
+import itertools
 import json
 import math
 import sys
@@ -21,20 +22,27 @@ from experiment.errors import UserError
 from experiment.measure import schedule
 from experiment.report import figures, sentences, sweep
 from experiment.study import PROJECT, SWEEP, Study, sweep_of
+from experiment.vocabulary import MODES
 from tests import made_up
 from tests.conftest import Copy
 from tests.made_up import World, even
 
+ANEW: dict[str, object] = {
+    "pool_sizes": (5, 10, 20, 50), "clients": ("requests",),
+    "modes": ("serial", "threads", "processes"), "reuse": ("off",),
+}  # fmt: skip
+"""A sweep of the article's way to fetch."""
+
 
 def seen_of(folder: Path, world: World | None = None, **parameters: object) -> RunResults:
     """A made-up sweep; its fetches take as long in any pool, unless the world says otherwise."""
-    study = Study.of({**SWEEP, "pages": 40, **parameters})
+    study = Study.of({**SWEEP, **ANEW, "rounds": 7, "pages": 40, **parameters})
     path = made_up.write(folder / "sweep", study, world or World(even(study), controls=False))
     return load(path)
 
 
 def test_a_sweep_is_one_design_without_controls() -> None:
-    study = Study.of({**SWEEP, "repeats": 3})
+    study = Study.of({**SWEEP, **ANEW, "repeats": 3})
     keys = [key for keys in schedule.launches(study, 1, 2) for key in keys]
     assert {key.arm for key in keys} == {"main"}
     assert sum(key.mode == "serial" for key in keys) == 1
@@ -56,11 +64,11 @@ def test_a_sweep_is_one_design_without_controls() -> None:
         ({"pool_sizes": "2 x"}, "pool_sizes: x is not one or more whole numbers from 1 to 500"),
         ({"pool_size": 5}, "pool_size: 5 has no use in a sweep"),
         ({"chunk_size": 3}, "chunk_size: 3 has no use in a sweep"),
-        ({"modes": "serial"}, "modes: serial is not serial and threads, processes or both"),
-        ({"modes": "threads processes"}, "modes: threads processes is not serial and threads,"),
+        ({"modes": "serial"}, "modes: serial is not serial and one mode or more of threads"),
+        ({"modes": "threads processes"}, "modes: threads processes is not serial and one mode"),
         (
             {"source": "wikipedia", "contact": "you@example.org"},
-            "pool_sizes: 50 is not a whole number from 1 to 9",
+            "pool_sizes: 200 is not a whole number from 1 to 9",
         ),
     ],
 )
@@ -378,7 +386,60 @@ def test_the_figure_has_every_size_and_says_which_is_enough(tmp_path: Path) -> N
         marked = [size for size in found.sizes if found.low <= size <= found.high]
         assert found.low > 5
         assert np.asarray(places).tolist() == pytest.approx(marked, rel=0.05)
-    assert {text.get_text() for text in first.texts} >= {"ideal", "threads", "processes"}
+    assert {text.get_text() for text in first.texts} >= {
+        "ideal",
+        "schedule limit",
+        f"requests, threads, new connections: {next(iter(ranges.values())).words}",
+        f"requests, processes, new connections: {list(ranges.values())[1].words}",
+    }
+
+
+TODAY: dict[str, object] = {
+    "clients": ("requests", "aiohttp"), "modes": MODES, "reuse": ("off", "on"),
+    "pool_sizes": (2, 5, 10), "rounds": 5,
+}  # fmt: skip
+
+
+def test_every_way_has_its_own_answer_and_one_serial_loop(tmp_path: Path) -> None:
+    """Kept connections halve the time of a fetch; aiohttp has no serial loop of its own."""
+    study = Study.of({**SWEEP, **TODAY, "pages": 40})
+    world = World(even(study), controls=False, kept=0.5)
+    results = load(made_up.write(tmp_path / "sweep", study, world))
+    found = sweeps.compare_sizes(results)
+    ways = list(dict.fromkeys(item.way for item in found))
+    assert len(ways) == 6
+    assert ("aiohttp", "asyncio", "on") in ways
+    by_way = {(*item.way, item.size): item for item in found}
+    for client, mode, reuse in ways:
+        wanted = 5.0 if reuse == "off" else 10.0
+        item = by_way[client, mode, reuse, 5]
+        assert item.speed_up.rounds == 5
+        assert item.speed_up.value == pytest.approx(wanted, rel=0.15)
+        assert item.over_schedule.value == pytest.approx(0, abs=1e-5)
+        assert item.ceiling.value >= by_way[client, mode, "off", 5].ceiling.value
+    said = sweep.answer(results, found)
+    assert said.count("\n- ") == 6
+    assert "- **aiohttp, asyncio, kept connections: " in said
+    best = sweep.best(results, found)
+    kept = [line for line in best.splitlines() if "kept connections: " in line]
+    assert len(kept) == 3
+    assert all("times** as many as requests, " in line for line in kept)
+    gain = sweeps.gain_of(results, by_way["requests", "threads", "on", 5], item)
+    assert gain.rounds == 5
+
+
+def test_the_figure_of_today_has_a_line_for_each_way(tmp_path: Path) -> None:
+    study = Study.of({**SWEEP, **TODAY, "pages": 40})
+    results = load(made_up.write(tmp_path / "sweep", study, World(even(study), controls=False)))
+    figure = figures.drawn(figures.speed_up_by_pool_size, results)
+    assert figure is not None
+    [ax] = figure.axes
+    names = [text.get_text() for text in ax.texts]
+    assert len(names) == len(set(names)) == 3 + 6
+    heights = sorted(text.get_position()[1] for text in ax.texts)
+    assert min(np.diff(heights)) >= 0.049
+    fills = [line.get_markerfacecolor() for line in ax.lines if line.get_marker() == "o"]
+    assert fills.count("white") == 3
 
 
 @pytest.mark.slow
@@ -389,15 +450,22 @@ def test_make_sweep_measures_and_answers(copy: Copy) -> None:
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     fetches, trials = records.load(copy.path / "data" / "small")
-    assert len(fetches) == 3 * 5 * 6
-    assert trials.groupby(["mode", "pool_size"]).size().to_dict() == {
-        ("serial", 1): 3, ("threads", 2): 3, ("threads", 3): 3,
-        ("processes", 2): 3, ("processes", 3): 3,
-    }  # fmt: skip
+    assert len(fetches) == 3 * 13 * 6
+    assert trials.groupby(["client", "mode", "pool_size", "reuse"]).size().to_dict() == {
+        ("requests", "serial", 1, "off"): 3,
+        **{
+            (client, mode, size, reuse): 3
+            for client, modes in (("requests", ("threads", "processes")), ("aiohttp", ("asyncio",)))
+            for mode, size, reuse in itertools.product(modes, (2, 3), ("off", "on"))
+        },
+    }
+    assert fetches["error"].isna().all()
+    assert fetches.groupby(["round", "page"])["sha256"].nunique().eq(1).all()
     assert trials["machine_cpu"].between(0.01, 1).all()
     page = (copy.path / "reports" / "small.html").read_text()
     assert "pool sizes <strong>2 3</strong>" in page
-    assert "requests, threads: " in page
+    assert "requests, threads, kept connections: " in page
+    assert "aiohttp, asyncio, new connections: " in page
     assert "In brackets" not in page
     assert (copy.path / "figures" / "small" / "1-speed-up-by-pool-size.svg").exists()
     notebook = json.loads((copy.path / "reports" / "small.ipynb").read_text())

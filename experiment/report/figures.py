@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 STYLE: list[str | Path | dict[str, Any]] = ["default", Path(__file__).with_name("figures.mplstyle")]
 """The library's own defaults and ours on top: a user's matplotlibrc changes nothing."""
 
+IDEAL = "#999999"
+
 CLAIMS_SHOWN = 0.5, 5.0
 """The range of the axis of claims; an estimate beyond it is written at the edge."""
 
@@ -502,32 +504,42 @@ def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes
     """Draw speed-up against pool size, with the ideal, the schedule's ceiling, and the answer."""
     sizes = [item for item in sweeps.compare_sizes(results) if _group(item.client) == client]
     workers = sorted({item.size for item in sizes})
-    ends = {"ideal": (float(workers[-1]), "#999999")}
-    ax.plot(workers, workers, color="#999999", lw=1, marker=".")
-    for reuse in results.study.reuse:
-        limits = {item.size: item.ceiling.value for item in sizes if item.reuse == reuse}
-        ax.plot(*zip(*sorted(limits.items()), strict=True), color="black", lw=1, ls=":", marker=".")
-        kept = f", {ways.reuse_words(client, reuse)}" if len(results.study.reuse) > 1 else ""
-        ends[f"schedule limit{kept}"] = (limits[max(limits)], "black")
-    for way, enough in sweeps.enough_workers(results, sizes).items():
+    ends = _limit_lines(ax, sizes)
+    answers = sweeps.enough_workers(results, sizes)
+    for way in dict.fromkeys(item.way for item in sizes):
         own = [item for item in sizes if item.way == way]
         _sweep_line(ax, own)
-        _range_line(ax, own, enough)
-        name = own[0].words if len(results.study.reuse) > 1 or not client else own[0].mode
-        ends[f"{name}: {enough.words}"] = (
-            own[-1].speed_up.value,
-            styles.of_mode(own[0].mode).colour,
-        )
+        name = own[0].words
+        if way in answers:
+            _range_line(ax, own, answers[way])
+            name = f"{name}: {answers[way].words}"
+        ends[name] = (own[-1].speed_up.value, styles.of_mode(own[0].mode).colour)
     ax.set(xscale="log", xlabel="workers (log scale)")
     ax.set(yscale="log", ylabel="times as fast as serial (log scale)")
     _plain_ticks(ax.yaxis)
     ax.set_xticks(workers, [str(size) for size in workers])
     ax.xaxis.set_minor_locator(NullLocator())
     gain = summary.percent(sweeps.WORTHWHILE_GAIN - 1)
-    ax.set_title(f"How many workers no larger pool beats by more than {gain}")
+    named = ", ".join(dict.fromkeys(item.client for item in sizes))
+    words = f": workers that no larger pool beats by more than {gain}"
+    ax.set_title(f"{named}{words if answers else ''}")
     _name_ends(ax, ends)
     ax.grid(color="#E5E5E5")
     return ax
+
+
+def _limit_lines(ax: Axes, sizes: Sequence[SizeResult]) -> dict[str, tuple[float, str]]:
+    """Draw the ideal and the limits of the schedule; return their right ends and colours."""
+    workers = sorted({item.size for item in sizes})
+    ax.plot(workers, workers, color=IDEAL, lw=1, marker=".")
+    ends = {"ideal": (float(workers[-1]), IDEAL)}
+    kinds = dict.fromkeys(item.reuse for item in sizes)
+    for reuse in kinds:
+        limits = {item.size: item.ceiling.value for item in sizes if item.reuse == reuse}
+        ax.plot(workers, [limits[n] for n in workers], color="black", lw=1, ls=":", marker=".")
+        kept = f", {ways.reuse_words(sizes[0].client, reuse)}" if len(kinds) > 1 else ""
+        ends[f"schedule limit{kept}"] = (limits[workers[-1]], "black")
+    return ends
 
 
 def _group(client: str) -> str:
