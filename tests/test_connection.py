@@ -12,6 +12,7 @@ from experiment import load
 from experiment.analysis import connection
 from experiment.analysis.connection import Cost, Quantity
 from experiment.analysis.results import RunResults
+from experiment.analysis.summary import percent
 from experiment.report import connection as words
 from experiment.report import markup
 from experiment.study import PROJECT, Study
@@ -144,7 +145,7 @@ def test_a_bundle_that_costs_nothing_is_not_blamed(tmp_path: Path) -> None:
 
 def test_the_library_is_named_and_latency_that_matters_is_said(tmp_path: Path) -> None:
     results = results_of(tmp_path / "run", noise=0.0)
-    assert "latency of this study" not in words.sentences(results)
+    assert "With the latency" not in words.sentences(results)
     machine = results.run.machine.model_copy(update={"openssl": "OpenSSL 3.0.17 1 Jul 2025"})
     run = results.run.model_copy(update={"machine": machine})
     fetches = results.fetches.copy()
@@ -152,7 +153,9 @@ def test_the_library_is_named_and_latency_that_matters_is_said(tmp_path: Path) -
     fetches.loc[slower, "fetch_s"] += 0.004 + fetches["round"] / 1000  # 5 to 9 ms
     said = words.sentences(RunResults(run, fetches, results.trials))
     assert f"({markup.escape('OpenSSL 3.0.17 1 Jul 2025')})" in said
-    assert "In serial, a fetch takes 7.0 [5.0,\xa09.0] ms more with the latency of this" in said
+    assert (
+        "a page in serial takes 7.0 [5.0,\xa09.0] ms of time beyond the delay more than without."
+    ) in said
 
 
 def test_rounds_with_failures_do_not_count_and_too_few_decide_nothing(tmp_path: Path) -> None:
@@ -194,3 +197,26 @@ def test_the_parts_are_found_through_http(copy: Copy) -> None:
         assert cost.bundle.ci95[0] > 1
     assert f"ms of CPU{cost.whole.beside}" in words.sentences(results)
     assert markup.escape(ssl.OPENSSL_VERSION) in words.sentences(results)
+
+
+def test_the_readme_says_what_the_committed_run_says() -> None:
+    """Numbers stand in README.md if data/reference measured them, and are those of that run."""
+    results = load(PROJECT / "data" / "reference")
+    words_of_readme = " ".join((PROJECT / "README.md").read_text().split())
+    cost = connection.cost(results, "serial", "cpu_ms")
+    if cost is None:
+        assert "ms of CPU of a page" not in words_of_readme
+        return
+    extra = [known(connection.extra_cost(results, mode, "time_ms")) for mode in ARTICLE_PAIR]
+    assert all(it.whole.ci95 is not None and it.whole.ci95[0] > 0 for it in extra)
+    library = " ".join((results.run.machine.openssl or "").split()[:2])
+    threads, processes = (
+        f"{percent(it.share(it.bundle))} of the {it.whole.shown} ms" for it in extra
+    )
+    said = (
+        f"In the reference run ({library}), reading the bundle takes {cost.bundle.shown} of the "
+        f"{cost.whole.shown} ms of CPU of a page in serial, the handshake and encryption "
+        f"{cost.handshake.shown} ms. It is {threads} by which a fetch takes longer in threads, and "
+        f"{processes} in processes."
+    )
+    assert said in words_of_readme, said

@@ -34,9 +34,10 @@ LENGTH_LEAST, LENGTH_MU, LENGTH_SIGMA = 21_961, 9.936, 0.8923
 """Shifted lognormal (characters) that the lengths of the article's 300 pages fit."""
 
 TLS_SHARE_S = 0.030
-"""What of the article's fetch time was the client's own work for TLS, and so is no delay here.
+"""The time (s) of an article's fetch in which its client worked for HTTPS; no part of the delay.
 
-It reads the bundle of certificates, and makes the handshake.
+The client reads the bundle of certificates, makes the handshake and decrypts. A report says what
+each takes here (`experiment/analysis/connection.py`).
 """
 
 ASSET_DELAY_S = 0.040

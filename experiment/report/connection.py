@@ -1,7 +1,6 @@
 """Write what a connection costs: its parts, and what they add to a fetch in a pool."""
 
 import math
-from collections.abc import Iterator
 
 import pandas as pd
 
@@ -66,24 +65,16 @@ def _with_share(results: RunResults, cost: Cost, part: Estimate) -> str:
 
 def sentences(results: RunResults) -> str:
     """Say what the bundle costs, and where the extra time of a fetch in a pool goes."""
-    return "\n".join(f"- {words}" for words in _sentences(results)) or NOT_MEASURED
+    said = [_of_serial(results), *(_of_pool(results, mode) for mode in ARTICLE_PAIR)]
+    if any(said[1:]):
+        said.append(_latency_adds(results))
+    return "\n".join(f"- {words}" for words in said if words) or NOT_MEASURED
 
 
-def _sentences(results: RunResults) -> Iterator[str]:
-    if cost := connection.cost(results, "serial", "cpu_ms"):
-        yield _of_serial(results, cost)
-    for mode in ARTICLE_PAIR:
-        if extra := connection.extra_cost(results, mode, "time_ms"):
-            yield _of_pool(results, mode, extra)
-    adds = connection.latency_adds(results, "time_ms")
-    if results.tls_context.size and _differs(results, adds):
-        yield (
-            f"In serial, a fetch takes {adds} ms more with the latency of this study than without, "
-            "the delay itself left out. This is part of what pools take more."
-        )
-
-
-def _of_serial(results: RunResults, cost: Cost) -> str:
+def _of_serial(results: RunResults) -> str:
+    cost = connection.cost(results, "serial", "cpu_ms")
+    if cost is None:
+        return ""
     library = markup.escape(results.run.machine.openssl or "an unknown version of OpenSSL")
     return (
         f"In serial, a page takes {cost.whole.shown} ms of CPU{cost.whole.beside}: "
@@ -91,7 +82,26 @@ def _of_serial(results: RunResults, cost: Cost) -> str:
     )
 
 
-def _of_pool(results: RunResults, mode: Mode, extra: Cost) -> str:
+def _latency_adds(results: RunResults) -> str:
+    """Say how serial with latency differs from the serial that pools are compared with here."""
+    names: dict[Quantity, str] = {"cpu_ms": "of CPU", "time_ms": "of time beyond the delay"}
+    parts = [
+        f"{adds} ms {words}"
+        for quantity, words in names.items()
+        if _differs(results, adds := connection.latency_adds(results, quantity))
+    ]
+    if not parts:
+        return ""
+    return (
+        f"With the latency of this study, a page in serial takes {' and '.join(parts)} more than "
+        "without. This is part of what it takes more in pools."
+    )
+
+
+def _of_pool(results: RunResults, mode: Mode) -> str:
+    extra = connection.extra_cost(results, mode, "time_ms")
+    if extra is None:
+        return ""
     if not _is_above_0(results, extra.whole):
         return (
             f"A fetch is not shown to take longer in {mode} than in serial: {extra.whole} ms, the "
