@@ -15,7 +15,7 @@ from experiment.analysis.results import RunResults
 from experiment.measure import controls
 from experiment.records import FetchRow, Machine, Run, TrialKey, TrialRow
 from experiment.study import Study
-from experiment.vocabulary import BROWSERS
+from experiment.vocabulary import ARTICLE_PAIR, BROWSERS, Arm
 
 MACHINE = Machine(
     cpu="made up",
@@ -160,11 +160,12 @@ def _keys(study: Study, world: World, number: int) -> Iterator[TrialKey]:
 
 def _today(study: Study, main: TrialKey) -> Iterator[TrialKey]:
     size = study.pool_size
-    for client, mode in itertools.product(study.clients, ("threads", "processes")):
+    for client, mode in itertools.product(study.clients, ARTICLE_PAIR):
         yield replace(main, arm="today", client=client, mode=mode, pool_size=size, reuse="on")
     aiohttp = replace(main, arm="today", client="aiohttp", mode="asyncio", reuse="on")
     yield replace(aiohttp, pool_size=size)
-    for arm, mode in itertools.product(("tls_context", "no_tls"), study.modes):
+    arms: tuple[Arm, ...] = ("tls_context", "no_tls")
+    for arm, mode in itertools.product(arms, study.modes):
         size = 1 if mode == "serial" else study.pool_size
         yield replace(main, arm=arm, client="requests", mode=mode, pool_size=size)
 

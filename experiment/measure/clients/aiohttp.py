@@ -74,12 +74,14 @@ class Client(base.Client):
     def reason(self, error: BaseException) -> str | None:
         """Return the vocabulary's word for an exception of aiohttp."""
         import aiohttp
+        from aiohttp.http_exceptions import ContentEncodingError
 
+        if isinstance(error.__cause__, ContentEncodingError):
+            return "encoding"
         words: dict[type[BaseException], str] = {
             aiohttp.ClientSSLError: "tls",
             TimeoutError: "timeout",
             aiohttp.TooManyRedirects: "redirects",
-            aiohttp.ContentTypeError: "encoding",
             aiohttp.ClientError: "connection",
             OSError: "connection",
         }
