@@ -28,6 +28,12 @@ QUANTITIES: dict[Quantity, str] = {
 }
 
 
+def tables(results: RunResults) -> list[pd.DataFrame]:
+    """Return what a page takes, and how much more in a pool; only what was measured."""
+    found = (table(results), table_of_pools(results))
+    return [one for one in found if not one.empty]
+
+
 def table(results: RunResults) -> pd.DataFrame:
     """Return the parts of what a page takes, and what reuse saves, by quantity and mode."""
     columns = {
