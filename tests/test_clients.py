@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from experiment.fetches import Fetch, Page
 from experiment.measure import clients
-from experiment.measure.clients import base
+from experiment.measure.clients import base, response
 from experiment.measure.clients.base import ClientSettings
 from experiment.measure.rate_limit import RateLimiter
 from experiment.vocabulary import ClientName
@@ -237,4 +237,4 @@ def test_a_driver_says_no_more_than_a_page_may_have(server: Server) -> None:
     ],
 )
 def test_a_final_url_is_recorded_in_ascii_and_not_beyond_a_limit(url: str, recorded: str) -> None:
-    assert base._recorded(url) == recorded
+    assert response.recorded(url) == recorded

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from experiment import records
-from experiment.measure.clients.base import URL_LIMIT
+from experiment.measure.clients.response import URL_LIMIT
 from experiment.study import PROJECT
 from tests.conftest import Copy, need
 from tests.servers import Server

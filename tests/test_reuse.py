@@ -386,7 +386,7 @@ def test_a_browser_that_dies_costs_a_page_and_is_replaced(name: ClientName, serv
         late = base.fetch(
             replace(client, timeout_s=3),
             0.0,
-            Page(5, server.url("silent")),  # type: ignore[type-var]
+            Page(5, server.url("silent")),
         )
         assert late.error == "timeout"
         assert base.fetch(client, 0.0, Page(6, server.url("page"))).error is None

@@ -6,28 +6,34 @@ a row with its reason, and an exception that left a pool's worker would hang the
 
 import hashlib
 import multiprocessing.util
-import re
-import string
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import ClassVar, Self
-from urllib.parse import quote
 
 from experiment.fetches import Fetch, Page
-from experiment.measure.clients.deadline import Deadline as Deadline
+from experiment.measure.clients.deadline import Deadline
+from experiment.measure.clients.response import (
+    SIZE_LIMIT,
+    Body,
+    FetchError,
+    Phases,
+    Response,
+    complaint,
+    in_a_line,
+    recorded,
+    server_timing_ms,
+)
 from experiment.measure.rate_limit import RateLimiter
 from experiment.redaction import redacted_text
 from experiment.vocabulary import AWAITED, MODES, Mode
 
-SIZE_LIMIT = 64_000_000
-"""Bytes of a page that are taken; a longer one is a failed fetch."""
-
-URL_LIMIT = 2_000
-"""Characters of the final URL that are kept: a page's script can make it as long as it likes."""
+__all__ = [
+    "SIZE_LIMIT", "Attempt", "Body", "Client", "ClientSettings", "Deadline", "FetchError",
+    "Phases", "Response", "begin", "fetch", "left_out", "server_timing_ms",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,52 +51,6 @@ class ClientSettings:
     """Whether a worker keeps its connection or browser for all its pages."""
     one_tls_context: bool = False
     """Whether all fetches of a process share a TLS context, for the client requests only."""
-
-
-@dataclass
-class Response:
-    """Keep what a client learnt of the page it fetched; empty where it cannot tell."""
-
-    body: bytes | None = None
-    length: int | None = None
-    final_url: str | None = None
-    status: int | None = None
-    origin_ms: float | None = None
-    retry_after: str | None = None
-
-
-@dataclass
-class Phases:
-    """Keep the seconds of a fetch by phase; a phase that a client does not have stays empty."""
-
-    browser_start: float | None = None
-    load: float | None = None
-    check: float | None = None
-    close: float | None = None
-
-    @contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        """Time the block as part of the named phase, also when it raises."""
-        begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            seconds = time.perf_counter() - begun
-            setattr(self, name, (getattr(self, name) or 0.0) + seconds)
-
-
-class FetchError(Exception):
-    """Raised where a fetch failed for a reason of the vocabulary in data/README.md."""
-
-
-class Body(bytearray):
-    """Collect the body of a page."""
-
-    def add(self, chunk: bytes) -> None:
-        """Add a part; raises `FetchError` above the size limit."""
-        self += chunk
-        if len(self) > SIZE_LIMIT:
-            raise FetchError("too large")
 
 
 @dataclass
@@ -207,14 +167,14 @@ class Attempt:
         end = time.perf_counter()
         error = self._error(failure)
         if failure is not None:
-            words = redacted_text(f"{self.page.url}: {_in_a_line(failure)}", self.page.url)
+            words = redacted_text(f"{self.page.url}: {in_a_line(failure)}", self.page.url)
             print(words, file=sys.stderr)
         self.row = self._row(end, "timeout" if self.is_late() else error)
         return True
 
     def _error(self, failure: BaseException | None) -> str | None:
         if failure is None:
-            return _complaint(self.client, self.page, self.response)
+            return complaint(self.response, self.page.url, self.client.settings.embedded)
         known = str(failure) if isinstance(failure, FetchError) else self.client.reason(failure)
         return known or f"unexpected {type(failure).__name__}"
 
@@ -224,7 +184,7 @@ class Attempt:
         return Fetch(
             page=page.number,
             url=page.url,
-            final_url=response.final_url and _recorded(response.final_url),
+            final_url=response.final_url and recorded(response.final_url),
             worker=self.worker,
             start_s=self._start - self.zero,
             end_s=end - self.zero,
@@ -239,17 +199,6 @@ class Attempt:
         )
 
 
-def _in_a_line(error: BaseException) -> str:
-    """Describe an error; a part of its text may be the page's own, of any length."""
-    line = " ".join(str(error)[:1_000].split())
-    return f"{type(error).__name__}: {''.join(filter(str.isprintable, line))}"
-
-
-def _recorded(url: str) -> str:
-    """Return a URL as it is recorded: ASCII, and cut where it is too long."""
-    return quote(url[:URL_LIMIT], safe=string.punctuation, errors="replace")[:URL_LIMIT]
-
-
 def left_out(page: Page, zero: float, worker: int) -> Fetch:
     """Return the row of a page that is not asked for any more; its trial fails as a whole."""
     now_s = time.perf_counter() - zero
@@ -262,20 +211,3 @@ def left_out(page: Page, zero: float, worker: int) -> Fetch:
         fetch_s=0.0,
         error="refused",
     )
-
-
-def _complaint(client: Client, page: Page, response: Response) -> str | None:
-    """Return what is wrong with a response; browsers show a page of their own for an error."""
-    if re.match("chrome-error:|about:neterror", response.final_url or ""):
-        return "connection"
-    if not re.match("https?://", response.final_url or ""):
-        return "no page"
-    if client.settings.embedded and response.final_url != page.url:
-        return "wrong page"
-    return f"http {response.status}" if (response.status or 0) >= 400 else None
-
-
-def server_timing_ms(header: str) -> float | None:
-    """Read the origin's own delay from a `Server-Timing` header such as `origin;dur=231.4`."""
-    stated = re.search(r"(?:^|,)\s*origin;dur=(\d{1,9}(?:\.\d*)?)\s*(?:$|[,;])", header)
-    return float(stated[1]) if stated else None

@@ -1,11 +1,10 @@
 """Fetch with `requests`: a new connection for every page, as the article does, or a kept one."""
 
-import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from experiment.measure import environment
-from experiment.measure.clients import base, sockets
+from experiment.measure.clients import base, one_context, sockets
 from experiment.measure.clients.kept import Connections
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class Client(base.Client):
             self._load(get, url, phases, response)
 
     def _get_with_one_context(self, url: str, **options: Any) -> "requests.Response":
-        with _session_with(environment.tls_context(self.settings.bundle)) as session:
+        with one_context.session_with(environment.tls_context(self.settings.bundle)) as session:
             return session.get(url, **options)
 
     def _load(self, get: Get, url: str, phases: base.Phases, response: base.Response) -> None:
@@ -92,32 +91,6 @@ class Client(base.Client):
             exceptions.RequestException: "connection",
         }
         return next((word for kind, word in words.items() if isinstance(error, kind)), None)
-
-
-def _session_with(context: ssl.SSLContext) -> "requests.Session":
-    """Return a session that connects with a TLS context, and reads no certificates itself."""
-    import requests
-    from requests.adapters import HTTPAdapter
-
-    class Adapter(HTTPAdapter):
-        """Connect with the context."""
-
-        def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-            """Hand the context to the connections."""
-            super().init_poolmanager(*arguments, ssl_context=context, **options)
-
-        def build_connection_pool_key_attributes(
-            self, request: Any, verify: Any, cert: Any = None
-        ) -> Any:
-            """Leave a bundle out that the environment names."""
-            return super().build_connection_pool_key_attributes(request, bool(verify), cert)
-
-        def cert_verify(self, *_: Any) -> None:
-            """Leave the certificates to the context."""
-
-    session = requests.Session()
-    session.mount("https://", Adapter())
-    return session
 
 
 def _read(response: Any) -> bytes:
