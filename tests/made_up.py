@@ -30,7 +30,6 @@ MACHINE = Machine(
 )
 MOMENT = datetime(2026, 1, 2, tzinfo=UTC)
 PLAIN_S, BROWSER_S = 0.2, 1.0
-ORIGIN_MS = 101.0
 
 
 @dataclass(frozen=True)
@@ -176,7 +175,7 @@ def _fetches(study: Study, key: TrialKey, world: World, noise: float) -> Iterato
     for page in range(1, study.pages + 1):
         seconds = noise * _fetch_s(key, world) * chance.lognormvariate(0, 0.15)
         if cost_ms := _cost_ms(key, world):
-            seconds = (ORIGIN_MS + noise * cost_ms) / 1000
+            seconds = (_origin_ms(key) + noise * cost_ms) / 1000
         worker = min(range(key.pool_size), key=free.__getitem__)
         start = free[worker]
         free[worker] += seconds
@@ -192,6 +191,11 @@ def _fetches(study: Study, key: TrialKey, world: World, noise: float) -> Iterato
             error="browser" if key.client == world.failing else None,
             **_phases(key, seconds),
         )
+
+
+def _origin_ms(key: TrialKey) -> float:
+    """Return the delay of the origin, which is longer without TLS, as it is in a study."""
+    return 131.0 if key.arm == "no_tls" else 101.0
 
 
 def _cost_ms(key: TrialKey, world: World) -> float:
@@ -216,7 +220,12 @@ def _fetch_s(key: TrialKey, world: World) -> float:
 
 def _phases(key: TrialKey, seconds: float) -> dict[str, Any]:
     if key.client not in BROWSERS:
-        return {"load_s": seconds, "planned_ms": 100.0, "origin_ms": ORIGIN_MS, "sha256": "0" * 64}
+        return {
+            "load_s": seconds,
+            "planned_ms": 100.0,
+            "origin_ms": _origin_ms(key),
+            "sha256": "0" * 64,
+        }
     start_s = 0.2 if key.mode == "serial" else 0.2 + 0.8 * (seconds - 1)
     start_s = min(max(start_s, 0.0), seconds)
     return {"browser_start_s": start_s, "load_s": seconds - start_s, "close_s": 0.0}
