@@ -95,7 +95,7 @@ def _frames(seconds: dict[str, Numbers]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The fetches and trials of a study, as `records.load` gives them."""
     fetches = pd.concat([_fetches(mode, times) for mode, times in seconds.items()])
     fetches = fetches.reset_index(drop=True)
-    key = ["arm", "client", "mode", "pool_size", "round", "repeat"]
+    key = ["arm", "client", "mode", "pool_size", "reuse", "round", "repeat"]
     ends = fetches.groupby(key, as_index=False).agg(end=("end_s", "max"), start=("start_s", "min"))
     trials = ends[key].assign(span_s=ends["end"] - ends["start"], failed=0, state="ok")
     return fetches, trials
@@ -113,7 +113,8 @@ def _fetches(mode: str, seconds: Numbers) -> pd.DataFrame:
             "worker": np.tile(np.arange(PAGES) % size + 1, rounds),
             "start_s": end - seconds.reshape(-1), "end_s": end, "fetch_s": seconds.reshape(-1),
             "browser_start_s": np.nan, "load_s": seconds.reshape(-1), "check_s": 0.0,
-            "close_s": np.nan, "planned_ms": np.nan, "sha256": None, "error": None,
+            "close_s": np.nan, "planned_ms": np.nan, "origin_ms": np.nan,
+            "reuse": "off", "sha256": None, "error": None,
         }
     )  # fmt: skip
 
@@ -122,7 +123,9 @@ def _judged(seconds: dict[str, Numbers], rounds: int) -> dict[str, JudgedClaim]:
     """The claims of one study, through the report's own functions."""
     study = Study(clients=("requests",), rounds=rounds)
     fetches, trials = _frames(seconds)
-    absent = dict.fromkeys(["cpu_s", "startup_cpu_s", "startup_s", "python_pss_mb"], np.nan)
+    absent = dict.fromkeys(
+        ["fetch_cpu_s", "cpu_s", "startup_cpu_s", "startup_s", "python_pss_mb"], np.nan
+    )
     trials = trials.assign(pickling_error=None, wall_s=np.nan, started_at=made_up.MOMENT, **absent)
     results = RunResults(made_up.run_of(study), fetches, trials)
     return {claim.id: claim for claim in claims.judge(results)}

@@ -22,12 +22,15 @@ from experiment.records import TrialKey
 from experiment.study import Study
 
 CLIENT, FEW, MANY = "phantomjs", 200, 2_000
-SET_UP_S, LAUNCH_S = 45, 1.0
+SET_UP_S, LAUNCH_S = 30, 0.75
 DURATION_S = {
     ("main", "requests", "serial"): 23.0, ("main", "requests", "threads"): 3.0,
     ("main", "phantomjs", "serial"): 48.4, ("main", "phantomjs", "threads"): 8.4,
     ("no_latency", "requests", "serial"): 2.7, ("no_latency", "requests", "threads"): 1.5,
-    ("startup", None, "threads"): 0.1, ("cpu", None, "threads"): 3.0,
+    ("tls_context", "requests", "serial"): 0.6, ("tls_context", "requests", "threads"): 2.4,
+    ("no_tls", "requests", "serial"): 0.4, ("no_tls", "requests", "threads"): 2.7,
+    ("today", "requests", "threads"): 2.4, ("today", "phantomjs", "threads"): 5.0,
+    ("today", "aiohttp", "threads"): 2.3, ("startup", None, "threads"): 0.1, ("cpu", None, "threads"): 3.0,
 }  # fmt: skip
 """Typical spans in the reference run (s); processes take as long as threads."""
 
@@ -66,9 +69,9 @@ def _round(
         wander = kept * wander + chance.gauss(0, WANDER_SD * math.sqrt(1 - kept**2))
         slower = wander + math.log(drift) * middle_s / total_s + chance.gauss(0, TRIAL_SD)
         begun_s, before_s = begun_s + _duration_s(keys), middle_s
-        if keys[0].client == CLIENT:
+        if (keys[0].arm, keys[0].client) == ("main", CLIENT):
             yield {
-                "mode": keys[0].mode, "pool_size": keys[0].pool_size, "round": number,
+                "mode": keys[0].mode, "pool_size": keys[0].pool_size, "reuse": "off", "round": number,
                 "repeat": keys[0].repeat, "position": position, "complete": True,
                 "span_s": DURATION_S["main", CLIENT, "threads"] * math.exp(slower),
             }  # fmt: skip

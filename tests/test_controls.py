@@ -27,7 +27,7 @@ from experiment.measure.modes import WatchedPool, workers
 from experiment.measure.trial import Plan
 from experiment.records import FetchRow, TrialKey, TrialRow
 from experiment.study import PROJECT, Study
-from experiment.vocabulary import MODES, Mode, StartMethod
+from experiment.vocabulary import Mode, StartMethod
 from tests import made_up
 from tests.conftest import eventually
 
@@ -99,8 +99,8 @@ def test_the_blocks_of_the_modes_are_interleaved_in_an_order_of_their_own(
             typical = controls.interleaved(processes, 2, seed)
         assert orders.setdefault(seed, turns) == turns
         threes = Counter(zip(*[iter(turns)] * 3, strict=True))
-        assert threes == dict.fromkeys(itertools.permutations(MODES), 2)
-        for mode in MODES:
+        assert threes == dict.fromkeys(itertools.permutations(controls.CPU_MODES), 2)
+        for mode in controls.CPU_MODES:
             places = [place for place, turn in enumerate(turns, start=1) if turn == mode]
             assert typical[mode].span_s == statistics.median(places)
             cores_used = typical[mode].cpu_s / typical[mode].span_s
@@ -131,7 +131,7 @@ def test_a_launch_of_cpu_work_measures_three_modes() -> None:
         assert own.outcome.startup_cpu_s is not None
         assert own.cpu_s is not None
         cores_used[key.mode] = (own.cpu_s - own.outcome.startup_cpu_s) / own.outcome.span_s
-    assert set(cores_used) == set(MODES)
+    assert set(cores_used) == set(controls.CPU_MODES)
     assert 0.2 < cores_used["serial"] < 1.1
     assert 0.2 < cores_used["threads"] < 1.1
     assert cores_used["processes"] < 2.05

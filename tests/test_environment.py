@@ -16,7 +16,8 @@ from tests.servers import Server
 from tests.wiki import Wiki
 
 NETRC = "machine 127.0.0.1 login alice password secret\n"
-PLAN = ("--pages", "2", "--pool-sizes", "2", "--rounds", "1", "--modes", "serial,threads")
+PLAN = ("--pages", "2", "--pool-sizes", "2", "--rounds", "1", "--modes", "serial,threads",
+        "--reuse", "off")  # fmt: skip
 
 
 OWN = ("NETRC", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NO_PROXY", "no_proxy", "HTTP_PROXY",

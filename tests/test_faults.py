@@ -27,8 +27,8 @@ ROUND_TWO = ("--rounds", "2", "--modes", "serial processes")
 
 def command(client: str, *more: str) -> tuple[str, ...]:
     """A sweep, which has no controls, that takes a while: pages wait long enough to be cut."""
-    options = ("--pages", "4", "--pool-sizes", "2", "--clients", client, "--run", "cut", *more)
-    return (sys.executable, "-m", "experiment", "run", *options)
+    options = ("--pages", "4", "--pool-sizes", "2", "--clients", client, "--reuse", "off")
+    return (sys.executable, "-m", "experiment", "run", *options, "--run", "cut", *more)
 
 
 def words(process: psutil.Process) -> list[str]:

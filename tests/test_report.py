@@ -145,7 +145,8 @@ def test_papermill_alone_measures_from_any_folder_in_one_of_any_name(
     fetches, trials = records.load(odd.path / "data" / name)
     assert (trials["arm"] == "main").sum() == 3
     assert (fetches["arm"] == "main").sum() == 15
-    about, headline, *_ = told(elsewhere / "out.ipynb")
+    about, advice, headline, *_ = told(elsewhere / "out.ipynb")
+    assert advice.startswith("**No advice yet**")
     assert "This run: pool size **2**, 5 pages a trial, 1 of 1 rounds, requests" in about
     assert "2 threads were" in headline
     assert "Of the article's 13 claims" in headline

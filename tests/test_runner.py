@@ -71,7 +71,8 @@ def test_a_study_is_measured_once(copy: Copy, rounds: int, repeats: int) -> None
 def _check_controls(fetches: pd.DataFrame, trials: pd.DataFrame, rounds: int) -> None:
     """Every control once a round in each mode; CPU work of all modes in one launch."""
     controls = trials[trials["arm"] != "main"].groupby("arm").size().to_dict()
-    a_round = {"no_latency": 3, "startup": 2, **({"cpu": 3} if cores() > 1 else {})}
+    costs = {"no_latency": 3, "tls_context": 2, "no_tls": 2, "today": 3}
+    a_round = {**costs, "startup": 2, **({"cpu": 3} if cores() > 1 else {})}
     assert controls == {arm: rounds * count for arm, count in a_round.items()}
     launches = trials[(trials["arm"] != "cpu") | (trials["mode"] == "serial")]
     positions = launches.groupby("round")["position"].agg(sorted).tolist()
@@ -80,7 +81,7 @@ def _check_controls(fetches: pd.DataFrame, trials: pd.DataFrame, rounds: int) ->
     assert cpu.groupby("round")[["position", "started_at", "wall_s"]].nunique().eq(1).all().all()
     assert cpu["span_s"].between(0.01, 5).all()
     assert (cpu["cpu_s"] > cpu["startup_cpu_s"]).all()
-    assert set(fetches["arm"]) == {"main", "no_latency"}
+    assert set(fetches["arm"]) == {"main", "no_latency", "today", "tls_context", "no_tls"}
     mean_s = fetches.groupby(["arm", "mode"])["fetch_s"].mean()
     assert mean_s["no_latency", "serial"] < mean_s["main", "serial"]
     startup = trials[trials["arm"] == "startup"]

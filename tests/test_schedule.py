@@ -25,6 +25,8 @@ def studies() -> Iterator[Study]:
             {
                 "seed": seed,
                 "clients": tuple(chance.sample(BLOCKING, chance.randint(1, 4))),
+                "modes": FETCHING,
+                "reuse": "off",
                 "repeats": chance.choice([None, 1, 2, 3, 4, 5]),
                 **chance.choice([{"pool_sizes": sizes}, {"pool_size": sizes[0]}]),
             }
@@ -53,7 +55,7 @@ def test_a_round_has_every_trial_once() -> None:
             **{cell: study.repeats_of(cell[0]) for cell in pools},
         }
         controls = Counter(key.arm for key in keys if key.arm != "main")
-        costs = dict.fromkeys(["no_latency", "tls_context", "no_tls"], 3)
+        costs = {"no_latency": 3, "tls_context": 2, "no_tls": 2}
         own = {"cpu": 3, "startup": 2, "today": 2 * len(study.clients) + 1}
         own |= costs if "requests" in study.clients else {}
         assert controls == ({} if study.pool_sizes else own)

@@ -22,7 +22,8 @@ from tests.servers import PRIVATE, Server
 SECRETS = [*PRIVATE.split(":"), "t0ken", "s3ssion", "fr4gment"]
 """User, password, a query value that is asked for, and what a redirect leads to."""
 
-SMALL = ("--pages", "3", "--pool-sizes", "2", "--rounds", "1", "--modes", "serial threads")
+SMALL = ("--pages", "3", "--pool-sizes", "2", "--rounds", "1", "--modes", "serial threads",
+         "--reuse", "off")  # fmt: skip
 """A sweep, which has no controls."""
 
 

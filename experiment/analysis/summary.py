@@ -161,7 +161,7 @@ def over_runs(ratios: Sequence[Estimate]) -> Estimate:
 
     A run has a speed of the host in common, which its own rounds cannot show.
     """
-    values = pd.Series([ratio.value for ratio in ratios if ratio.rounds])
+    values = pd.Series([ratio.value for ratio in ratios if ratio.rounds], dtype=float)
     return ratio(values, pd.Series(1.0, values.index))
 
 

@@ -53,7 +53,8 @@ def control_blocks(study: Study, number: int, cores: int) -> Iterator[list[tuple
         yield [tuple(sorted(measured, key=lambda key: not has_processes(key.mode)))]
     for arm in CONTROLS_OF_REQUESTS:
         if arm in fetching_arms(study):
-            yield [(key,) for key in _block(study, number, arm, "requests", modes, study.sizes)]
+            own = [it for it in modes if arm == "no_latency" or not has_processes(it)]
+            yield [(key,) for key in _block(study, number, arm, "requests", own, study.sizes)]
     if "today" in fetching_arms(study):
         yield [
             (key,)

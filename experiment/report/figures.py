@@ -575,6 +575,7 @@ def speed_ups_by_run(found: dict[str, RunResults], client: str, *, ax: Axes) -> 
     ratios = {
         mode: [summary.speed_up(results.rounds, client, mode) for results in found.values()]
         for mode in POOLS
+        if any(mode in results.study.modes for results in found.values())
     }
     if len(found) >= runs.ENOUGH_RUNS and not runs.first_difference(found):
         labels.append(f"all {len(found)} runs, each one value")
