@@ -30,7 +30,8 @@ DURATION_S = {
     ("tls_context", "requests", "serial"): 0.6, ("tls_context", "requests", "threads"): 2.4,
     ("no_tls", "requests", "serial"): 0.4, ("no_tls", "requests", "threads"): 2.7,
     ("today", "requests", "threads"): 2.4, ("today", "phantomjs", "threads"): 5.0,
-    ("today", "aiohttp", "threads"): 2.3, ("startup", None, "threads"): 0.1, ("cpu", None, "threads"): 3.0,
+    ("today", "aiohttp", "threads"): 2.3, ("startup", None, "threads"): 0.1,
+    ("cpu", None, "threads"): 3.0,
 }  # fmt: skip
 """Typical spans in the reference run (s); processes take as long as threads."""
 
@@ -71,8 +72,8 @@ def _round(
         begun_s, before_s = begun_s + _duration_s(keys), middle_s
         if (keys[0].arm, keys[0].client) == ("main", CLIENT):
             yield {
-                "mode": keys[0].mode, "pool_size": keys[0].pool_size, "reuse": "off", "round": number,
-                "repeat": keys[0].repeat, "position": position, "complete": True,
+                "mode": keys[0].mode, "pool_size": keys[0].pool_size, "reuse": "off",
+                "round": number, "repeat": keys[0].repeat, "position": position, "complete": True,
                 "span_s": DURATION_S["main", CLIENT, "threads"] * math.exp(slower),
             }  # fmt: skip
 
