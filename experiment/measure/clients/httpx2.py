@@ -112,7 +112,7 @@ class Client(base.Client):
 
         who = self.settings.user_agent
         return {
-            # Made anew: httpx2 itself reads the certificates for each client.
+            # Made anew: without reuse each client reads the certificates for itself.
             "verify": environment.tls_context.__wrapped__(self.settings.bundle),
             "timeout": self.timeout_s,
             "limits": httpx2.Limits(max_connections=None, max_keepalive_connections=None),
