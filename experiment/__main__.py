@@ -120,12 +120,13 @@ def _measure_and_write(notebook: str, study: Study) -> None:
 
 def _verdicts(folder: Path, json: bool) -> None:
     from experiment.analysis import claims
-    from experiment.report import headline
+    from experiment.report import headline, today
 
     results = experiment.load(folder)
     judged = claims.judge(results)
     caveats = headline.caveats(results).replace("**", "")
-    print(dumps(claims.rows(judged), indent=2) if json else headline.text(judged))
+    words = f"{today.advice(results, judged).replace('**', '')}\n\n{headline.text(judged)}"
+    print(dumps(claims.rows(judged), indent=2) if json else words)
     if caveats:
         print(f"\n{caveats}", file=sys.stderr if json else sys.stdout)
 

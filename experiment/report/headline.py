@@ -221,6 +221,7 @@ def _unlike_2018(study: Study) -> str:
         for name in ("pool_size", "pages", "latency", "tls", "chunk_size")
         if (ours := getattr(study, name)) != (then := getattr(theirs, name))
     ]
+    unlike += ["kept connections and browsers, not new ones"] if study.reuse == ("on",) else []
     unlike += ["pages of another source"] if study.source != "embedded" else []
     others = [name for name in study.clients if name in BROWSERS and name not in theirs.clients]
     unlike += [f"{' and '.join(others)}, not phantomjs"] if others else []

@@ -7,13 +7,14 @@ from textwrap import dedent
 import pandas as pd
 
 from experiment.analysis import summary, ways
-from experiment.analysis.claims import JudgedClaim, cells_of
+from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
-from experiment.analysis.summary import digits
+from experiment.analysis.summary import Estimate, digits
 from experiment.analysis.ways import Way
 from experiment.study import PROJECT
-from experiment.vocabulary import AWAITED
+from experiment.vocabulary import AWAITED, BROWSERS
 
+NO_ADVICE = "**No advice yet**: it takes threads and processes, and three complete rounds."
 NOT_MEASURED = "This run measured no other way to fetch than the article's."
 
 CODE = {
@@ -32,72 +33,67 @@ CODE = {
 
 def advice(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
     """Return one line of advice that follows from the verdicts and the ways of the run."""
-    plain = ways.groups(results).get("", [])
-    said = [_pool_advice(results, judged), _reuse_advice(results, plain)]
-    said.append(_asyncio_advice(results, plain))
-    return " ".join(filter(None, said))
-
-
-def _pool_advice(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
-    cells = cells_of(judged, "no-difference")
     client = results.study.clients[0]
+    cells = cells_of(judged, "no-difference")
     cell = next((cell for cell in cells if cell.client == client), None)
     if cell is None or cell.estimate is None or not cell.estimate.has_enough_rounds:
-        return "**No advice yet**: it takes threads and processes, and three complete rounds."
-    verdict, ratio = cell.ruling.verdict, cell.estimate
+        return NO_ADVICE
+    needs_more = any(it.ruling.verdict == "holds" for it in cells_of(judged, "memory"))
+    mode, said = _pool(results, cell, needs_more)
+    found = [way for own in ways.groups(results).values() for way in own]
+    new, kept = (
+        next((it for it in found if (it.client, it.mode, it.reuse) == (client, mode, reuse)), None)
+        for reuse in ("off", "on")
+    )
+    tasks = next((it for it in found if it.mode in AWAITED and it.reuse == "on"), None)
+    if new and kept:
+        said += f" {_reuse(results, new, kept)}"
+    if kept and tasks and client not in BROWSERS:
+        said += f" {_asyncio(results, kept, tasks)}"
+    return said
+
+
+def _pool(results: RunResults, cell: Comparison, needs_more: bool) -> tuple[str, str]:
+    """Return the mode to use, and why; `needs_more` is whether processes need more memory."""
+    ratio = cell.estimate
+    assert ratio is not None
     times = f"threads took {ratio.shown} times as long{ratio.beside}"
-    memory = [it.ruling.verdict == "holds" for it in cells_of(judged, "memory")]
-    more = ", and need more memory" if any(memory) else ""
-    if verdict == "holds":
-        return f"**Use threads**: processes perform the same for {client}{more} ({times})."
-    if not _differs(results, ratio):
-        return f"**Use threads** for now: it is open whether processes are as fast ({times})."
-    if ratio.value < 1:
-        return f"**Use threads**: they are faster than processes for {client} ({times})."
-    less = "; threads need less memory" if any(memory) else ""
-    return f"**Use processes** where time counts: {times}{less}."
+    if cell.ruling.verdict == "holds":
+        more = ", and need more memory" if needs_more else ""
+        why = f"processes perform the same for {cell.client}{more} ({times})"
+    elif not _differs(results, ratio):
+        return "threads", f"**Use threads** for now: processes may be as fast or not ({times})."
+    elif ratio.value < 1:
+        why = f"they are faster than processes for {cell.client} ({times})"
+    else:
+        less = "; threads need less memory" if needs_more else ""
+        return "processes", f"**Use processes** where time counts: {times}{less}."
+    return "threads", f"**Use threads**: {why}."
 
 
-def _differs(results: RunResults, ratio: summary.Estimate) -> bool:
-    wide = ratio.interval(results.levels.difference)
+def _differs(results: RunResults, ratio: Estimate) -> bool:
+    wide = ratio.interval(results.levels.difference) if ratio.has_enough_rounds else None
     return wide is not None and not wide[0] <= 1 <= wide[1]
 
 
-def _best(plain: Sequence[Way], reuse: str, awaited: bool = False) -> Way | None:
-    own = [it for it in plain if it.reuse == reuse and it.mode != "serial"]
-    return next((it for it in own if (it.mode in AWAITED) == awaited), None)
-
-
-def _reuse_advice(results: RunResults, plain: Sequence[Way]) -> str:
-    kept, new = _best(plain, "on"), _best(plain, "off")
-    if kept is None or new is None:
-        return ""
+def _reuse(results: RunResults, new: Way, kept: Way) -> str:
+    thing = "browser" if new.client in BROWSERS else "session"
     gain = ways.ratio(results, new, kept)
     took = (
         f"{results.study.pages} pages took {kept.total.shown} s in place of {new.total.shown} s, "
         f"{gain.shown} times as fast{gain.beside}"
     )
-    if not gain.has_enough_rounds:
-        return ""
     if not _differs(results, gain):
-        return f"A kept session is not shown to be faster ({took})."
-    return (
-        f"**Keep a session**: {took}." if gain.value > 1 else f"A kept session is slower: {took}."
-    )
+        return f"A kept {thing} is not shown to be faster ({took})."
+    return f"{f'**Keep a {thing}**' if gain.value > 1 else f'A kept {thing} is slower'}: {took}."
 
 
-def _asyncio_advice(results: RunResults, plain: Sequence[Way]) -> str:
-    tasks, pool = _best(plain, "on", awaited=True), _best(plain, "on")
-    if tasks is None or pool is None:
-        return ""
-    gain = ways.ratio(results, pool, tasks)
-    if not gain.has_enough_rounds:
-        return ""
-    than = f"{gain.shown} times as fast{gain.beside}"
+def _asyncio(results: RunResults, kept: Way, tasks: Way) -> str:
+    gain = ways.ratio(results, kept, tasks)
+    than = f"{gain.shown} times as fast as kept sessions in {kept.mode}{gain.beside}"
     if not _differs(results, gain):
-        return f"asyncio with {tasks.client} is not shown to be faster still ({than})."
-    words = "is faster still" if gain.value > 1 else "is slower than that"
-    return f"asyncio with {tasks.client} {words}: {than}."
+        return f"asyncio with {tasks.client} is not shown to be faster ({than})."
+    return f"asyncio with {tasks.client} is {'faster' if gain.value > 1 else 'slower'}: {than}."
 
 
 def sentence(results: RunResults) -> str:
