@@ -34,7 +34,7 @@ from experiment.study import PROJECT, Study
 if TYPE_CHECKING:
     import pandas as pd
 
-LISTEN_S = 0.25
+LISTEN_S = 0.2
 """How long the machine is listened to before each trial, to see what else it does."""
 
 MOST_ANEW = 2

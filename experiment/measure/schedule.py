@@ -13,7 +13,7 @@ from experiment.measure.controls import CPU_MODES, STARTUP_WORKERS
 from experiment.measure.modes import has_processes
 from experiment.records import TrialKey
 from experiment.study import Study
-from experiment.vocabulary import ARTICLE_PAIR, AWAITED, Arm, ClientName, Mode, Reuse
+from experiment.vocabulary import ARTICLE_PAIR, AWAITED, BROWSERS, Arm, ClientName, Mode, Reuse
 
 CONTROLS_OF_REQUESTS: tuple[Arm, ...] = ("no_latency", "tls_context", "no_tls")
 
@@ -64,10 +64,14 @@ def control_blocks(study: Study, number: int, cores: int) -> Iterator[list[tuple
 
 
 def _today(study: Study) -> Iterator[tuple[ClientName, list[Mode]]]:
-    """Yield the clients whose reuse the study does not measure, and aiohttp, with their pools."""
+    """Yield the clients whose reuse the study does not measure, and aiohttp, with their pools.
+
+    Of browsers, whose pools perform alike, one pool has to do: a report is to take twelve minutes.
+    """
     for client in study.clients if "on" not in study.reuse else ():
-        own = clients.of(client).modes
-        yield client, [mode for mode in study.modes if mode in own and mode != "serial"]
+        own = [mode for mode in study.modes if mode in clients.of(client).modes]
+        pools = [mode for mode in own if mode != "serial"]
+        yield client, pools[:1] if client in BROWSERS else pools
     if "aiohttp" not in study.clients:
         yield "aiohttp", ["asyncio"]
 
