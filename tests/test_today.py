@@ -149,3 +149,22 @@ def test_the_code_that_is_shown_is_the_packages_own() -> None:
     assert "requests.get" in said
     assert "requests.Session" in said
     assert "async with" in said
+
+
+def test_the_readme_says_what_the_committed_run_says() -> None:
+    results = load(PROJECT / "data" / "reference-today")
+    words = " ".join((PROJECT / "README.md").read_text().split())
+    by_words = {way.words: way for own in ways.groups(results).values() for way in own}
+    names = (
+        "requests, threads, new connections",
+        "requests, threads, kept connections",
+        "aiohttp, asyncio, kept connections",
+        "phantomjs, threads, new browsers",
+        "phantomjs, threads, kept browsers",
+    )
+    said = [by_words[name].total.shown for name in names]
+    assert (
+        "ten threads of `requests` took {} s for 100 pages with new connections and {} s with kept "
+        "ones, ten tasks of `aiohttp` {} s; PhantomJS took {} s with new browsers and {} s with "
+        "kept ones".format(*said)
+    ) in words
