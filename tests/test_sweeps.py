@@ -4,6 +4,7 @@ import html
 import itertools
 import json
 import math
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -492,6 +493,22 @@ def test_the_readme_says_what_the_committed_sweep_says() -> None:
     for (_, mode, _), found in answers.items():
         [largest] = [it for it in sizes if (it.mode, it.size) == (mode, found.high)]
         assert f"ith {largest.size} {mode} the limit is {largest.limit}" in words
+
+
+def test_the_readme_says_how_fast_each_way_is_at_its_best() -> None:
+    results = load(PROJECT / "data" / "reference-reuse")
+    lines = sweep.best(results, sweeps.compare_sizes(results)).splitlines()[2:]
+    [anew] = [line for line in lines if line.startswith("- requests, processes, new conn")]
+    rate, gain = re.findall(r": ([\d.]+) pages/s|\*\*([\d.]+) times", lines[0])
+    slower, size = re.findall(r": ([\d.]+) pages/s with (\d+) workers", anew)[0]
+    words = " ".join((PROJECT / "README.md").read_text().split())
+    assert lines[0].startswith("- aiohttp, asyncio, kept connections: ")
+    assert float(gain[1]) >= 4
+    assert (
+        f"`aiohttp` with kept connections fetches {rate[0]} pages/s, {gain[1]} times as many as "
+        f"`requests` with new connections, which does best in {size} processes "
+        f"({slower} pages/s)"
+    ) in words
 
 
 def _check_beside(copy: Copy) -> None:

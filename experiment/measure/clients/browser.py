@@ -104,12 +104,9 @@ class OpenBrowser:
 
     def move_to_new_tab(self) -> None:
         """Open a tab and close the one before, whose scripts then run no more."""
-        before = self.driver.current_window_handle
-        self.driver.switch_to.new_window("tab")
-        after = self.driver.current_window_handle
-        self.driver.switch_to.window(before)
+        opened = self.driver.execute("newWindow", {"type": "tab"})["value"]["handle"]
         self.driver.close()
-        self.driver.switch_to.window(after)
+        self.driver.switch_to.window(opened)
 
 
 KEPT: Kept[OpenBrowser] = Kept(OpenBrowser.end)

@@ -154,6 +154,8 @@ class Client(Browser):
         options.accept_insecure_certs = self.settings.embedded
         for argument in ARGUMENTS:
             options.add_argument(argument)
+        if self.settings.reuse:  # it has one page at a time, and a new process is not cheap
+            options.add_argument("--renderer-process-limit=1")
         if os.geteuid() == 0:  # its sandbox refuses root
             options.add_argument("--no-sandbox")
         if self.settings.embedded:
