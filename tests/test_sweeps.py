@@ -485,7 +485,8 @@ def test_the_readme_says_what_the_committed_sweep_says() -> None:
     folder = PROJECT / "data" / "reference-sweep"
     results = load(folder)
     words = " ".join((PROJECT / "README.md").read_text().split())
-    assert f"`requests`, {results.study.pages} pages, {results.study.rounds} rounds" in words
+    design = f"{results.study.pages} pages, {results.study.rounds} rounds"
+    assert f"{design}, two cores: the smallest" in words
     sizes = sweeps.compare_sizes(results)
     answers = sweeps.enough_workers(results, sizes)
     enough = ", or ".join(f"{found.words} {mode}" for (_, mode, _), found in answers.items())

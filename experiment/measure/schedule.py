@@ -70,7 +70,7 @@ def _today(study: Study) -> Iterator[tuple[ClientName, list[Mode]]]:
     """
     for client in study.clients if "on" not in study.reuse else ():
         own = [mode for mode in study.modes if mode in clients.of(client).modes]
-        pools = [mode for mode in own if mode != "serial"]
+        pools: list[Mode] = [mode for mode in own if mode != "serial"]
         yield client, pools[:1] if client in BROWSERS else pools
     if "aiohttp" not in study.clients:
         yield "aiohttp", ["asyncio"]
