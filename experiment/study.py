@@ -71,8 +71,8 @@ SWEEP: dict[str, Any] = {
     "pages": 400,
     "rounds": 3,
     "clients": ("requests", "aiohttp"),
-    "modes": MODES,
-    "reuse": REUSES,
+    "modes": ("serial", "threads", "processes", "asyncio"),
+    "reuse": ("off", "on"),
 }
 """The defaults of a sweep that differ from those of any study."""
 

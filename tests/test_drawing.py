@@ -58,7 +58,7 @@ def test_a_report_is_drawn_alike_in_any_surroundings(
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.splitlines() == ["drawing the figures and writing the report"]
     usual.communicate(timeout=120)
-    assert len(pictures(copy, "usual")) == 2 * 7
+    assert len(pictures(copy, "usual")) == 2 * 8
     assert pictures(copy, "drawn") == pictures(copy, "usual")
     text = (copy.path / "reports" / "drawn.ipynb").read_text()
     streams = [
