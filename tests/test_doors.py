@@ -130,6 +130,7 @@ def test_a_new_client_and_a_new_pool_are_measured(extended: Copy) -> None:
     extended.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_a_new_client_and_a_new_pool_are_in_the_whole_report(extended: Copy) -> None:
     run_here(extended, MADE_UP)
     ended = extended.experiment("report", "--run", "doors")

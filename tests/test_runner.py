@@ -270,6 +270,7 @@ def _more(rounds: int) -> tuple[str, ...]:
     return (*SMALL_SWEEP, "--rounds", str(rounds))
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_given_more_rounds_and_keeps_its_looks(copy: Copy) -> None:
     folder = copy.path / "data" / "small"
     assert copy.experiment(*_more(1)).returncode == 0
@@ -296,6 +297,7 @@ def test_a_finished_run_is_given_more_rounds_and_keeps_its_looks(copy: Copy) -> 
     copy.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_named_after_its_rounds_is_found_by_the_same_command(copy: Copy) -> None:
     assert copy.experiment(*SMALL_SWEEP).returncode == 0
     before = copy.path / "data" / "sweep_pool_sizes-2_pages-4_rounds-2_latency-0.2"
