@@ -226,7 +226,7 @@ def test_a_query_is_kept_where_that_is_asked_for(copy: Copy, server: Server) -> 
     asked = (*SMALL, "--clients", "requests", "--keep-query", "on", "--source", url)
     ended = copy.experiment("run", *asked)
     assert ended.returncode == 0, ended.stderr
-    [folder] = copy.path.glob("data/*keep_query-on")
+    [folder] = copy.path.glob("data/sweep_*")
     fetches, _ = records.load(folder)
     assert set(fetches["url"]) == set(fetches["final_url"]) == {server.url("page?shown=t0ken")}
     study = records.read_run(folder).study
