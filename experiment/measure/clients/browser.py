@@ -182,8 +182,11 @@ class Browser(base.Client):
 
     def read_response(self, driver: webdriver.Remote, url: str, response: Response) -> None:  # noqa: ARG002
         """Ask the page for its address, length, status and timing."""
+        told = driver.execute_script(CHECK, self.asks_timing)
+        if told is None:  # a dialog of the page came between, and is gone now
+            told = driver.execute_script(CHECK, self.asks_timing)
         try:
-            facts = FACTS.validate_python(driver.execute_script(CHECK, self.asks_timing))
+            facts = FACTS.validate_python(told)
         except ValidationError:
             raise FetchError("page scripts") from None
         response.final_url, response.length, response.status, response.origin_ms = facts
