@@ -139,7 +139,8 @@ def test_a_run_with_reuse_alone_says_how_it_differs_from_the_article(tmp_path: P
 
 
 def test_the_code_that_is_shown_is_the_packages_own() -> None:
-    said = today.code()
+    said = today.code(load(PROJECT / "data" / "reference-today"))
+    assert today.code(load(PROJECT / "data" / "article-2018")) == ""
     for file, name in today.CODE.values():
         text = (PROJECT / "experiment" / "measure" / file).read_text()
         shown = today.source(file, name)

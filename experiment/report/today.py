@@ -139,8 +139,10 @@ def table(results: RunResults) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def code() -> str:
-    """Return the lines of the package that differ between the ways, as Markdown."""
+def code(results: RunResults) -> str:
+    """Return the lines of the package that differ between a run's ways, as Markdown."""
+    if not ways.of_today(results):
+        return ""
     return "\n\n".join(
         f"{words} (`experiment/measure/{file}`):\n\n```python\n{source(file, name)}\n```"
         for words, (file, name) in CODE.items()
