@@ -332,7 +332,7 @@ def test_the_report_of_any_data_says_what_the_data_say(
     printed = copy.experiment("verdicts", "data/made-up")
     assert printed.returncode == 0, printed.stderr
     judged = json.loads(copy.experiment("verdicts", "data/made-up", "--json").stdout)
-    lines = printed.stdout.splitlines()[1 : 1 + len(judged)]
+    lines = printed.stdout.splitlines()[3 : 3 + len(judged)]
     for row, line in zip(judged, lines, strict=True):
         assert line.startswith(row["id"])
         assert row["reason"] in line

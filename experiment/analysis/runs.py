@@ -105,7 +105,8 @@ def _ratios(results: RunResults) -> dict[tuple[ClientName, int], Ratios]:
 
 def _ratios_of(results: RunResults, client: ClientName, size: int) -> Ratios:
     rounds = summary.of_size(results.rounds, size)
-    pools = [mode for mode in POOLS if mode in ARTICLE_PAIR or mode in results.study.modes]
+    measured = set(rounds.loc[rounds["client"] == client, "mode"])
+    pools = [mode for mode in POOLS if mode in ARTICLE_PAIR or {mode, "serial"} <= measured]
     totals = (summary.of_cell(rounds, client, mode, "span_s") for mode in ARTICLE_PAIR)
     return {
         "threads / processes": summary.ratio(*totals),

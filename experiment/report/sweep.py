@@ -129,10 +129,25 @@ def _without_origin(item: SizeResult, cores: int | None) -> str:
 
 def table(results: RunResults, sizes: Sequence[SizeResult]) -> pd.DataFrame:
     """Return a row for each client, mode and pool size."""
-    return pd.DataFrame([_row(item, results.cores) for item in sizes]).fillna("-")
+    more_than_new = results.study.reuse != ("off",)
+    return pd.DataFrame([_row(item, results.cores, more_than_new) for item in sizes]).fillna("-")
 
 
-def _row(item: SizeResult, cores: int | None) -> dict[str, str]:
+def overheads(results: RunResults, sizes: Sequence[SizeResult]) -> pd.DataFrame:
+    """Return how much longer each pool takes than its schedule, and a fetch than its delay."""
+    rows = [
+        {
+            "way": _way(results, *item.way),
+            "workers": str(item.size),
+            "above its schedule": f"{100 * item.over_schedule.value:.1f} %",
+            "fetch less delay (ms)": item.beyond_delay_ms.shown,
+        }
+        for item in sizes
+    ]
+    return pd.DataFrame(rows)
+
+
+def _row(item: SizeResult, cores: int | None, more_than_new: bool) -> dict[str, str]:
     by_origin = {
         "cores used by the origin": digits(item.origin_cores),
         "limit without it": item.limit_without_origin,
@@ -140,14 +155,12 @@ def _row(item: SizeResult, cores: int | None) -> dict[str, str]:
     return {
         "client": item.client,
         "mode": item.mode,
-        "opens": ways.reuse_words(item.client, item.reuse),
+        **({"reuse": item.reuse} if more_than_new else {}),
         "workers": str(item.size),
         "total (s)": item.total.shown,
         "speed-up [95 %]": str(item.speed_up),
         "at most": item.ceiling.shown,
         "slow-down [95 %]": str(item.slow_down),
-        "above its schedule": f"{100 * item.over_schedule.value:.1f} %",
-        "fetch less delay (ms)": item.beyond_delay_ms.shown,
         f"cores used{f', of {cores}' if cores else ''}": digits(item.cores),
         "machine busy": percent(item.machine_cpu),
         "limit": item.limit,
