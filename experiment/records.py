@@ -119,6 +119,15 @@ class Machine(BaseModel):
         return self.cpu if self.cores is None else f"{self.cpu}, {self.cores} cores"
 
 
+class FunctionFile(BaseModel):
+    """The file of a function of the user's, as found from where the run was begun."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    sha256: str
+
+
 @dataclass(frozen=True)
 class Extent:
     """The part of a file that counts: its header and the rows of finished rounds."""
@@ -144,6 +153,8 @@ class Run(BaseModel):
     """How many of its URLs name a user, who is not written down."""
     code: dict[str, str] | None = None
     """The files that measured, by digest; None in runs from before these were noted."""
+    functions: dict[str, FunctionFile] = {}
+    """The files of the functions that are its clients, by function."""
     locked: bool = True
     """Whether a lock kept other studies of the machine away all the time."""
     controls: bool = True

@@ -41,6 +41,11 @@ def redacted(url: str, keep_query: bool = False) -> str:
     return f"{start}{place}{query}{fragment}"
 
 
+def redacted_item(item: str, keep_query: bool = False) -> str:
+    """Return a URL redacted; what is no URL, such as a key or the name of a file, as it is."""
+    return redacted(item, keep_query) if "://" in item else item
+
+
 def is_redacted(url: str) -> bool:
     """Return whether a URL has a digest in place of a value, so that it cannot be requested."""
     return re.search(rf"[?&;=#]{DIGEST.pattern}(?:[&;#]|$)", url) is not None

@@ -48,6 +48,7 @@ from experiment.vocabulary import (
     Mode,
     Reuse,
     StartMethod,
+    is_function,
 )
 
 Item = TypeVar("Item")
@@ -113,7 +114,8 @@ Precision = Annotated[
     Expected("more than 0 and at most 50%, such as 5% or 0.05, or none"),
 ]
 Clients = Annotated[
-    EachOnce[ClientName], Expected(f"one or more of {', '.join(CLIENTS)}, each once")
+    EachOnce[ClientName],
+    Expected(f"one or more of {', '.join(CLIENTS)} and of your own module:function, each once"),
 ]
 Modes = Annotated[EachOnce[Mode], Expected(f"one or more of {', '.join(MODES)}, each once")]
 Reuses = Annotated[
@@ -268,6 +270,11 @@ class Study(BaseModel):
                     f"{name}: {value} has no use here; it goes with source=wikipedia, and source "
                     f"is {self.written().source}"
                 )
+        if is_wikipedia and any(map(is_function, self.clients)):
+            yield (
+                f"clients: {as_words(self.clients)} cannot be used with source=wikipedia, whose "
+                "rules for robots ask for a User-Agent that a function of yours does not send"
+            )
         if self.keep_query and self.source in ("embedded", "wikipedia"):
             yield (
                 "keep_query: on has no use here; it goes with a URL or a file of URLs, and source "

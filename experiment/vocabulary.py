@@ -1,23 +1,39 @@
 """The words of the study: its clients, modes and arms, and what tells them apart.
 
-Plain names; nothing is imported here. A new client or mode is named here first.
+Plain names; next to nothing is imported here. A new client or mode is named here first.
 """
 
-from typing import Literal, get_args
+import re
+from typing import Annotated, Literal, get_args
 
-ClientName = Literal["requests", "httpx2", "aiohttp", "phantomjs", "chrome", "firefox"]
+from annotated_types import Predicate
+
+KnownClient = Literal["requests", "httpx2", "aiohttp", "phantomjs", "chrome", "firefox"]
 Mode = Literal["serial", "threads", "processes", "asyncio"]
 Arm = Literal["main", "today", "tls_context", "no_tls", "no_latency", "cpu", "startup"]
 Reuse = Literal["off", "on"]
 """Whether a worker keeps its connection or its browser for all its pages."""
 StartMethod = Literal["fork", "spawn", "forkserver"]
 
-CLIENTS: tuple[ClientName, ...] = get_args(ClientName)
+CLIENTS: tuple[KnownClient, ...] = get_args(KnownClient)
 MODES: tuple[Mode, ...] = get_args(Mode)
 REUSES: tuple[Reuse, ...] = get_args(Reuse)
 
-BROWSERS: tuple[ClientName, ...] = ("phantomjs", "chrome", "firefox")
+BROWSERS: tuple[KnownClient, ...] = ("phantomjs", "chrome", "firefox")
 """The clients that Selenium drives."""
+
+
+def is_function(client: str | None) -> bool:
+    """Return whether a client is a function of the user's: `module:function`."""
+    return re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", client or "") is not None
+
+
+def _is_client(name: str) -> bool:
+    return name in CLIENTS or is_function(name)
+
+
+ClientName = Annotated[str, Predicate(_is_client)]
+"""One of the known clients, or a function of the user's."""
 
 AWAITED: tuple[Mode, ...] = ("asyncio",)
 """The modes whose fetches are coroutines."""

@@ -10,7 +10,7 @@ from experiment import records
 from experiment.analysis import rules, summary
 from experiment.records import Run
 from experiment.study import Study
-from experiment.vocabulary import BROWSERS, Arm, ClientName
+from experiment.vocabulary import BROWSERS, Arm, ClientName, is_function
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ class RunResults:
     def main_trials(self) -> pd.DataFrame:
         """Return the trials of the main arm, complete or not; of the article's way if both are."""
         trials = summary.per_trial(self.fetches, self.trials, "main")
-        return trials[trials["reuse"] == self.study.reuse[0]]
+        decides_itself = trials["client"].map(is_function)
+        return trials[(trials["reuse"] == self.study.reuse[0]) | decides_itself]
 
     @cached_property
     def complete_fetches(self) -> pd.DataFrame:

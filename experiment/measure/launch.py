@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from experiment.fetches import library_chunk_size
 from experiment.measure import environment, shortages
+from experiment.measure.clients.deadline import STUCK, STUCK_WORDS
 from experiment.measure.supervisor import Report
 from experiment.measure.trial import Outcome, Plan
 from experiment.redaction import redacted_text
@@ -114,6 +115,8 @@ def _outcome(report: Report, folder: Path, limit_s: float, log: str) -> Outcome:
     """Return what a trial measured, or why it did not end well."""
     if report.timed_out:
         reason = f"it took longer than {limit_s:.0f} s"
+    elif report.code == STUCK:
+        reason = STUCK_WORDS
     elif report.code and report.code < 0:
         reason = f"it was ended by {signal.Signals(-report.code).name}"
     elif report.code:

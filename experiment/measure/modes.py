@@ -10,6 +10,7 @@ from multiprocessing.pool import AsyncResult, Pool, ThreadPool
 from multiprocessing.synchronize import Semaphore
 from typing import Any, NamedTuple
 
+from experiment.measure.clients.deadline import STUCK, STUCK_WORDS
 from experiment.measure.serial import Done, Item, Result, Serial
 from experiment.measure.suspension import was_stopped
 from experiment.vocabulary import Mode, StartMethod
@@ -87,7 +88,11 @@ class WatchedPool:
             raise WorkerDied("a worker process ended at once")
         for process in self._processes:
             if process.exitcode not in fine:
-                raise WorkerDied(f"a worker process ended with exit code {process.exitcode}")
+                raise WorkerDied(_end_of_worker(process.exitcode))
+
+
+def _end_of_worker(code: int | None) -> str:
+    return STUCK_WORDS if code == STUCK else f"a worker process ended with exit code {code}"
 
 
 class PoolKind(NamedTuple):

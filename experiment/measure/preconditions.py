@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from experiment.errors import UserError
-from experiment.measure import clients, modes
+from experiment.measure import clients, functions, modes
 from experiment.study import Study
 from experiment.values import as_words
 from experiment.vocabulary import BROWSERS, CLIENTS, ClientName, Mode
@@ -36,16 +36,17 @@ def check(study: Study) -> None:
     """
     _raise_descriptors()
     _check_loopback(study)
+    functions.check(study)
     _check_modes(study)
     for client in study.clients:
         _check_descriptors(study, client)
-        for mode in (it for it in study.modes if it in clients.of(client).modes):
+        for mode in (it for it in study.modes if it in clients.modes_of(client)):
             _check_memory(study, client, mode)
 
 
 def _check_modes(study: Study) -> None:
     """Raise `UserError` for a client that can do no mode of the study, or a mode without client."""
-    able = {name: clients.of(name).modes for name in study.clients}
+    able = {name: clients.modes_of(name) for name in study.clients}
     for name, own in able.items():
         if not {*own} & {*study.modes} and study.clients != study.default("clients"):
             raise UserError(

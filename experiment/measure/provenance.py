@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from experiment.errors import UserError
-from experiment.measure import machine
+from experiment.measure import functions, machine
 from experiment.records import Machine, Run
 from experiment.study import PROJECT
 
@@ -74,6 +74,27 @@ def check_code(folder: Path, own: Run) -> None:
             f"run: {folder.name} cannot go on, its code has changed since it began{at}: {files}; "
             "put it back as it was, or name another run"
         )
+    check_functions(folder, own)
+
+
+def check_functions(folder: Path, own: Run) -> None:
+    """Raise `UserError` where a function of the user's is not the one that a run measures."""
+    now = functions.files_of(own.study)
+    for where in (where for where, file in own.functions.items() if now[where] != file):
+        raise UserError(
+            f"clients: {where} has changed since {folder.name} measured it "
+            f"({own.functions[where].file} is another file now); put it back as it was, or name "
+            "another run"
+        )
+
+
+def check_functions_here(folder: Path, own: Run) -> None:
+    """Do the same where the functions are; a finished run can be read where they are not."""
+    try:
+        functions.files_of(own.study)
+    except UserError:
+        return
+    check_functions(folder, own)
 
 
 def _by_name(described: Machine) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from experiment.fetches import Fetch
 from experiment.measure.launch import Launched
 from experiment.records import FetchRow, TrialKey, TrialRow
-from experiment.redaction import redacted
+from experiment.redaction import redacted, redacted_item
 from experiment.study import Study
 
 
@@ -68,7 +68,8 @@ def of_trial(
 
 def _without_secrets(study: Study, fetch: Fetch) -> Fetch:
     final_url = fetch.final_url and redacted(fetch.final_url, study.keep_query)
-    return replace(fetch, url=redacted(fetch.url, study.keep_query), final_url=final_url)
+    url = redacted_item(fetch.url, study.keep_query)
+    return replace(fetch, url=url, final_url=final_url)
 
 
 def _with_workers_numbered(fetches: Sequence[Fetch]) -> list[Fetch]:

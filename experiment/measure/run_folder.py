@@ -10,7 +10,7 @@ from pathlib import Path
 
 from experiment import records
 from experiment.errors import UserError, writing
-from experiment.measure import controls, machine, provenance, sources
+from experiment.measure import controls, functions, machine, provenance, sources
 from experiment.measure.rows import Measured
 from experiment.records import Run
 from experiment.redaction import count_users
@@ -85,6 +85,7 @@ def new_run(study: Study, urls: Sequence[str]) -> Run:
         clock_resolution_s=time.get_clock_info("perf_counter").resolution,
         commit=provenance.commit(),
         code=provenance.code(),
+        functions=functions.files_of(study),
         interfaces=controls.interfaces(),
         controls=study.kind == "report",
         started_at=now(),
@@ -97,7 +98,8 @@ def begin(folder: Path, own: Run, urls: Sequence[str]) -> None:
     with writing("run", folder):
         folder.mkdir(parents=True, exist_ok=True)
         kept = folder / "pages.txt"
-        if own.study.source not in ("embedded", *urls) and not kept.exists():
+        source = own.study.source
+        if source != "embedded" and "://" not in source and not kept.exists():
             records.replace_text(kept, "\n".join(urls) + "\n")
         records.write_run(folder, own)
 

@@ -56,6 +56,7 @@ def run(study: Study, enough: Enough = lambda _: False) -> Path:
     folder = PROJECT / "data" / study.run_name()
     if run_folder.is_finished(folder, study):
         run_folder.join(study, folder)
+        provenance.check_functions_here(folder, records.read_run(folder))
     else:
         shadowing.check()
         run_folder.check_writable(folder)

@@ -33,8 +33,9 @@ def launches(study: Study, number: int, cores: int) -> list[tuple[TrialKey, ...]
 
 def client_trials(study: Study, number: int, client: ClientName) -> list[TrialKey]:
     """Return the trials of a client in a round: serial once, each pool as often as repeated."""
-    modes = [mode for mode in study.modes if mode in clients.of(client).modes]
-    return _block(study, number, "main", client, modes, study.sizes, study.reuse)
+    modes = [mode for mode in study.modes if mode in clients.modes_of(client)]
+    reuses = study.reuse if clients.of(client).can_reuse else ("off",)
+    return _block(study, number, "main", client, modes, study.sizes, reuses)
 
 
 def control_blocks(study: Study, number: int, cores: int) -> Iterator[list[tuple[TrialKey, ...]]]:
@@ -68,8 +69,9 @@ def _today(study: Study) -> Iterator[tuple[ClientName, list[Mode]]]:
 
     Of browsers, whose pools perform alike, one pool has to do: a report is to take twelve minutes.
     """
-    for client in study.clients if "on" not in study.reuse else ():
-        own = [mode for mode in study.modes if mode in clients.of(client).modes]
+    able = [client for client in study.clients if clients.of(client).can_reuse]
+    for client in able if "on" not in study.reuse else ():
+        own = [mode for mode in study.modes if mode in clients.modes_of(client)]
         pools: list[Mode] = [mode for mode in own if mode != "serial"]
         yield client, pools[:1] if client in BROWSERS else pools
     if "aiohttp" not in study.clients:
@@ -121,7 +123,8 @@ def fetching_arms(study: Study) -> list[Arm]:
     """
     if study.kind == "sweep" or study.source != "embedded":
         return []
-    arms: list[Arm] = ["today"] if study.modes != ("serial",) else []
+    has_today = any(clients.of(client).can_reuse for client in study.clients)
+    arms: list[Arm] = ["today"] if has_today and study.modes != ("serial",) else []
     if "requests" in study.clients and "off" in study.reuse:
         arms += ["no_latency"] if study.latency > 0 else []
         arms += ["tls_context", "no_tls"] if study.tls else []

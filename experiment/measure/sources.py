@@ -21,9 +21,10 @@ from experiment.measure.origin import OriginSettings
 from experiment.measure.shortages import no_room, nothing_left, room_for_temporary_files
 from experiment.measure.suspension import was_stopped
 from experiment.records import Run
-from experiment.redaction import count_users, is_redacted, redacted, redacted_text
+from experiment.redaction import count_users, is_redacted, redacted, redacted_item, redacted_text
 from experiment.study import Study
 from experiment.values import web_url
+from experiment.vocabulary import is_function
 
 ORIGIN_END_S = 2.0
 
@@ -127,7 +128,7 @@ def urls_of(study: Study, kept: Path | None = None) -> list[str]:
 
 def as_written(study: Study, urls: Sequence[str]) -> list[str]:
     """Return the URLs as they are written: without secrets."""
-    return [redacted(url, study.keep_query) for url in urls]
+    return [redacted_item(url, study.keep_query) for url in urls]
 
 
 def check_real(own: Run, study: Study, urls: Sequence[str]) -> None:
@@ -150,12 +151,13 @@ def check_unchanged(study: Study, kept: Path) -> None:
 def _of_file(study: Study, kept: Path | None) -> list[str]:
     """Return the URLs of a file; raises `UserError` if they changed since the run began."""
     file = Path(study.source)
+    read = read_items if takes_items(study) else read_urls
     if kept is None or not kept.exists():
-        return read_urls(file)
+        return read(file)
     if not file.exists():
-        return read_urls(kept)
-    urls = read_urls(file)
-    if as_written(study, urls) != as_written(study, read_urls(kept)):
+        return read(kept)
+    urls = read(file)
+    if as_written(study, urls) != as_written(study, read(kept)):
         raise UserError(
             f"source: {file} has changed since the run {kept.parent.name} began; name another run"
         )
@@ -200,10 +202,16 @@ def check_answered(folder: Path, own: Run) -> None:
         return
     words = ", ".join(dict.fromkeys(str(reason) for [reason] in errors.values()))
     then = "name another run" if own.finished_at else "give the same command again, which goes on"
+    what = "items" if takes_items(own.study) else "pages"
     raise UserError(
-        f"source: every fetch failed ({words}); see that pages of {own.study.source} can be "
+        f"source: every fetch failed ({words}); see that {what} of {own.study.source} can be "
         f"fetched, then {then}; the rounds measured are kept in data/{folder.name}"
     )
+
+
+def takes_items(study: Study) -> bool:
+    """Return whether any text will do as an item: all clients are functions of the user's."""
+    return bool(study.clients) and all(map(is_function, study.clients))
 
 
 def _refuse_ruled(urls: Sequence[str]) -> None:
@@ -215,23 +223,36 @@ def _refuse_ruled(urls: Sequence[str]) -> None:
 
 
 def read_urls(path: Path) -> list[str]:
-    """Return the URLs of a text file, one per line; blank lines and # comments are skipped.
-
-    It is UTF-8, with a byte order mark or without; only \\n and \\r\\n end a line.
-    """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")  # read as text, lines would end at \r, too
-    except (OSError, UnicodeDecodeError) as error:
-        words = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
-        raise UserError(f"source: the file {path} cannot be read: {words}") from None
+    """Return the URLs of a text file, one per line; blank lines and # comments are skipped."""
     urls = []
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         if (url := line.strip(" \t\r")) and not url.startswith("#"):
             _check_web_url(url, f"source: {path}, line {number}: ")
             urls.append(url)
     if not urls:
         raise UserError(f"source: the file {path} holds no URL; it takes one a line")
     return urls
+
+
+def read_items(path: Path) -> list[str]:
+    """Return the lines of a text file that are not blank, each an item as it is."""
+    items = [line for line in _lines(path) if line.strip()]
+    if not items:
+        raise UserError(f"source: the file {path} holds no item; it takes one a line")
+    return items
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a file, which is UTF-8, with a byte order mark or without.
+
+    Only \\n and \\r\\n end a line.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")  # read as text, lines would end at \r, too
+    except (OSError, UnicodeDecodeError) as error:
+        words = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise UserError(f"source: the file {path} cannot be read: {words}") from None
+    return [line.removesuffix("\r") for line in text.split("\n")]
 
 
 def _check_web_url(url: str, where: str) -> None:

@@ -1,5 +1,6 @@
 """Try the clients of a study out, before anything is measured."""
 
+import sys
 from dataclasses import replace
 
 from experiment.errors import UserError
@@ -9,13 +10,13 @@ from experiment.measure.trial import Plan
 from experiment.records import TrialKey
 from experiment.redaction import redacted
 from experiment.study import Study
-from experiment.vocabulary import ClientName
+from experiment.vocabulary import ClientName, is_function
 
 
 def try_out(study: Study, opened: plans.Sources) -> None:
     """Fetch a page with each client; raise `UserError` for what cannot work."""
     for client in study.clients:
-        mode = clients.of(client).modes[0]
+        mode = clients.modes_of(client)[0]
         key = TrialKey(arm="main", client=client, mode=mode, pool_size=1, round=1, repeat=1)
         plan = plans.of_trial(study, opened, key)
         plan = replace(plan, pages=plan.pages[:1])
@@ -39,9 +40,12 @@ def _check_error(
     log = " ".join(launched.log.split())[:300]
     fetches = launched.outcome.fetches
     loaded = fetches and fetches[0].load_s is not None
+    if loaded and is_function(client):
+        print(f"note: {client} failed for the first item: {log or error}", file=sys.stderr)
+        return
     if not loaded or plan.settings.embedded:  # then it is not for the server
         clients.of(client).check_allowed()
-        raise UserError(f"clients: {client} cannot run ({error}): {log}")
+        raise UserError(f"clients: {client} cannot run ({error}){f': {log}' if log != error else ''}")
     if is_first and (error in ("connection", "timeout", "tls") or error.startswith("unexpected")):
         url = redacted(plan.pages[0].url)
         raise UserError(f"source: {url} does not answer {client} ({error}): {log}")

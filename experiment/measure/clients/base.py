@@ -64,6 +64,8 @@ class Client:
     """The modes that it can do."""
     packages: ClassVar[tuple[str, ...]] = ()
     """The packages that it uses, whose versions a run records."""
+    can_reuse: ClassVar[bool] = True
+    """Whether it can keep a connection or a browser, or not, as it is told."""
     suits_any_page: ClassVar[bool] = True
     """Whether a study of pages of others may use it without being told to."""
     typical_fetch_s: ClassVar[float] = 0.23
@@ -109,6 +111,10 @@ class Client:
 
     async def end_async(self) -> None:
         """Do the same in the event loop of mode asyncio."""
+
+    def complaint(self, response: Response, url: str) -> str | None:
+        """Return what is wrong with a response, in the vocabulary; None for a page that came."""
+        return complaint(response, url, self.settings.embedded)
 
     def reason(self, error: BaseException) -> str | None:
         """Return why the fetch failed, in the vocabulary; None for an error of its own code."""
@@ -174,7 +180,7 @@ class Attempt:
 
     def _error(self, failure: BaseException | None) -> str | None:
         if failure is None:
-            return complaint(self.response, self.page.url, self.client.settings.embedded)
+            return self.client.complaint(self.response, self.page.url)
         known = str(failure) if isinstance(failure, FetchError) else self.client.reason(failure)
         return known or f"unexpected {type(failure).__name__}"
 

@@ -12,6 +12,12 @@ STOP_EVERY_S = 0.1
 """How often a fetch that is too late is stopped: it may just be about to connect again."""
 
 
+STUCK = 79
+"""The exit status of a process that ended itself, since a call in it could not be stopped."""
+
+STUCK_WORDS = "a call did not end in its time, and could not be interrupted"
+
+
 class Deadline:
     """Limit the total time of a fetch: then call `stop` until the fetch gives up.
 

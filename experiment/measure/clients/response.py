@@ -63,7 +63,11 @@ class Body(bytearray):
 
 def in_a_line(error: BaseException) -> str:
     """Describe an error; a part of its text may be the page's own, of any length."""
-    line = " ".join(str(error)[:1_000].split())
+    try:
+        words = str(error)
+    except Exception:  # an exception of a user's own may fail to describe itself
+        words = "it has no description"
+    line = " ".join(words[:1_000].split())
     return f"{type(error).__name__}: {''.join(filter(str.isprintable, line))}"
 
 
