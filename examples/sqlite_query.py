@@ -9,6 +9,6 @@ select sum(n * n % 7) from numbers
 
 
 def total(rows: str) -> str:
-    """Return a sum over so many rows, which SQLite works out without the GIL."""
+    """Return a sum over so many rows; SQLite runs a query without the GIL."""
     with sqlite3.connect(":memory:") as database:
         return str(database.execute(QUERY, (int(rows),)).fetchone()[0])

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from experiment.analysis.results import RunResults
+    from experiment.report.own import Compared
     from experiment.study import Study
 
-__all__ = ["load", "run"]
+__all__ = ["compare", "load", "run"]
 
 
 def load(folder: str | Path) -> "RunResults":
@@ -38,6 +41,29 @@ def run(study: "Study | None" = None, **parameters: Any) -> Path:
 
         print(headline.looks_said(load(folder)), file=sys.stderr)
     return folder
+
+
+def compare(
+    function: "Callable[[str], Any] | str",
+    items: "Iterable[object] | None" = None,
+    *,
+    pool_size: int = 10,
+    rounds: int = 5,
+    **parameters: Any,
+) -> "Compared":
+    """Measure a function in serial and in pools, and say which to use; a notebook shows it.
+
+    The function is named `module:function`, or imported from a file; it is called with each of
+    the items as text, by default with URLs of the embedded origin. The run is kept in data/, so
+    that the same call shows it again. Raises `UserError` for a function that cannot be imported.
+    """
+    from experiment.measure import functions
+    from experiment.report.own import Compared
+
+    chosen = functions.study_of(
+        function, items, {**parameters, "pool_size": pool_size, "rounds": rounds}
+    )
+    return Compared(load(run(chosen)))
 
 
 def _is_precise(folder: Path) -> bool:

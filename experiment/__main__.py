@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import experiment
-from experiment import terminal
+from experiment import records, terminal
 from experiment.errors import UserError
 from experiment.measure.shortages import shortage_said
 from experiment.redaction import redacted_text
@@ -111,6 +111,8 @@ def _measure_and_write(notebook: str, study: Study) -> None:
 
     page.check_writable(study.run_name())
     folder = experiment.run(study)
+    if notebook == "report" and records.read_run(folder).study.only_functions:
+        notebook = "function"
     print("drawing the figures and writing the report", file=sys.stderr)
     report, figures = page.write(notebook, folder.name), PROJECT / "figures" / folder.name
     written = {"report": report, "notebook": report.with_suffix(".ipynb"), "figures": figures}

@@ -328,6 +328,16 @@ class Study(BaseModel):
         """Return the names of what can be chosen in a study of this kind."""
         return [name for name in PARAMETERS if name not in UNUSED[self.kind]]
 
+    @property
+    def only_functions(self) -> bool:
+        """Return whether all its clients are functions, which take any items."""
+        return bool(self.clients) and all(map(is_function, self.clients))
+
+    @property
+    def has_controls(self) -> bool:
+        """Return whether its rounds have control trials: those of the article's claims."""
+        return self.kind == "report" and not self.only_functions
+
     def repeats_of(self, client: ClientName) -> int:
         """Return how often each pool of a client is measured in a round."""
         return self.repeats or (BROWSER_REPEATS if client in BROWSERS else 1)

@@ -91,6 +91,8 @@ def as_words(value: Any) -> str:
 def as_folder_name(value: Any) -> str:
     """Return a value as part of a folder's name; a digest stands for what a name cannot hold."""
     words = as_words(value).replace(" ", "-")
+    if ":" in words and "/" not in words:  # functions
+        words = words.replace(":", ".").replace("_", "-")
     if re.fullmatch(r"[A-Za-z0-9.-]{1,40}", words):
         return words
     place = words.partition("://")[2].partition("?")[0] or Path(words).stem

@@ -244,7 +244,7 @@ def _slow_down(
 
 
 def _fetch_slower(results: RunResults) -> Iterator[Comparison]:
-    for client, mode in itertools.product(results.study.clients, ARTICLE_PAIR):
+    for client, mode in itertools.product(results.known_clients, ARTICLE_PAIR):
         yield _slow_down(results, client, mode, rules.MORE_THAN_ONE, _one_worker(results.study))
 
 
@@ -291,16 +291,21 @@ def _requests_lighter(results: RunResults) -> Iterator[Comparison]:
 
 
 def _no_difference(results: RunResults) -> Iterator[Comparison]:
-    for client in results.study.clients:
-        pair = [(client, mode) for mode in ARTICLE_PAIR]
-        cell = _compare(
-            results, (client, None), "total, threads / processes",
-            _ratio(results, pair, "span_s"), rules.NO_DIFFERENCE,
-            missing=_missing(results, *ARTICLE_PAIR),
-            unless=paced(results.study) or _one_worker(results.study),
-            article_2018=_ratio_2018(pair, "span_s"),
-        )  # fmt: skip
-        yield _with_walls(results, cell, pair)
+    for client in results.known_clients:
+        yield difference(results, client)
+
+
+def difference(results: RunResults, client: ClientName) -> Comparison:
+    """Judge whether threads and processes perform the same for a client."""
+    pair: Pair = [(client, mode) for mode in ARTICLE_PAIR]
+    cell = _compare(
+        results, (client, None), "total, threads / processes",
+        _ratio(results, pair, "span_s"), rules.NO_DIFFERENCE,
+        missing=_missing(results, *ARTICLE_PAIR),
+        unless=paced(results.study) or _one_worker(results.study),
+        article_2018=_ratio_2018(pair, "span_s"),
+    )  # fmt: skip
+    return _with_walls(results, cell, pair)
 
 
 def _with_walls(results: RunResults, cell: Comparison, pair: "Pair") -> Comparison:

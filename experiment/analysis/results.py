@@ -46,6 +46,11 @@ class RunResults:
         return [client for client in self.study.clients if client in BROWSERS]
 
     @property
+    def known_clients(self) -> list[ClientName]:
+        """Return the clients of the study that are no functions of the user's."""
+        return [client for client in self.study.clients if not is_function(client)]
+
+    @property
     def levels(self) -> rules.Levels:
         """Return the levels of the intervals by which the run is judged."""
         return self._levels(1 + len(self.run.looks))

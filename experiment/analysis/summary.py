@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from experiment.vocabulary import BROWSERS, Arm
+from experiment.vocabulary import BROWSERS, Arm, is_function
 
 Interval = tuple[float, float]
 
@@ -230,10 +230,11 @@ def different_pages(fetches: pd.DataFrame) -> pd.DataFrame:
     """Return the pages (`arm, client, round, page`) that differ between the modes of a round.
 
     Each trial must have asked for the same URLs; where the embedded origin planned the answer,
-    clients that are no browsers must have got the same bytes, too.
+    clients that read its bytes must have got the same, too. A function may return anything.
     """
     place = ["arm", "client", "round"]
-    known = ~fetches["client"].isin(BROWSERS) & fetches["planned_ms"].notna()
+    other = fetches["client"].isin(BROWSERS) | fetches["client"].map(is_function)
+    known = ~other & fetches["planned_ms"].notna()
     trials = fetches.drop_duplicates(["arm", *TRIAL]).groupby(place).size().rename("trials")
     paths = fetches["url"].str.replace(EMBEDDED, "", regex=True)
     pages = fetches.assign(url=paths, body=fetches["sha256"].where(known)).groupby([*place, "page"])

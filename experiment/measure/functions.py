@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -21,10 +21,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from experiment.errors import UserError
+from experiment.errors import UserError, writing
 from experiment.measure.clients import function
 from experiment.records import FunctionFile
 from experiment.study import PROJECT, Study
+from experiment.values import as_folder_name, short_digest
 from experiment.vocabulary import Mode, is_function
 
 IMPORT_S = 60.0
@@ -101,6 +102,57 @@ def _file(found: Found) -> FunctionFile:
     told = path.relative_to(bases[0]) if bases else Path(path.name)
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "gone"
     return FunctionFile(file=told.as_posix(), sha256=digest)
+
+
+def study_of(
+    called: Callable[[str], Any] | str, items: Iterable[object] | None, given: dict[str, Any]
+) -> Study:
+    """Return the study of one function, in a run named after it, its items and its parameters."""
+    where = called if isinstance(called, str) else _name_of(called)
+    study = Study.of({**given, "clients": [where]})
+    find.cache_clear()
+    found = find(where)
+    texts = None if items is None else _as_items(items)
+    values = {"modes": list(found.modes), **given, "clients": [where]}
+    marks = json.dumps([texts, _file(found).sha256, values], default=str, sort_keys=True)
+    run = study.run or f"{as_folder_name(where)[:60]}-{short_digest(marks)}"
+    if texts is not None:
+        file = PROJECT / "data" / run / "items.txt"
+        with writing("items", file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("\n".join(texts) + "\n", encoding="utf-8", newline="")
+        values |= {"source": str(file), "pages": len(texts)}
+    return Study.of({**values, "run": run})
+
+
+def _name_of(called: Callable[[str], Any]) -> str:
+    """Return `module:function`; raise `UserError` where the workers could not import it."""
+    name, module = (getattr(called, it, None) for it in ("__qualname__", "__module__"))
+    if module == "__main__":
+        raise UserError(
+            f"function: {name} is defined in this notebook or program, and other processes cannot "
+            "import it; write it to a file (%%writefile mine.py in a notebook) and import it"
+        )
+    where = f"{module}:{name}"
+    if not is_function(where):
+        raise UserError(
+            f"function: {name or called!r} is not at the top of a module, where other processes "
+            "can import it; give it a name there"
+        )
+    return where
+
+
+def _as_items(items: Iterable[object]) -> list[str]:
+    """Return items as text; raises `UserError` where a file cannot hold one in a line."""
+    if isinstance(items, str):
+        raise UserError("items: one text is not a list of items")
+    texts = [str(item) for item in items]
+    for number, text in enumerate(texts, start=1):
+        if not text.strip() or "\n" in text or text.endswith("\r"):
+            raise UserError(f"items: item {number} ({text[:40]!r}) is not one line of text")
+    if not texts:
+        raise UserError("items: none is not a list of one item or more")
+    return texts
 
 
 def main() -> None:

@@ -87,7 +87,7 @@ def new_run(study: Study, urls: Sequence[str]) -> Run:
         code=provenance.code(),
         functions=functions.files_of(study),
         interfaces=controls.interfaces(),
-        controls=study.kind == "report",
+        controls=study.has_controls,
         started_at=now(),
         urls_with_user=count_users(urls),
     )

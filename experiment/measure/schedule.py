@@ -43,7 +43,7 @@ def control_blocks(study: Study, number: int, cores: int) -> Iterator[list[tuple
 
     Arm `cpu` is one launch of all modes, processes first: their pool is made before the others.
     """
-    if study.kind == "sweep":
+    if not study.has_controls:
         return
     modes = [mode for mode in study.modes if mode not in AWAITED]
     startup = _block(study, number, "startup", None, modes, (STARTUP_WORKERS,))
@@ -121,10 +121,9 @@ def fetching_arms(study: Study) -> list[Arm]:
 
     Arm `no_latency` needs a latency, and `tls_context` and `no_tls` need a TLS to leave out.
     """
-    if study.kind == "sweep" or study.source != "embedded":
+    if not study.has_controls or study.source != "embedded":
         return []
-    has_today = any(clients.of(client).can_reuse for client in study.clients)
-    arms: list[Arm] = ["today"] if has_today and study.modes != ("serial",) else []
+    arms: list[Arm] = ["today"] if study.modes != ("serial",) else []
     if "requests" in study.clients and "off" in study.reuse:
         arms += ["no_latency"] if study.latency > 0 else []
         arms += ["tls_context", "no_tls"] if study.tls else []

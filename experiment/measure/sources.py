@@ -24,7 +24,6 @@ from experiment.records import Run
 from experiment.redaction import count_users, is_redacted, redacted, redacted_item, redacted_text
 from experiment.study import Study
 from experiment.values import web_url
-from experiment.vocabulary import is_function
 
 ORIGIN_END_S = 2.0
 
@@ -151,7 +150,7 @@ def check_unchanged(study: Study, kept: Path) -> None:
 def _of_file(study: Study, kept: Path | None) -> list[str]:
     """Return the URLs of a file; raises `UserError` if they changed since the run began."""
     file = Path(study.source)
-    read = read_items if takes_items(study) else read_urls
+    read = read_items if study.only_functions else read_urls
     if kept is None or not kept.exists():
         return read(file)
     if not file.exists():
@@ -202,16 +201,11 @@ def check_answered(folder: Path, own: Run) -> None:
         return
     words = ", ".join(dict.fromkeys(str(reason) for [reason] in errors.values()))
     then = "name another run" if own.finished_at else "give the same command again, which goes on"
-    what = "items" if takes_items(own.study) else "pages"
+    what = "items" if own.study.only_functions else "pages"
     raise UserError(
         f"source: every fetch failed ({words}); see that {what} of {own.study.source} can be "
         f"fetched, then {then}; the rounds measured are kept in data/{folder.name}"
     )
-
-
-def takes_items(study: Study) -> bool:
-    """Return whether any text will do as an item: all clients are functions of the user's."""
-    return bool(study.clients) and all(map(is_function, study.clients))
 
 
 def _refuse_ruled(urls: Sequence[str]) -> None:

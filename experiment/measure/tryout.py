@@ -45,7 +45,8 @@ def _check_error(
         return
     if not loaded or plan.settings.embedded:  # then it is not for the server
         clients.of(client).check_allowed()
-        raise UserError(f"clients: {client} cannot run ({error}){f': {log}' if log != error else ''}")
+        more = "" if log == error else f": {log}"
+        raise UserError(f"clients: {client} cannot run ({error}){more}")
     if is_first and (error in ("connection", "timeout", "tls") or error.startswith("unexpected")):
         url = redacted(plan.pages[0].url)
         raise UserError(f"source: {url} does not answer {client} ({error}): {log}")

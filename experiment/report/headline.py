@@ -40,7 +40,7 @@ TALLY: dict[Verdict, tuple[str, str]] = {
 
 def headline(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
     """Return the answer as Markdown: how many claims hold, then a sentence for each client."""
-    lines = [f"- {_of_client(results, judged, client)}" for client in results.study.clients]
+    lines = [f"- {_of_client(results, judged, client)}" for client in results.known_clients]
     said = [tally(judged), _by_chance(judged), _rounds_said(results), looks_said(results)]
     first = " ".join(filter(None, [*said, _more_rounds_said(judged)]))
     return "\n".join([first, "", *lines])

@@ -33,7 +33,7 @@ CODE = {
 
 def advice(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
     """Return one line of advice that follows from the verdicts and the ways of the run."""
-    client = results.study.clients[0]
+    client = results.known_clients[0]
     cells = cells_of(judged, "no-difference")
     cell = next((cell for cell in cells if cell.client == client), None)
     if cell is None or cell.estimate is None or not cell.estimate.has_enough_rounds:
