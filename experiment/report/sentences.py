@@ -271,6 +271,8 @@ def _origin(results: RunResults) -> str:
     if listed is None:
         return _one_url(results)
     said = f"Pages came from a list of {listed} URLs, the same for every mode."
+    if study.only_functions:
+        said = f"Items came from a list of {listed} lines, the same for every mode."
     if study.source == "wikipedia":
         said = (
             f"Pages were {listed} articles of {markup.escape(study.wiki)}, drawn at random through "
@@ -278,7 +280,8 @@ def _origin(results: RunResults) -> str:
             "ask, so totals measure the pace; fetch times do not contain it."
         )
     if listed < study.pages * study.rounds and study.rounds > 1:
-        said += " Rounds shared pages, so the intervals hold for these pages only."
+        what = "items" if study.only_functions else "pages"
+        said += f" Rounds shared {what}, so the intervals hold for these {what} only."
     if listed < study.pages:
         said += f" The list is shorter than {study.pages}, so a trial went through it again."
     return said
