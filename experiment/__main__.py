@@ -19,7 +19,7 @@ from experiment import records, terminal
 from experiment.errors import UserError
 from experiment.measure.shortages import shortage_said
 from experiment.redaction import redacted_text
-from experiment.study import PARAMETERS, PROJECT, Study, sweep_of
+from experiment.study import PARAMETERS, PROJECT, Study, crossover_of, sweep_of
 from experiment.values import as_words
 from experiment.vocabulary import CLIENTS, MODES
 
@@ -64,9 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     for name, (function, purpose) in COMMANDS.items():
         command = commands.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
         command.set_defaults(command=function)
-    run, report, sweep, verdicts, _, pages = (commands.choices[name] for name in COMMANDS)
+    named = [commands.choices[name] for name in COMMANDS]
+    run, report, sweep, crossover, verdicts, _, pages = named
     _with_parameters(run, Study(), list(PARAMETERS))
-    for command, kind in ((report, Study()), (sweep, sweep_of({}))):
+    studies = ((report, Study()), (sweep, sweep_of({})), (crossover, crossover_of({})))
+    for command, kind in studies:
         _with_parameters(command, kind, kind.parameters)
     verdicts.add_argument("folder", type=Path, help="the run, such as data/default")
     verdicts.add_argument("--json", action="store_true", help="as a list, for programs")
@@ -95,7 +97,7 @@ def _run(**parameters: str) -> None:
 
 def _report(**parameters: str) -> None:
     study = Study.of(parameters)
-    if study.kind == "sweep":
+    if study.kind != "report":
         raise UserError(
             f"pool_sizes: {as_words(study.pool_sizes)} has no use here; it goes with make sweep"
         )
@@ -104,6 +106,10 @@ def _report(**parameters: str) -> None:
 
 def _sweep(**parameters: str) -> None:
     _measure_and_write("sweep", sweep_of(parameters))
+
+
+def _crossover(**parameters: str) -> None:
+    _measure_and_write("crossover", crossover_of(parameters))
 
 
 def _measure_and_write(notebook: str, study: Study) -> None:
@@ -159,6 +165,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "run": (_run, "measure"),
     "report": (_report, "measure and write the report"),
     "sweep": (_sweep, "measure several pool sizes and write a report on them"),
+    "crossover": (_crossover, "find how much Python work a fetch may do before processes win"),
     "verdicts": (_verdicts, "print what a run says of the article's claims"),
     "runs": (_runs, "list the runs that are here"),
     "pages": (_pages, "ask a URL that leads elsewhere each time, and print where it led"),

@@ -36,10 +36,12 @@ from experiment.values import (
     each_once,
     expected,
     known_source,
+    listed,
     none_if_empty,
     short_digest,
 )
 from experiment.vocabulary import (
+    ARTICLE_PAIR,
     BROWSERS,
     CLIENTS,
     MODES,
@@ -77,13 +79,37 @@ SWEEP: dict[str, Any] = {
 }
 """The defaults of a sweep that differ from those of any study."""
 
+CROSSOVER: dict[str, Any] = {
+    "pool_sizes": (10, 30),
+    "pages": 100,
+    "rounds": 5,
+    "clients": tuple(
+        f"experiment.measure.parsing:passes_{passes}"
+        for passes in (0, 4, 8, 12, 16, 20, 25, 30, 50)
+    ),
+    "modes": ARTICLE_PAIR,
+    "reuse": ("off",),
+}
+"""The same of a crossover: its clients do more and more Python work after each fetch."""
+
 SWEEP_CHUNK_SIZE = 1
 """One for all pool sizes; the library's own choice would change with the size."""
 
 LEAST_LOOK, MOST_LOOKED = 5, 20
 """The rounds of the first look at the precision; the most rounds, where nobody says how many."""
 
-UNUSED = {"report": ("pool_sizes",), "sweep": ("pool_size", "chunk_size", "precision")}
+Kind = Literal["report", "sweep", "crossover"]
+
+DEFAULTS: dict[Kind, dict[str, Any]] = {"report": {}, "sweep": SWEEP, "crossover": CROSSOVER}
+
+UNUSED: dict[Kind, tuple[str, ...]] = {
+    "report": ("pool_sizes",),
+    "sweep": ("pool_size", "chunk_size", "precision"),
+    "crossover": (
+        *("pool_size", "chunk_size", "precision", "clients", "modes", "reuse", "source"),
+        *("keep_query", "contact", "wiki"),
+    ),
+}
 """The parameters that studies of a kind do not have."""
 
 
@@ -158,7 +184,7 @@ class Study(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["report", "sweep"] = "report"
+    kind: Kind = "report"
     sizes: PoolSizes = Field((10,), validation_alias=AliasChoices("pool_size", "pool_sizes"))
     pages: int = Field(100, ge=1, le=100_000, description="pages that a trial fetches")
     rounds: Annotated[int, Field(ge=1, le=100)] = Field(
@@ -221,7 +247,7 @@ class Study(BaseModel):
             if none_if_empty(values[name]) is None:
                 del values[name]
         if "pool_sizes" in values:
-            values = {**_of_a_sweep(values), "kind": "sweep"}
+            values = {**_of_a_sweep(values), "kind": _kind_of_sizes(values)}
         if "precision" in values:
             values.setdefault("rounds", MOST_LOOKED)
         if values.get("source", "embedded") == "embedded":
@@ -241,11 +267,9 @@ class Study(BaseModel):
     def _conflicts_with_kind(self) -> Iterator[str]:
         if self.kind == "report" and len(self.sizes) > 1:
             yield f"pool_size: {as_words(self.sizes)} is not {expected(PARAMETERS['pool_size'])}"
-        if self.kind == "sweep" and ("serial" not in self.modes or len(self.modes) == 1):
-            yield (
-                f"modes: {as_words(self.modes)} is not serial and one mode or more of "
-                f"{as_words(MODES[1:])}, which a sweep compares"
-            )
+        has_both = {*ARTICLE_PAIR} <= {*self.modes}
+        if len(self.modes) == 1 if self.kind == "sweep" else self.sizes[1:] and not has_both:
+            yield _no_sweep(self.modes)
         if self.precision is not None and self.rounds < LEAST_LOOK:
             yield (
                 f"rounds: {self.rounds} is not a whole number from {LEAST_LOOK} to 100; with "
@@ -316,12 +340,12 @@ class Study(BaseModel):
     @property
     def pool_sizes(self) -> tuple[int, ...] | None:
         """Return the sizes of pools that a sweep sets against each other; None in a report."""
-        return self.sizes if self.kind == "sweep" else None
+        return None if self.kind == "report" else self.sizes
 
     @property
     def size_parameter(self) -> Literal["pool_size", "pool_sizes"]:
         """Return the parameter that decides the sizes of its pools."""
-        return "pool_sizes" if self.kind == "sweep" else "pool_size"
+        return "pool_size" if self.kind == "report" else "pool_sizes"
 
     @property
     def parameters(self) -> list[str]:
@@ -344,8 +368,8 @@ class Study(BaseModel):
 
     def default(self, name: str) -> Any:
         """Return the value of a parameter that nobody chose, in a study of this kind."""
-        if self.kind == "sweep" and name in SWEEP:
-            return SWEEP[name]
+        if name in DEFAULTS[self.kind]:
+            return DEFAULTS[self.kind][name]
         if name == "rounds" and self.precision is not None:
             return MOST_LOOKED
         if name == "clients" and self.source == "embedded":
@@ -354,7 +378,7 @@ class Study(BaseModel):
 
     def chunk(self) -> int | None:
         """Return the pages to hand to a worker at a time; None is the library's choice."""
-        return SWEEP_CHUNK_SIZE if self.kind == "sweep" else self.chunk_size
+        return self.chunk_size if self.kind == "report" else SWEEP_CHUNK_SIZE
 
     def pages_in_a_chunk(self) -> int:
         """Return the pages that a pool hands to a worker at a time, whoever chose it."""
@@ -392,7 +416,7 @@ class Study(BaseModel):
         self, form: str, words: Callable[[Any], str], values: Mapping[str, Any]
     ) -> list[str]:
         own = [form.format(name, words(value)) for name, value in values.items()]
-        return ["sweep", *own] if self.kind == "sweep" else own
+        return own if self.kind == "report" else [self.kind, *own]
 
     def differences(self) -> dict[str, Any]:
         """Return what is not the default and tells one study from another."""
@@ -408,7 +432,7 @@ class Study(BaseModel):
         Raises `UserError` for any other value that was given and is not the run's own.
         """
         if self.kind != own.kind:
-            is_what = "a sweep" if own.kind == "sweep" else "no sweep"
+            is_what = f"no {self.kind}" if own.kind == "report" else f"a {own.kind}"
             raise UserError(f"run: {self.run_name()} is {is_what}; it goes with make {own.kind}")
         as_own = self.model_copy(update={"keep_query": own.keep_query}).written()
         asked, had = {**self.model_dump(), "source": as_own.source}, own.written().model_dump()
@@ -447,15 +471,36 @@ PARAMETERS = {
 """The parameters by the names that users know, in the order in which they are shown."""
 
 
+def _kind_of_sizes(values: Mapping[str, Any]) -> Kind:
+    modes = listed(values.get("modes", SWEEP["modes"])) or ["serial"]
+    return "sweep" if "serial" in modes else "crossover"
+
+
+def _no_sweep(modes: Sequence[Mode]) -> str:
+    return (
+        f"modes: {as_words(modes)} is not serial and one mode or more of {as_words(MODES[1:])}, "
+        "which a sweep compares"
+    )
+
+
 def sweep_of(parameters: Mapping[str, Any]) -> Study:
     """Return the sweep that `parameters` describe; raises `UserError` for what is not right."""
     study = Study.of({**SWEEP, **parameters})
     if study.kind == "report":
         raise UserError(f"pool_sizes: none is not {expected(PARAMETERS['pool_sizes'])}")
+    if study.kind == "crossover":
+        raise UserError(_no_sweep(study.modes))
     return study.given(parameters)
 
 
-def from_notebook(namespace: Mapping[str, Any], also: Sequence[str] = ()) -> Study:
+def crossover_of(parameters: Mapping[str, Any]) -> Study:
+    """Return the crossover that `parameters` describe; raises `UserError` for what is not right."""
+    return Study.of({**SWEEP, **CROSSOVER, **parameters}).given(parameters)
+
+
+def from_notebook(
+    namespace: Mapping[str, Any], also: Sequence[str] = (), kind: Kind | None = None
+) -> Study:
     """Return the study that a notebook's parameters describe; refuse unknown ones of papermill.
 
     papermill only warns of a parameter that the notebook does not have, so the names that its
@@ -468,7 +513,8 @@ def from_notebook(namespace: Mapping[str, Any], also: Sequence[str] = ()) -> Stu
     names = {node.id for node in assigned if isinstance(node.ctx, ast.Store)} - {*also}
     known = {*PARAMETERS, *names}
     parameters = {name: value for name, value in namespace.items() if name in known}
-    study = sweep_of(parameters) if "pool_sizes" in parameters else Study.of(parameters)
+    kind = kind or ("sweep" if "pool_sizes" in parameters else "report")
+    study = {"report": Study.of, "sweep": sweep_of, "crossover": crossover_of}[kind](parameters)
     return study.given({*names, *study.differences()})
 
 

@@ -86,9 +86,9 @@ def _together(verdicts: Iterable[Verdict]) -> Verdict:
 
 def judge(results: RunResults) -> list[JudgedClaim]:
     """Judge all claims of the article; raises `UserError` for a sweep."""
-    if results.study.kind == "sweep":
+    if (kind := results.study.kind) != "report":
         raise UserError(
-            "run: the claims are about one pool size, and this run is a sweep; see make sweep"
+            f"run: the claims are about one pool size, and this run is a {kind}; see make {kind}"
         )
     return [
         JudgedClaim(name, words, list(cells(results)), results.levels)

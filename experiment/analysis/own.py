@@ -13,6 +13,9 @@ from experiment.vocabulary import AWAITED, POOLS, Mode, is_function
 ALL_BUSY, ONE_BUSY = 0.85, 0.8
 """The share of all cores in use from which on they limit; the cores that one busy thread uses."""
 
+MOSTLY = 0.5
+"""The share of a call's time on the CPU from which on it works rather than waits."""
+
 MOST_MEMORY = 0.8
 """The share of the machine's memory from which on a pool counts as limited by it."""
 
@@ -59,8 +62,10 @@ def answers(results: RunResults) -> list[Answer]:
 
 def _answer(results: RunResults, client: str) -> Answer:
     difference = claims.difference(results, client)
-    pools = tuple(_pools(results, client, difference))
     serial = (results.rounds, client, "serial")
+    cpu, span = (summary.of_cell(*serial, name) for name in ("fetch_cpu_s", "span_s"))
+    works = float((cpu / span).mean()) > MOSTLY
+    pools = tuple(_pools(results, client, difference, works))
     return Answer(
         client=client,
         pools=pools,
@@ -71,7 +76,10 @@ def _answer(results: RunResults, client: str) -> Answer:
     )
 
 
-def _pools(results: RunResults, client: str, difference: Comparison) -> Iterator[PoolResult]:
+def _pools(
+    results: RunResults, client: str, difference: Comparison, works: bool
+) -> Iterator[PoolResult]:
+    """Yield the result of each pool; `works` is whether a call in serial mostly uses the CPU."""
     for mode in POOLS:
         speed_up = summary.speed_up(results.rounds, client, mode)
         if not speed_up.rounds:
@@ -81,27 +89,27 @@ def _pools(results: RunResults, client: str, difference: Comparison) -> Iterator
             for column in ("fetch_cpu_s", "span_s", "utilisation", "python_pss_mb")
         )
         used = (float((cpu / span).mean()), float(busy.mean()), float(memory.mean()))
-        yield PoolResult(mode, speed_up, *used, _limit(results, mode, difference, *used))
+        needs_gil = works or _is_clear(results, difference.estimate, above=rules.ALIKE)
+        yield PoolResult(mode, speed_up, *used, _limit(results, mode, needs_gil, *used))
 
 
 def _limit(
     results: RunResults,
     mode: Mode,
-    difference: Comparison,
+    needs_gil: bool,
     cores_used: float,
     utilisation: float,
     memory_mb: float,
 ) -> Limit:
     """Return what limits a pool: the first of the limits that its use of the machine shows."""
     machine = results.run.machine
-    processes_win = _is_clear(results, difference.estimate, above=rules.ALIKE)
     if machine.memory_gb and memory_mb > MOST_MEMORY * machine.memory_gb * 2**30 / 1e6:
         return "memory"
     if cores_used != cores_used or machine.cores is None:
         return "not known"
     if cores_used > ALL_BUSY * machine.cores:
         return "cores"
-    if mode == "threads" and cores_used > ONE_BUSY and processes_win:
+    if mode == "threads" and cores_used > ONE_BUSY and needs_gil:
         return "GIL" if machine.gil and cores_used < 1 / ONE_BUSY else "locks"
     if mode in AWAITED and cores_used > ONE_BUSY:
         return "event loop"

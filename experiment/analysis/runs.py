@@ -41,7 +41,7 @@ def studies() -> list[str]:
     names = []
     for path in run_folders():
         with suppress(UserError):
-            names += [] if records.read_run(path).study.kind == "sweep" else [path.name]
+            names += [path.name] if records.read_run(path).study.kind == "report" else []
     return names
 
 

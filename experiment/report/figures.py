@@ -26,6 +26,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 from experiment import records
 from experiment.analysis import article, runs, summary, sweeps, ways
 from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
+from experiment.analysis.crossover import Crossover, crossovers
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import ALIKE, ONE_LOOK, Levels
 from experiment.analysis.summary import Estimate, digits, percent_of
@@ -97,7 +98,7 @@ def drawn(draw: Callable[..., Axes], results: RunResults, judged: Judged = ()) -
 
 
 def _layout(draw: Callable[..., Axes]) -> tuple[int, Layout]:
-    numbered = itertools.chain(enumerate(REPORT, 1), enumerate(SWEEP, 1))
+    numbered = itertools.chain(*(enumerate(layouts, 1) for layouts in (REPORT, SWEEP, CROSSOVER)))
     return next((number, layout) for number, layout in numbered if layout.draw is draw)
 
 
@@ -569,6 +570,32 @@ def _sweep_line(ax: Axes, own: Sequence[SizeResult]) -> None:
             ax.plot([place] * 2, item.speed_up.ci95, color=look.colour, lw=1.5)
 
 
+def work_after_a_fetch(results: RunResults, one: Crossover, *, ax: Axes) -> Axes:
+    """Draw threads / processes against the CPU of a fetch, beside the prediction of the law."""
+    cpu = [level.cpu_ms.value for level in one.levels]
+    same = 1 / ALIKE, ALIKE
+    ax.axhspan(*same, color=styles.ZONE, lw=0)
+    ax.axhline(1, color="black", lw=1)
+    ax.plot(cpu, [level.law for level in one.levels], color="black", lw=1, ls="--")
+    colour = styles.of_mode("threads").colour
+    ax.plot(cpu, [level.ratio.value for level in one.levels], "o", color=colour, ms=5)
+    for place, level in zip(cpu, one.levels, strict=True):
+        if interval := level.ratio.interval(results.levels.equivalence):
+            ax.plot([place] * 2, interval, color=colour, lw=2.5, solid_capstyle="butt")
+    ax.set(yscale="log", xlim=(0, None))
+    ax.set(xlabel="CPU of a fetch and its Python work (ms)", ylabel="threads / processes (log)")
+    _plain_ticks(ax.yaxis)
+    ax.set_title(_crossover_title(one))
+    ax.text(0.03, 0.95, "- - -  the law", transform=ax.transAxes, va="top", size=9)
+    return ax
+
+
+def _crossover_title(one: Crossover) -> str:
+    if one.processes_ms is None:
+        return f"{one.pool_size} workers:\nno level shows that processes win"
+    return f"{one.pool_size} workers: processes win\nfrom {digits(one.processes_ms)} ms on"
+
+
 def speed_ups_by_run(found: dict[str, RunResults], client: str, *, ax: Axes) -> Axes:
     """Draw a client's speed-ups in each of several runs, the first of which is this one."""
     labels = [f"{name} (this run)" if place == 0 else name for place, name in enumerate(found)]
@@ -672,3 +699,14 @@ REPORT = (
 SWEEP_ALT = "speed-up against pool size, by client and mode, with the ideal and the ceiling"
 SWEEP = (Layout(speed_up_by_pool_size, SWEEP_ALT, _swept, height=5.2),)
 """The figures of the report on a sweep, in its order."""
+
+CROSSOVER_ALT = "total of threads / total of processes against the CPU of a fetch, by pool size"
+CROSSOVER = (
+    Layout(
+        work_after_a_fetch,
+        CROSSOVER_ALT,
+        lambda results, _: [(results, one) for one in crossovers(results)],
+        height=4.2,
+    ),
+)
+"""The figures of the report on a crossover, in its order."""

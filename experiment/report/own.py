@@ -131,13 +131,13 @@ def _row(results: RunResults, client: str, mode: str) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Compared:
     """The comparison of the modes for one function, which a notebook shows."""
 
     results: RunResults
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return answer(self.results).replace("**", "").replace("`", "")
 
     def _repr_html_(self) -> str:
