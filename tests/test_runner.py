@@ -112,7 +112,7 @@ def _check_same_work(fetches: pd.DataFrame, rounds: int) -> None:
 
 
 LIVE = """
-from experiment.measure.runner import live
+from experiment.measure.live import live
 from experiment.study import Study
 study = Study.of({"source": "urls.txt", "run": "begun", "clients": "requests", "pages": 2,
                   "modes": "serial", "rounds": 1})

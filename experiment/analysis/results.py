@@ -75,7 +75,7 @@ class RunResults:
     def main_trials(self) -> pd.DataFrame:
         """Return the trials of the main arm, complete or not; of the article's way if both are."""
         trials = summary.per_trial(self.fetches, self.trials, "main")
-        decides_itself = trials["client"].map(is_function)
+        decides_itself = trials["client"].map(is_function).astype(bool)
         return trials[(trials["reuse"] == self.study.reuse[0]) | decides_itself]
 
     @cached_property

@@ -233,7 +233,7 @@ def different_pages(fetches: pd.DataFrame) -> pd.DataFrame:
     clients that read its bytes must have got the same, too. A function may return anything.
     """
     place = ["arm", "client", "round"]
-    other = fetches["client"].isin(BROWSERS) | fetches["client"].map(is_function)
+    other = fetches["client"].isin(BROWSERS) | fetches["client"].map(is_function).astype(bool)
     known = ~other & fetches["planned_ms"].notna()
     trials = fetches.drop_duplicates(["arm", *TRIAL]).groupby(place).size().rename("trials")
     paths = fetches["url"].str.replace(EMBEDDED, "", regex=True)

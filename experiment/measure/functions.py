@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from experiment.errors import UserError, writing
+from experiment.measure import clients
 from experiment.measure.clients import function
 from experiment.records import FunctionFile
 from experiment.study import PROJECT, Study
 from experiment.values import as_folder_name, short_digest
-from experiment.vocabulary import Mode, is_function
+from experiment.vocabulary import ClientName, Mode, is_function
 
 IMPORT_S = 60.0
 """How long the import of a module may take."""
@@ -72,6 +73,11 @@ def find(where: str) -> Found:
     if "error" in found:
         raise _unfit(where, found["error"])
     return Found(where, Path(found.pop("file")), **found)
+
+
+def modes_of(client: ClientName) -> tuple[Mode, ...]:
+    """Return the modes that a client can do; raises `UserError` for a function that is unfit."""
+    return find(client).modes if is_function(client) else clients.of(client).modes
 
 
 def _unfit(where: str, words: str) -> UserError:

@@ -10,7 +10,7 @@ from multiprocessing.pool import AsyncResult, Pool, ThreadPool
 from multiprocessing.synchronize import Semaphore
 from typing import Any, NamedTuple
 
-from experiment.measure.clients.deadline import STUCK, STUCK_WORDS
+from experiment.measure.clients.deadline import words_of_end
 from experiment.measure.serial import Done, Item, Result, Serial
 from experiment.measure.suspension import was_stopped
 from experiment.vocabulary import Mode, StartMethod
@@ -88,11 +88,7 @@ class WatchedPool:
             raise WorkerDied("a worker process ended at once")
         for process in self._processes:
             if process.exitcode not in fine:
-                raise WorkerDied(_end_of_worker(process.exitcode))
-
-
-def _end_of_worker(code: int | None) -> str:
-    return STUCK_WORDS if code == STUCK else f"a worker process ended with exit code {code}"
+                raise WorkerDied(words_of_end(process.exitcode))
 
 
 class PoolKind(NamedTuple):

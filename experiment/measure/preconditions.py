@@ -40,13 +40,13 @@ def check(study: Study) -> None:
     _check_modes(study)
     for client in study.clients:
         _check_descriptors(study, client)
-        for mode in (it for it in study.modes if it in clients.modes_of(client)):
+        for mode in (it for it in study.modes if it in functions.modes_of(client)):
             _check_memory(study, client, mode)
 
 
 def _check_modes(study: Study) -> None:
     """Raise `UserError` for a client that can do no mode of the study, or a mode without client."""
-    able = {name: clients.modes_of(name) for name in study.clients}
+    able = {name: functions.modes_of(name) for name in study.clients}
     for name, own in able.items():
         if not {*own} & {*study.modes} and study.clients != study.default("clients"):
             raise UserError(

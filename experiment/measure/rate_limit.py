@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import ClassVar
 
-from experiment.fetches import UNKNOWN_STATUS, Fetch
+from experiment.fetches import UNKNOWN_STATUS, Fetch, Page
 from experiment.vocabulary import StartMethod
 
 REFUSALS = (429, 503)
@@ -69,3 +69,17 @@ def wait_s(told: str | None) -> float:
     with suppress(InvalidHeader, ValueError, OverflowError):
         seconds = Retry().parse_retry_after(told or "")
     return min(max(seconds, WAIT_S[0]), WAIT_S[1])
+
+
+def left_out(page: Page, zero: float, worker: int) -> Fetch:
+    """Return the row of a page that is not asked for any more; its trial fails as a whole."""
+    now_s = time.perf_counter() - zero
+    return Fetch(
+        page=page.number,
+        url=page.url,
+        worker=worker,
+        start_s=now_s,
+        end_s=now_s,
+        fetch_s=0.0,
+        error="refused",
+    )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Never
 from tqdm.auto import tqdm
 
 from experiment import records, shadowing
-from experiment.errors import UserError
 from experiment.measure import (
     clients,
     locks,
@@ -28,11 +27,11 @@ from experiment.measure import (
 )
 from experiment.measure.launch import launch
 from experiment.measure.rows import Measured
-from experiment.records import FetchRow, Run, TrialKey
+from experiment.records import Run, TrialKey
 from experiment.study import PROJECT, Study
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 LISTEN_S = 0.2
 """How long the machine is listened to before each trial, to see what else it does."""
@@ -66,24 +65,7 @@ def run(study: Study, enough: Enough = lambda _: False) -> Path:
     return folder
 
 
-@shortages.shortage_said()
-def live(study: Study) -> "pd.DataFrame":
-    """Measure the first trial of a study for a look, and return its fetches; nothing is kept.
-
-    Nothing is taken from the folder of a run either: the pages are drawn or read anew.
-    """
-    study = _with_clients(study).model_copy(update={"rounds": 1})
-    preconditions.check(study)
-    key = schedule.client_trials(study, 1, study.clients[0])[0]
-    urls = sources.urls_of(study)
-    with locks.of_machine(), plans.open_sources(study, urls, controls=False) as opened:
-        [tried] = _launch(study, opened, [key], 1)
-    if tried.row.reason:
-        raise UserError(f"clients: {key.client} could not be tried: {tried.row.reason}")
-    return records.frame(FetchRow, tried.fetches)
-
-
-def _with_clients(study: Study) -> Study:
+def with_clients(study: Study) -> Study:
     """Return the study with the clients that suit its source, where nobody chose any."""
     return study.model_copy(update={"clients": study.clients or clients.usual()})
 
@@ -91,7 +73,7 @@ def _with_clients(study: Study) -> Study:
 def _complete(study: Study, folder: Path, locked: bool, enough: Enough) -> None:
     """Measure the rounds that are missing, and note the end of the run."""
     study, own = run_folder.join(study, folder)
-    study = _with_clients(study)
+    study = with_clients(study)
     done = records.rounds_done(folder)
     missing = [number for number in range(1, study.rounds + 1) if number not in done]
     if missing and not enough(folder):
@@ -165,7 +147,7 @@ class Measuring:
         for position, keys in enumerate(launches, start=1):
             words = f"round {number} of {self.study.rounds}: {progress.label(keys)}"
             self.bar.set_description(words)
-            measured = _launch(self.study, self.opened, keys, position)
+            measured = measure_launch(self.study, self.opened, keys, position)
             if measured[0].wait_s:
                 self._wait(measured[0].wait_s)
             stopped = [source.check() for source in self.opened.values()]
@@ -183,7 +165,7 @@ class Measuring:
         wikipedia.pause(self.study.wiki, seconds)
 
 
-def _launch(
+def measure_launch(
     study: Study, opened: plans.Sources, keys: Sequence[TrialKey], position: int
 ) -> list[Measured]:
     """Measure the trials of one launch."""

@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from experiment.measure import clients
+from experiment.measure import clients, functions
 from experiment.measure.controls import CPU_MODES, STARTUP_WORKERS
 from experiment.measure.modes import has_processes
 from experiment.records import TrialKey
@@ -33,7 +33,7 @@ def launches(study: Study, number: int, cores: int) -> list[tuple[TrialKey, ...]
 
 def client_trials(study: Study, number: int, client: ClientName) -> list[TrialKey]:
     """Return the trials of a client in a round: serial once, each pool as often as repeated."""
-    modes = [mode for mode in study.modes if mode in clients.modes_of(client)]
+    modes = [mode for mode in study.modes if mode in functions.modes_of(client)]
     reuses = study.reuse if clients.of(client).can_reuse else ("off",)
     return _block(study, number, "main", client, modes, study.sizes, reuses)
 
@@ -71,7 +71,7 @@ def _today(study: Study) -> Iterator[tuple[ClientName, list[Mode]]]:
     """
     able = [client for client in study.clients if clients.of(client).can_reuse]
     for client in able if "on" not in study.reuse else ():
-        own = [mode for mode in study.modes if mode in clients.modes_of(client)]
+        own = [mode for mode in study.modes if mode in functions.modes_of(client)]
         pools: list[Mode] = [mode for mode in own if mode != "serial"]
         yield client, pools[:1] if client in BROWSERS else pools
     if "aiohttp" not in study.clients:

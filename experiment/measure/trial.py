@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -177,8 +178,9 @@ def main() -> None:
     partial = folder / "outcome.partial"
     partial.write_text(json.dumps(asdict(outcome)))
     partial.replace(folder / "outcome.json")
-    if outcome.reason:
-        os._exit(0)  # leaving in the usual way would wait for the broken pool
+    left = [thread for thread in threading.enumerate() if not thread.daemon]
+    if outcome.reason or left != [threading.main_thread()]:
+        os._exit(0)  # else Python would wait for a broken pool, or for threads of a function
 
 
 if __name__ == "__main__":

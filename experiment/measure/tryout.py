@@ -4,7 +4,7 @@ import sys
 from dataclasses import replace
 
 from experiment.errors import UserError
-from experiment.measure import clients, plans, shortages, sources
+from experiment.measure import clients, functions, plans, shortages, sources
 from experiment.measure.launch import Launched, launch
 from experiment.measure.trial import Plan
 from experiment.records import TrialKey
@@ -16,7 +16,7 @@ from experiment.vocabulary import ClientName, is_function
 def try_out(study: Study, opened: plans.Sources) -> None:
     """Fetch a page with each client; raise `UserError` for what cannot work."""
     for client in study.clients:
-        mode = clients.modes_of(client)[0]
+        mode = functions.modes_of(client)[0]
         key = TrialKey(arm="main", client=client, mode=mode, pool_size=1, round=1, repeat=1)
         plan = plans.of_trial(study, opened, key)
         plan = replace(plan, pages=plan.pages[:1])

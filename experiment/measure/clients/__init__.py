@@ -5,7 +5,7 @@ from importlib import import_module
 
 from experiment.errors import UserError
 from experiment.measure.clients import base
-from experiment.vocabulary import BROWSERS, ClientName, Mode, is_function
+from experiment.vocabulary import BROWSERS, ClientName, is_function
 
 
 def of(name: ClientName) -> type[base.Client]:
@@ -16,15 +16,6 @@ def of(name: ClientName) -> type[base.Client]:
         return function.of(name)
     kind: type[base.Client] = import_module(f"experiment.measure.clients.{name}").Client
     return kind
-
-
-def modes_of(name: ClientName) -> tuple[Mode, ...]:
-    """Return the modes that a client can do; raises `UserError` for a function that is unfit."""
-    if is_function(name):
-        from experiment.measure import functions  # trials do not need it
-
-        return functions.find(name).modes
-    return of(name).modes
 
 
 def usual() -> tuple[ClientName, ...]:

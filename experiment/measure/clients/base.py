@@ -26,13 +26,13 @@ from experiment.measure.clients.response import (
     recorded,
     server_timing_ms,
 )
-from experiment.measure.rate_limit import RateLimiter
+from experiment.measure.rate_limit import RateLimiter, left_out
 from experiment.redaction import redacted_text
 from experiment.vocabulary import AWAITED, MODES, Mode
 
 __all__ = [
     "SIZE_LIMIT", "Attempt", "Body", "Client", "ClientSettings", "Deadline", "FetchError",
-    "Phases", "Response", "begin", "fetch", "left_out", "server_timing_ms",
+    "Phases", "Response", "begin", "fetch", "server_timing_ms",
 ]  # fmt: skip
 
 
@@ -203,17 +203,3 @@ class Attempt:
             error=error,
             **seconds,
         )
-
-
-def left_out(page: Page, zero: float, worker: int) -> Fetch:
-    """Return the row of a page that is not asked for any more; its trial fails as a whole."""
-    now_s = time.perf_counter() - zero
-    return Fetch(
-        page=page.number,
-        url=page.url,
-        worker=worker,
-        start_s=now_s,
-        end_s=now_s,
-        fetch_s=0.0,
-        error="refused",
-    )

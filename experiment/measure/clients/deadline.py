@@ -18,6 +18,11 @@ STUCK = 79
 STUCK_WORDS = "a call did not end in its time, and could not be interrupted"
 
 
+def words_of_end(code: int | None) -> str:
+    """Say how a worker process ended."""
+    return STUCK_WORDS if code == STUCK else f"a worker process ended with exit code {code}"
+
+
 class Deadline:
     """Limit the total time of a fetch: then call `stop` until the fetch gives up.
 

@@ -90,12 +90,7 @@ class Client(base.Client):
         function, thread = load(self.where), threading.current_thread()
         with sockets.opened_here() as opened, phases.timed("load"):
             deadline.stop = functools.partial(_stop, opened, thread, deadline.due + GIVE_UP_S)
-            _Calls.interruptible |= thread is threading.main_thread()
-            try:
-                result = self._await(function, url) if is_async(function) else function(url)
-            finally:
-                if thread is threading.main_thread():
-                    _Calls.interruptible = False
+            result = self._await(function, url) if is_async(function) else _called(function, url)
         _note(result, phases, response)
 
     def _await(self, function: Callable[[str], Any], url: str) -> Any:
@@ -130,6 +125,17 @@ class Client(base.Client):
         return f"raised {type(error).__name__}"
 
 
+def _called(function: Callable[[str], Any], url: str) -> Any:
+    """Call a function, in a main thread so that a signal can interrupt it."""
+    if threading.current_thread() is not threading.main_thread():
+        return function(url)
+    _Calls.interruptible = True
+    try:
+        return function(url)
+    finally:
+        _Calls.interruptible = False
+
+
 def _note(result: Any, phases: base.Phases, response: base.Response) -> None:
     """Keep length and digest of bytes and text; nothing else is looked at or sent anywhere."""
     with phases.timed("check"):
@@ -146,12 +152,12 @@ def _stop(opened: Sequence[socket.socket], thread: threading.Thread, give_up_at:
     Serial and processes call in a main thread. A call in another thread that does not wait on a
     socket cannot be interrupted; that ends the process, and the trial fails.
     """
-    sockets.shut(opened)
-    if thread is threading.main_thread():
-        signal.pthread_kill(thread.ident or 0, signal.SIGALRM)
     if time.monotonic() > give_up_at:
         print(STUCK_WORDS, file=sys.stderr, flush=True)
         os._exit(STUCK)
+    sockets.shut(opened)
+    if thread is threading.main_thread():
+        signal.pthread_kill(thread.ident or 0, signal.SIGALRM)
 
 
 def _interrupt(number: int, frame: object) -> None:  # noqa: ARG001

@@ -7,7 +7,7 @@ import asyncio
 
 from experiment.fetches import Fetch, Page
 from experiment.measure.clients import base
-from experiment.measure.rate_limit import RateLimiter
+from experiment.measure.rate_limit import RateLimiter, left_out
 
 
 async def fetch(client: base.Client, zero: float, page: Page) -> Fetch:
@@ -17,7 +17,7 @@ async def fetch(client: base.Client, zero: float, page: Page) -> Fetch:
         return (await _timed(client, zero, page)).row
     due = await asyncio.to_thread(limiter.turn)
     if due is None:
-        return base.left_out(page, zero, _worker())
+        return left_out(page, zero, _worker())
     attempt = await _timed(client, zero, page)
     return limiter.noted(due - zero, attempt.row, attempt.response.retry_after)
 
