@@ -47,7 +47,7 @@ environment := $(or $(value VIRTUAL_ENV),$(conda),$(folder)/.venv)
 run_python = $(here) exec $(call quoted,environment)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help note setup report sweep crossover quick lab check test test-all test-calibration test-faults lock clean
+.PHONY: help note setup report sweep crossover compare quick lab check test test-all test-calibration test-faults lock clean
 
 help: ## say what can be done
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -78,6 +78,10 @@ sweep: note setup ## measure several pool sizes, and write reports/sweep.html (a
 
 crossover: note setup ## find how much Python a fetch may do before processes win (a quarter of an hour)
 	@$(run_python) -m experiment crossover $(options)
+
+compare: RUNS =
+compare: setup ## set several runs into one view: make compare RUNS="default pool_size-20"
+	@$(run_python) -m experiment compare --runs=$(call quoted,RUNS)
 
 lab: setup ## explore the measurements in JupyterLab
 	@export JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 MPLBACKEND=; $(run_python) -m jupyterlab notebooks/explore.ipynb

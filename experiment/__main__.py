@@ -65,11 +65,13 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
         command.set_defaults(command=function)
     named = [commands.choices[name] for name in COMMANDS]
-    run, report, sweep, crossover, verdicts, _, pages = named
+    run, report, sweep, crossover, compare, verdicts, _, pages = named
     _with_parameters(run, Study(), list(PARAMETERS))
     studies = ((report, Study()), (sweep, sweep_of({})), (crossover, crossover_of({})))
     for command, kind in studies:
         _with_parameters(command, kind, kind.parameters)
+    compare.add_argument("--runs", default="", help="their names (default: all in data/)")
+    compare.add_argument("--name", default="compare", help="the page's name (default: compare)")
     verdicts.add_argument("folder", type=Path, help="the run, such as data/default")
     verdicts.add_argument("--json", action="store_true", help="as a list, for programs")
     pages.add_argument("url", help="the URL to ask, such as that of a random page")
@@ -110,6 +112,18 @@ def _sweep(**parameters: str) -> None:
 
 def _crossover(**parameters: str) -> None:
     _measure_and_write("crossover", crossover_of(parameters))
+
+
+def _compare(runs: str = "", name: str = "compare") -> None:
+    from experiment.analysis import many_runs
+    from experiment.report import page
+
+    page.check_writable(Study.of({"run": name}).run_name())
+    many_runs.of_names(name, runs)
+    report = page.write("compare", name, runs=runs)
+    written = {"report": report, "notebook": report.with_suffix(".ipynb")}
+    for what, path in {**written, "figures": PROJECT / "figures" / name}.items():
+        print(f"{what + ':':9} {path.relative_to(PROJECT)}")
 
 
 def _measure_and_write(notebook: str, study: Study) -> None:
@@ -166,6 +180,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "report": (_report, "measure and write the report"),
     "sweep": (_sweep, "measure several pool sizes and write a report on them"),
     "crossover": (_crossover, "find how much Python work a fetch may do before processes win"),
+    "compare": (_compare, "set several runs into one view, and write a page on them"),
     "verdicts": (_verdicts, "print what a run says of the article's claims"),
     "runs": (_runs, "list the runs that are here"),
     "pages": (_pages, "ask a URL that leads elsewhere each time, and print where it led"),

@@ -66,7 +66,6 @@ def test_a_sweep_is_one_design_without_controls() -> None:
         ({"pool_size": 5}, "pool_size: 5 has no use in a sweep"),
         ({"chunk_size": 3}, "chunk_size: 3 has no use in a sweep"),
         ({"modes": "serial"}, "modes: serial is not serial and one mode or more of threads"),
-        ({"modes": "threads processes"}, "modes: threads processes is not serial and one mode"),
         (
             {"source": "wikipedia", "contact": "you@example.org"},
             "pool_sizes: 200 is not a whole number from 1 to 9",

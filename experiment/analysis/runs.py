@@ -1,6 +1,7 @@
 """List the runs in data/, set them side by side, and combine those that are alike."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -9,20 +10,20 @@ from typing import Any
 import pandas as pd
 
 from experiment import records
-from experiment.analysis import claims, summary
+from experiment.analysis import claims, crossover, own, summary, sweeps
 from experiment.analysis.results import RunResults, load
-from experiment.analysis.summary import Estimate
+from experiment.analysis.summary import Estimate, digits
 from experiment.errors import UserError
 from experiment.records import Machine, Run
 from experiment.redaction import redacted
 from experiment.study import PARAMETERS, PROJECT
 from experiment.values import as_words, listed
-from experiment.vocabulary import ARTICLE_PAIR, POOLS, ClientName
+from experiment.vocabulary import ARTICLE_PAIR, POOLS, ClientName, Mode
 
 DATA = PROJECT / "data"
 
-MAIN_CLAIMS = ("requests-8x", "selenium-4x", "fetch-slower", "no-difference")
-"""The claims whose verdicts the list of runs shows."""
+TIMES: dict[Mode, str] = {mode: f"{mode} x" for mode in ARTICLE_PAIR}
+"""The columns of the list of runs that say how many times as fast as serial a mode is."""
 
 MAY_DIFFER = ("run", "rounds", "precision", "seed", "contact", "keep_query")
 """The parameters that may differ between runs to combine."""
@@ -58,7 +59,7 @@ def of_names(names: Any) -> dict[str, RunResults]:
 
 def overview(folders: Sequence[Path]) -> pd.DataFrame:
     """Return a table of the runs, a row each; the row of a damaged run says so."""
-    columns = ["run", "measured", "study", "machine", "rounds", *MAIN_CLAIMS]
+    columns = ["run", "measured", "rounds", *TIMES.values(), "answer", "study", "machine"]
     return pd.DataFrame([_in_a_row(folder) for folder in folders], columns=columns).fillna("")
 
 
@@ -69,16 +70,50 @@ def _in_a_row(folder: Path) -> dict[str, str]:
         return {"run": folder.name, "study": str(mistake).replace(f"{folder}/", "")}
     run, study = results.run, results.study
     done = results.main_trials["round"].nunique()
-    judged = claims.judge(results) if study.kind == "report" else []
     return {
         "run": folder.name,
         "measured": f"{run.started_at:%Y-%m-%d}",
+        "rounds": f"{done} of {study.rounds}",
+        **{name: _most_times(results, mode) for mode, name in TIMES.items()},
+        "answer": _answer(results),
         "study": study.in_short(),
         "machine": run.machine.hardware,
-        "rounds": f"{done} of {study.rounds}",
-        **dict.fromkeys(MAIN_CLAIMS, "-"),  # of a sweep
-        **{claim.id: claim.ruling.verdict for claim in judged if claim.id in MAIN_CLAIMS},
     }
+
+
+def _most_times(results: RunResults, mode: Mode) -> str:
+    """Return how many times as fast as serial a mode is, for each client at its best size."""
+    best: dict[str, float] = {}
+    for client, size in itertools.product(results.study.clients, results.study.sizes):
+        rounds = summary.of_size(results.rounds, size)
+        speed_up = summary.speed_up(rounds, client, mode)
+        if speed_up.rounds:
+            best[client] = max(best.get(client, 0.0), speed_up.value)
+    if len(best) == 1 == len(results.study.clients):
+        return "".join(map(digits, best.values()))
+    return ", ".join(f"{client} {digits(value)}" for client, value in best.items()) or "-"
+
+
+def _answer(results: RunResults) -> str:
+    """Return the answer of a run in a few words: of a sweep, how many workers are enough."""
+    if results.study.kind == "crossover":
+        return "; ".join(
+            f"{one.pool_size} workers: processes from {digits(one.processes_ms)} ms on"
+            for one in crossover.crossovers(results)
+        )
+    if results.study.kind == "sweep":
+        enough = sweeps.enough_workers(results, sweeps.compare_sizes(results))
+        return ", ".join(f"{_way(results, *way)} {it.words}" for way, it in enough.items())
+    if results.study.only_functions:
+        return ", ".join(f"use {it.use}" if it.use else "open" for it in own.answers(results))
+    counts = Counter(claim.ruling.verdict for claim in claims.judge(results))
+    return ", ".join(f"{counts[name]} {name}" for name in ("holds", "mixed") if counts[name])
+
+
+def _way(results: RunResults, client: str, mode: str, reuse: str) -> str:
+    """Return a way in few words: "kept requests threads" where a sweep has several of each."""
+    said = [client] if len(results.study.clients) > 1 else []
+    return " ".join([*(["kept"] if reuse == "on" else []), *said, mode])
 
 
 def side_by_side(runs: Mapping[str, RunResults]) -> pd.DataFrame:
@@ -175,7 +210,7 @@ def like(results: RunResults) -> dict[str, RunResults]:
     for folder in run_folders():
         if folder.name != results.name and (folder.name.startswith("reference") or not committed):
             with suppress(UserError):
-                if not _unlike_design(results.run, records.read_run(folder)):
+                if not unlike_design(results.run, records.read_run(folder)):
                     found[folder.name] = load(folder)
     return found
 
@@ -190,11 +225,12 @@ def first_difference(runs: Mapping[str, RunResults]) -> str:
 
 def differences(one: RunResults, other: RunResults) -> list[str]:
     """Return what two runs differ in, such as "tls on, off"; empty if they are alike."""
-    return [*_unlike_design(one.run, other.run), *_shared(one, other)]
+    return [*unlike_design(one.run, other.run), *_shared(one, other)]
 
 
-def _unlike_design(one: Run, other: Run) -> list[str]:
-    names = [name for name in PARAMETERS if name not in MAY_DIFFER]
+def unlike_design(one: Run, other: Run, but: Sequence[str] = ()) -> list[str]:
+    """Return what differs in the design and the machine of two runs, but for some parameters."""
+    names = [name for name in PARAMETERS if name not in (*MAY_DIFFER, *but)]
     redact = {"keep_query": False}
     studies = (run.study.model_copy(update=redact).written() for run in (one, other))
     machine = _unlike(Machine.model_fields, one.machine, other.machine)

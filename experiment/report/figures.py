@@ -24,9 +24,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from experiment import records
-from experiment.analysis import article, runs, summary, sweeps, ways
+from experiment.analysis import article, many_runs, runs, summary, sweeps, ways
 from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.crossover import Crossover, crossovers
+from experiment.analysis.many_runs import ManyRuns
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import ALIKE, ONE_LOOK, Levels
 from experiment.analysis.summary import Estimate, digits, percent_of
@@ -60,13 +61,15 @@ class Layout:
 
     draw: Callable[..., Axes]
     alt: str
-    panels: Callable[[RunResults, Judged], Sequence[tuple[Any, ...]]]
+    panels: Callable[[Any, Judged], Sequence[tuple[Any, ...]]]
     columns: int = 2
     height: float = 3.6
 
 
-def show(draw: Callable[..., Axes], results: RunResults, judged: Judged = ()) -> "Image | None":
-    """Draw a figure of `REPORT` or `SWEEP`, and save it as PNG and SVG in figures/<run>/.
+def show(
+    draw: Callable[..., Axes], results: RunResults | ManyRuns, judged: Judged = ()
+) -> "Image | None":
+    """Draw a figure of `LAYOUTS`, and save it as PNG and SVG in figures/<run>/.
 
     Returns the picture for a notebook; None where the run has nothing to draw. Raises
     `UserError` where the folder cannot be written.
@@ -88,8 +91,10 @@ def show(draw: Callable[..., Axes], results: RunResults, judged: Judged = ()) ->
     return Image(data=picture, width=width, alt=alt)  # type: ignore[no-untyped-call]
 
 
-def drawn(draw: Callable[..., Axes], results: RunResults, judged: Judged = ()) -> Figure | None:
-    """Return a figure of `REPORT` or `SWEEP`; None where the run has nothing to draw."""
+def drawn(
+    draw: Callable[..., Axes], results: RunResults | ManyRuns, judged: Judged = ()
+) -> Figure | None:
+    """Return a figure of `LAYOUTS`; None where the run has nothing to draw."""
     _, layout = _layout(draw)
     choices = layout.panels(results, judged)
     if not choices:
@@ -98,7 +103,7 @@ def drawn(draw: Callable[..., Axes], results: RunResults, judged: Judged = ()) -
 
 
 def _layout(draw: Callable[..., Axes]) -> tuple[int, Layout]:
-    numbered = itertools.chain(*(enumerate(layouts, 1) for layouts in (REPORT, SWEEP, CROSSOVER)))
+    numbered = itertools.chain(*(enumerate(layouts, 1) for layouts in LAYOUTS))
     return next((number, layout) for number, layout in numbered if layout.draw is draw)
 
 
@@ -596,6 +601,48 @@ def _crossover_title(one: Crossover) -> str:
     return f"{one.pool_size} workers: processes win\nfrom {digits(one.processes_ms)} ms on"
 
 
+def speed_up_by_run_and_size(many: ManyRuns, client: str, *, ax: Axes) -> Axes:
+    """Draw speed-up against pool size, a colour for each run, a mark for each mode."""
+    found = many_runs.points(many)
+    points = [point for point in found if point.client == client]
+    sizes = sorted({point.pool_size for point in found})
+    for place, name in enumerate(many.runs):
+        for mode in MODES:
+            own = [point for point in points if (point.run, point.mode) == (name, mode)]
+            _run_line(ax, own, styles.of_run(place), 1 + 0.03 * place)
+    ax.set(xscale="log", xlabel="workers (log scale)", title=client)
+    ax.set(yscale="log", ylabel="times as fast as serial (log)")
+    ax.set_ylim(min(0.9, *(point.speed_up.value for point in points)))
+    _plain_ticks(ax.yaxis)
+    ax.set_xlim(sizes[0] / 1.4, sizes[-1] * 1.5)
+    ax.set_xticks(sizes, [str(size) for size in sizes])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.grid(color="#E5E5E5")
+    runs_drawn = [name for name in many.runs if name in {point.run for point in points}]
+    keys = [(name, styles.of_run([*many.runs].index(name)), "s") for name in runs_drawn]
+    keys += [(mode, "black", styles.mark(mode)) for mode in MODES if mode in _modes_of(points)]
+    handles = [Line2D([], [], ls="", marker=mark, color=it, label=name) for name, it, mark in keys]
+    ax.legend(handles=handles, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return ax
+
+
+def _modes_of(points: Sequence[many_runs.Point]) -> set[str]:
+    return {point.mode for point in points}
+
+
+def _run_line(ax: Axes, own: Sequence[many_runs.Point], colour: str, shift: float) -> None:
+    """Draw a mode of a run with its 95 % intervals; `shift` keeps runs apart."""
+    if not own:
+        return
+    look = styles.of_mode(own[0].mode)
+    places = [point.pool_size * shift * look.shift for point in own]
+    values = [point.speed_up.value for point in own]
+    ax.plot(places, values, color=colour, ls=look.line, marker=styles.mark(own[0].mode), ms=6)
+    for place, point in zip(places, own, strict=True):
+        if point.speed_up.ci95:
+            ax.plot([place] * 2, point.speed_up.ci95, color=colour, lw=1.5)
+
+
 def speed_ups_by_run(found: dict[str, RunResults], client: str, *, ax: Axes) -> Axes:
     """Draw a client's speed-ups in each of several runs, the first of which is this one."""
     labels = [f"{name} (this run)" if place == 0 else name for place, name in enumerate(found)]
@@ -643,6 +690,11 @@ def _modes(results: RunResults, client: str) -> list[str]:
     rounds = results.rounds
     measured = set(rounds.loc[rounds["client"] == client, "mode"])
     return [mode for mode in MODES if mode in measured]
+
+
+def _panels_of_many(many: Any) -> list[tuple[Any, ...]]:
+    clients = dict.fromkeys(point.client for point in many_runs.points(many))
+    return [(many, client) for client in clients]
 
 
 def _clients(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
@@ -710,3 +762,17 @@ CROSSOVER = (
     ),
 )
 """The figures of the report on a crossover, in its order."""
+
+MANY_RUNS = (
+    Layout(
+        speed_up_by_run_and_size,
+        "speed-up against pool size, by run and mode",
+        lambda many, _: _panels_of_many(many),
+        1,
+        3.4,
+    ),
+)
+"""The figure of the page on several runs."""
+
+LAYOUTS = (REPORT, SWEEP, CROSSOVER, MANY_RUNS)
+"""The figures of all pages, numbered from 1 in each."""

@@ -1,11 +1,13 @@
 """Write the report of a run: papermill executes a notebook, nbconvert makes it a page."""
 
 import io
+import itertools
 import os
 import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from experiment import process_tree
@@ -33,14 +35,16 @@ def check_writable(run: str) -> None:
             tempfile.TemporaryFile(dir=folder).close()
 
 
-def write(notebook: str, run: str) -> Path:
+def write(notebook: str, run: str, **parameters: str) -> Path:
     """Execute a notebook on a run; return the HTML page, with the executed notebook beside it.
+
+    A page on several runs gets their names as a parameter, and `run` is its own name.
 
     Raises `UserError` where the notebook does, and where a folder cannot be written.
     """
     check_writable(run)
     try:
-        executed = _execute(notebook, run)
+        executed = _execute(notebook, {"run": run, **parameters})
     finally:
         remove_partials(FIGURES / run)
         remove_partials(REPORTS)
@@ -51,10 +55,11 @@ def write(notebook: str, run: str) -> Path:
     return page
 
 
-def _execute(notebook: str, run: str) -> str:
+def _execute(notebook: str, parameters: Mapping[str, str]) -> str:
     """Have papermill execute a notebook in this interpreter's kernel; return the result."""
     source = str((NOTEBOOKS / f"{notebook}.ipynb").relative_to(PROJECT))  # papermill records it
-    command = ["papermill", source, "-", "-p", "run", run, "-k", "python3", "--no-progress-bar"]
+    given = itertools.chain.from_iterable(("-r", *item) for item in parameters.items())
+    command = ["papermill", source, "-", *given, "-k", "python3", "--no-progress-bar"]
     with writing("report", Path(tempfile.gettempdir())):
         temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         environment = _environment(Path(temporary.name))

@@ -52,6 +52,23 @@ NO_MODE = "black"
 CONTROL = KNOWN["serial"].colour
 
 
+RUNS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""The colours of runs, in their order."""
+
+MARKS = {"threads": "o", "processes": "s", "asyncio": "^"}
+"""The marks of modes where colours tell runs apart."""
+
+
+def of_run(place: int) -> str:
+    """Return the colour of a run."""
+    return RUNS[place % len(RUNS)]
+
+
+def mark(mode: str) -> str:
+    """Return the mark of a mode."""
+    return MARKS.get(mode, "D")
+
+
 def of_mode(mode: str) -> ModeStyle:
     """Return the style of a mode; one that is new to `KNOWN` gets colours of its own."""
     if mode in KNOWN:

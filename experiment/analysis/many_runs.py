@@ -1,0 +1,147 @@
+"""Set several runs into one view: their speed-ups by pool size, and the ratios that they share."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from experiment.analysis import claims, rules, runs, summary
+from experiment.analysis.results import RunResults
+from experiment.analysis.summary import Estimate
+from experiment.errors import UserError
+from experiment.values import listed
+from experiment.vocabulary import ARTICLE_PAIR, POOLS
+
+
+@dataclass(frozen=True)
+class ManyRuns:
+    """Runs by name, under the name of the page that shows them."""
+
+    name: str
+    runs: Mapping[str, RunResults]
+
+
+@dataclass(frozen=True)
+class Point:
+    """The speed-up of a pool in a run, against serial of the same rounds."""
+
+    run: str
+    client: str
+    mode: str
+    pool_size: int
+    speed_up: Estimate
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Threads against processes at a pool size of a run; `alike` is None where it is open."""
+
+    run: str
+    client: str
+    pool_size: int
+    ratio: Estimate
+    alike: bool | None
+
+
+@dataclass(frozen=True)
+class Shared:
+    """How many times as long a pool takes in one run as in another, on the same pages."""
+
+    first: str
+    second: str
+    client: str
+    mode: str
+    sizes: tuple[int, int]
+    ratio: Estimate
+
+
+def of_names(name: str, names: object) -> ManyRuns:
+    """Return runs by name, all readable ones for none; raise `UserError` for fewer than two."""
+    wanted = listed(names) or []
+    for twice in (one for one in wanted if wanted.count(one) > 1):
+        raise UserError(f"runs: {twice} is named twice; name each run once")
+    try:
+        found = runs.of_names(names)
+    except UserError as mistake:
+        raise UserError(f"runs: {mistake}") from None
+    kept = {one: results for one, results in found.items() if results.study.kind != "crossover"}
+    if len(kept) < 2:
+        words = " ".join(kept) or "none"
+        raise UserError(f"runs: {words} is not two runs or more, of make report or make sweep")
+    return ManyRuns(name, kept)
+
+
+def points(many: ManyRuns) -> list[Point]:
+    """Return the speed-ups of all pools that have complete rounds; paced runs have none."""
+    return [
+        Point(name, client, mode, size, speed_up)
+        for name, results in many.runs.items()
+        if not claims.paced(results.study)
+        for client, size in itertools.product(results.study.clients, results.study.sizes)
+        for mode in POOLS
+        if (speed_up := _speed_up(results, client, mode, size)).rounds
+    ]
+
+
+def _speed_up(results: RunResults, client: str, mode: str, size: int) -> Estimate:
+    rounds = summary.of_size(results.rounds, size)
+    spans = (_span(rounds, client, which) for which in ("serial", mode))
+    return summary.ratio(*spans)
+
+
+def _span(rounds: pd.DataFrame, client: str, mode: str) -> "pd.Series[float]":
+    return summary.of_cell(rounds, client, mode, "span_s")
+
+
+def pairs(many: ManyRuns) -> list[Pair]:
+    """Return threads against processes, for each run, client and pool size that has both."""
+    return [
+        Pair(name, client, size, ratio, _alike(results, ratio))
+        for name, results in many.runs.items()
+        if not claims.paced(results.study)
+        for client, size in itertools.product(results.study.clients, results.study.sizes)
+        for rounds in [summary.of_size(results.rounds, size)]
+        if (ratio := summary.ratio(*(_span(rounds, client, mode) for mode in ARTICLE_PAIR))).rounds
+    ]
+
+
+def _alike(results: RunResults, ratio: Estimate) -> bool | None:
+    if not ratio.has_enough_rounds:
+        return None
+    verdict = rules.NO_DIFFERENCE.judge(ratio, results.levels).verdict
+    return {"holds": True, "does not hold": False}.get(verdict)
+
+
+def shared(many: ManyRuns) -> list[Shared]:
+    """Return the ratios of the runs that have the same pages, machine and design."""
+    return [
+        one
+        for first, second in itertools.combinations(many.runs, 2)
+        if not differences(many.runs[first], many.runs[second])
+        for one in _shared(many, first, second)
+    ]
+
+
+def _shared(many: ManyRuns, first: str, second: str) -> Iterator[Shared]:
+    one, other = many.runs[first], many.runs[second]
+    sizes = one.study.pool_size, other.study.pool_size
+    for client, mode in itertools.product(one.study.clients, POOLS):
+        ratio = summary.ratio(*(_span(it.rounds, client, mode) for it in (one, other)))
+        if ratio.rounds:
+            yield Shared(first, second, client, mode, sizes, ratio)
+
+
+def differences(one: RunResults, other: RunResults) -> list[str]:
+    """Return what keeps two runs from sharing a ratio: all but their pool sizes must be the same.
+
+    The rounds of two runs have the same pages where the embedded origin drew them by one seed.
+    """
+    found = runs.unlike_design(one.run, other.run, but=("pool_size",))
+    if one.study.kind == other.study.kind == "sweep":
+        found.append("both are sweeps, each with a serial loop of its own")
+    if one.study.source != "embedded" or other.study.source != "embedded":
+        found.append("not both have pages of the embedded origin")
+    if one.study.seed != other.study.seed:
+        found.append(f"seed {one.study.seed}, {other.study.seed}")
+    return found
