@@ -498,19 +498,17 @@ def crossover_of(parameters: Mapping[str, Any]) -> Study:
     return Study.of({**SWEEP, **CROSSOVER, **parameters}).given(parameters)
 
 
-def from_notebook(
-    namespace: Mapping[str, Any], also: Sequence[str] = (), kind: Kind | None = None
-) -> Study:
+def from_notebook(namespace: Mapping[str, Any], kind: Kind | None = None) -> Study:
     """Return the study that a notebook's parameters describe; refuse unknown ones of papermill.
 
     papermill only warns of a parameter that the notebook does not have, so the names that its
-    cell (marked "# Parameters") sets are checked, except those in `also`. These names, and the
-    parameters edited in the notebook's own cell, count as given.
+    cell (marked "# Parameters") sets are checked. These names, and the parameters edited in the
+    notebook's own cell, count as given.
     """
     injected = [cell for cell in namespace.get("In", ()) if cell.startswith("# Parameters\n")]
     nodes = chain.from_iterable(ast.walk(ast.parse(cell)) for cell in injected)
     assigned = (node for node in nodes if isinstance(node, ast.Name))
-    names = {node.id for node in assigned if isinstance(node.ctx, ast.Store)} - {*also}
+    names = {node.id for node in assigned if isinstance(node.ctx, ast.Store)}
     known = {*PARAMETERS, *names}
     parameters = {name: value for name, value in namespace.items() if name in known}
     kind = kind or ("sweep" if "pool_sizes" in parameters else "report")

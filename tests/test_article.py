@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from experiment import records
-from experiment.analysis import article, claims, runs
+from experiment.analysis import article, claims, many_runs
 from experiment.analysis.article import FOLDER
 from experiment.analysis.results import RunResults, load
 from experiment.measure import origin
 from experiment.report import figures, headline, sentences, widgets
+from experiment.report import many_runs as said
 from experiment.study import Study
 from tests import made_up
 from tests.conftest import Copy
@@ -126,15 +127,13 @@ def test_the_command_line_shows_its_numbers_and_lists_it(copy: Copy) -> None:
     assert "This is the article itself" in ended.stdout
     assert "different experiment" not in ended.stdout
     listed = copy.experiment("runs")
-    assert re.search(r"^article-2018 +2018-03-18 .*an unnamed machine +1 of 1", listed.stdout, re.M)
+    assert re.search(r"^article-2018 +2018-03-18 +1 of 1 .*an unnamed machine", listed.stdout, re.M)
 
 
 def test_it_stands_beside_other_runs() -> None:
-    table = runs.side_by_side(runs.of_names("article-2018 reference"))
+    table = said.table(many_runs.of_names("page", "article-2018 reference"))
     row = table[(table["run"] == "article-2018") & (table["client"] == "phantomjs")].iloc[0]
-    assert row["speed-up, threads"] == "3.93 (too few rounds)"
-    assert row["slow-down, processes"] == "2.37"
-    assert row["machine"] == "an unnamed machine"
+    assert row["threads: times as fast [95 %]"] == "3.93 (too few rounds)"
 
 
 def test_the_explorer_draws_it() -> None:

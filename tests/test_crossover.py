@@ -8,10 +8,11 @@ import pytest
 import experiment
 from experiment.analysis import crossover
 from experiment.analysis.crossover import law
+from experiment.analysis.summary import digits, percent
 from experiment.errors import UserError
 from experiment.measure import parsing
 from experiment.report import crossover as said
-from experiment.study import CROSSOVER, Study, crossover_of, sweep_of
+from experiment.study import CROSSOVER, PROJECT, Study, crossover_of, sweep_of
 from tests import made_up
 from tests.conftest import Copy
 from tests.made_up import World, even
@@ -80,6 +81,25 @@ def test_a_python_without_a_gil_has_no_crossover(tmp_path: Path) -> None:
     free = replace(results, run=results.run.model_copy(update={"machine": machine}))
     words = said.answer(free, crossover.crossovers(free))
     assert "There is no crossover to find" in words
+
+
+def test_the_readme_says_what_the_committed_crossover_says() -> None:
+    results = experiment.load(PROJECT / "data" / "reference-crossover")
+    found = crossover.crossovers(results)
+    words = " ".join((PROJECT / "README.md").read_text().split())
+    for line in said.answer(results, found).splitlines():
+        sentence, same = line.removeprefix("- ").replace("**", "").split("; ")
+        assert f"{sentence}; {same.removesuffix(', less than 10 % apart.')}" in words
+    ten, thirty = found
+    waiting = f"mean delay {digits(ten.waiting_ms)} ms, {results.study.rounds} rounds"
+    assert waiting in words
+    law = f"at {digits(ten.law_ms)} ms with 10 workers and at {digits(thirty.law_ms)} ms with 30"
+    assert law in words
+    mean, most = (
+        f"{percent(getattr(ten, name))} and {percent(getattr(thirty, name))}"
+        for name in ("law_error", "worst_law_error")
+    )
+    assert f"ratios are {mean} off on average, and {most} at most" in words
 
 
 @pytest.mark.slow

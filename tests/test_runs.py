@@ -1,5 +1,6 @@
-"""The runs that are here: listed, set side by side, combined only where they are alike."""
+"""The runs that are here: listed, found by name, combined only where they are alike."""
 
+import html
 import math
 import re
 from pathlib import Path
@@ -9,9 +10,10 @@ import pandas as pd
 import pytest
 
 from experiment import records
-from experiment.analysis import runs, summary
+from experiment.analysis import many_runs, runs, summary
 from experiment.errors import UserError
 from experiment.report import figures, sentences
+from experiment.report import many_runs as said
 from experiment.study import SWEEP, Study
 from tests import made_up
 from tests.conftest import Copy
@@ -58,19 +60,15 @@ def test_every_run_is_listed_with_what_it_is(copy: Copy) -> None:
     assert re.search(r"requests threads .*, requests processes \d+", rows["sizes"])
 
 
-def test_runs_stand_side_by_side(data: Path) -> None:
+def test_runs_are_found_by_name(data: Path) -> None:
     write(data, "ten")
-    write(data, "five", pool_size=5)
     sweep = Study.of({**SWEEP, "pages": 12, "pool_sizes": (2, 5)})
     made_up.write(data / "sizes", sweep, World(even(sweep), controls=False))
     (data / "broken").mkdir()
     (data / "broken" / "run.json").write_text("{")
-    table = runs.side_by_side(runs.of_names(None))
-    assert table[["run", "workers"]].to_numpy().tolist() == [
-        ["five", "5"], ["sizes", "2"], ["sizes", "5"], ["ten", "10"],
-    ]  # fmt: skip
+    assert list(runs.of_names(None)) == ["sizes", "ten"]
     assert list(runs.of_names(["ten"])) == ["ten"]
-    assert runs.studies() == ["five", "ten"]
+    assert runs.studies() == ["ten"]
     with pytest.raises(UserError, match="no run is here"):
         runs.of_names(["ten", "eleven"])
 
@@ -78,21 +76,18 @@ def test_runs_stand_side_by_side(data: Path) -> None:
 def test_alike_runs_are_combined_with_the_run_as_the_unit(data: Path) -> None:
     for seed, name in enumerate(("one", "two", "three"), start=1):
         write(data, name, seed=seed, rounds=3 + seed)
-    found = runs.of_names(["one", "two", "three"])
-    alone = [summary.speed_up(own.rounds, "requests", "threads") for own in found.values()]
+    many = many_runs.of_names("page", "one two three")
+    alone = [summary.speed_up(own.rounds, "requests", "threads") for own in many.runs.values()]
     over = summary.over_runs(alone)
     assert over.rounds == 3
     assert over.value == pytest.approx(math.prod(one.value for one in alone) ** (1 / 3))
-    [row] = runs.combined(found).to_dict("records")
-    assert row["runs"] == "3"
-    assert row["speed-up, threads"] == str(over)
-    assert runs.combined_by_name("one two three").equals(runs.combined(found))
-    assert "- two: alike." in sentences.differences(found["one"], found)
-    assert runs.combined_by_name("none").empty
-    with pytest.raises(UserError, match="combine: one one names a run twice"):
-        runs.combined_by_name(["one", "one"])
-    with pytest.raises(UserError, match="combine: one two is not 3 or more runs, each one value"):
-        runs.combined_by_name(["one", "two"])
+    *_, row = said.table(many).to_dict("records")
+    assert (row["run"], row["rounds"]) == ("all 3 runs", "3")
+    assert row["threads: times as fast [95 %]"] == str(over)
+    assert "These 3 runs are alike" in said.combined(many)
+    two = many_runs.of_names("page", "one two")
+    assert "it takes 3 runs or more" in said.combined(two)
+    assert len(said.table(two)) == 2
 
 
 @pytest.mark.parametrize("studies", [1_000, pytest.param(5_000, marks=pytest.mark.calibration)])
@@ -150,15 +145,16 @@ def test_runs_that_share_their_pages_are_shown_but_not_combined(data: Path) -> N
         ({"seed": 2018}, "seed 2018 in both, so their rounds share their pages"),
     ],
 )
-def test_runs_that_are_not_alike_are_refused_by_what_differs(
+def test_runs_that_are_not_alike_are_not_combined_and_say_what_differs(
     data: Path, parameters: dict[str, object], words: str
 ) -> None:
     write(data, "one")
     write(data, "two", **{"seed": 7, **parameters})
     write(data, "three", seed=8)
-    with pytest.raises(UserError) as caught:
-        runs.combined_by_name('["one", "two", "three"]')
-    assert str(caught.value) == f"combine: one and two are not alike: {words}"
+    many = many_runs.of_names("page", '["one", "two", "three"]')
+    assert many_runs.combined_points(many) == []
+    apart = html.unescape(said.combined(many))
+    assert apart == f"These runs are not combined: one and two are not alike: {words}."
 
 
 def test_machines_that_differ_are_told_by_what_differs(data: Path) -> None:

@@ -169,9 +169,7 @@ def test_what_a_notebook_or_a_sweep_has_by_default_was_not_given() -> None:
     assert from_notebook(injected).joined_to(own) == own
     sweep = sweep_of({"pool_sizes": "2 3", "pages": 7, "run": "s"})
     assert sweep_of({"run": "s"}).joined_to(sweep) == sweep
-    assert (
-        from_notebook({**SWEEP, "run": "s", "beside": None}, ["beside"]).joined_to(sweep) == sweep
-    )
+    assert from_notebook({**SWEEP, "run": "s"}).joined_to(sweep) == sweep
     with pytest.raises(UserError, match="pages: 200 was asked for, but the run s has 7"):
         sweep_of({"run": "s", "pages": 200}).joined_to(sweep)
 
@@ -202,8 +200,6 @@ def test_a_notebook_hands_over_its_parameters_and_refuses_unknown_ones() -> None
 
 
 KINDS = {"report": Study(), "sweep": Study.of(SWEEP)}
-OF_THE_NOTEBOOK = {"report": [], "sweep": ["beside", "combine"]}
-"""Parameters that only say what a notebook shows."""
 
 
 def _parameters_cell(name: str) -> str:
@@ -222,7 +218,7 @@ def test_a_notebook_offers_every_parameter_with_its_default_and_meaning(notebook
         (item.target if isinstance(item, ast.AnnAssign) else item.targets[0]).id  # type: ignore[attr-defined, union-attr]
         for item in ast.parse(cell).body
     ]
-    assert names == kind.parameters + OF_THE_NOTEBOOK[notebook]
+    assert names == kind.parameters
     assert Study.of({name: namespace[name] for name in kind.parameters}) == kind
     for line, name in zip(cell.splitlines(), kind.parameters, strict=False):
         assert str(PARAMETERS[name].description) in line

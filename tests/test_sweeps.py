@@ -1,11 +1,9 @@
 """A sweep: one design for all pool sizes, and the plain answer that follows from its numbers."""
 
-import html
 import itertools
 import json
 import math
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -470,7 +468,6 @@ def test_make_sweep_measures_and_answers(copy: Copy) -> None:
     assert (copy.path / "figures" / "small" / "1-speed-up-by-pool-size.svg").exists()
     notebook = json.loads((copy.path / "reports" / "small.ipynb").read_text())
     assert str(copy.path) not in json.dumps(notebook["metadata"])
-    _check_beside(copy)
     again = copy.experiment("report", "--run", "small")
     assert again.returncode == 2
     assert again.stderr == "error: run: small is a sweep; it goes with make sweep\n"
@@ -509,19 +506,3 @@ def test_the_readme_says_how_fast_each_way_is_at_its_best() -> None:
         f"`requests` with new connections, which does best in {size} processes "
         f"({slower} pages/s)"
     ) in words
-
-
-def _check_beside(copy: Copy) -> None:
-    """Any runs can be set side by side through papermill, without measuring."""
-    asked = ["-p", "run", "small", "-p", "beside", '["reference", "small"]']
-    command = [sys.executable, "-m", "papermill", "notebooks/sweep.ipynb", "out.ipynb", *asked]
-    ended = copy.run("env", f"PYTHONPATH={copy.path}", *command)
-    assert ended.returncode == 0, ended.stderr
-    text = html.unescape((copy.path / "out.ipynb").read_text())
-    assert "reference: pool_size 10, 10; " not in text
-    assert "- reference: pool_sizes 2 3, none; pages 6, 100" in text
-    names = '["reference", "small", "reference-tls-off"]'
-    refused = copy.run("env", f"PYTHONPATH={copy.path}", *command, "-p", "combine", names)
-    assert refused.returncode == 1
-    [*_, last] = refused.stderr.rstrip().splitlines()
-    assert last.startswith("UserError: combine: reference and small are not alike: pool_sizes")

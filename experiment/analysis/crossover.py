@@ -40,17 +40,27 @@ class Crossover:
     """What the levels of a pool size tell; None where no level tells it.
 
     Up to `alike_ms` of CPU a fetch both pools perform the same; from `processes_ms` on processes
-    are more than 10 % faster. `law_ms` is where the law says so.
+    are more than 10 % faster.
     """
 
     pool_size: int
     levels: Sequence[Level]
     alike_ms: float | None
     processes_ms: float | None
-    law_ms: float
+    waiting_ms: float
+    cores: int
     law_error: float
     """The mean of |predicted / measured - 1| over the levels."""
     worst_law_error: float
+
+    @property
+    def law_ms(self) -> float:
+        """Return the CPU of a fetch from which on the law has processes more than 10 % faster."""
+        return rules.ALIKE * self.waiting_ms / self.pool_size
+
+    def law_at(self, cpu_ms: float) -> float:
+        """Return the ratio that the law predicts for so much CPU of a fetch."""
+        return law(self.waiting_ms, cpu_ms, self.pool_size, self.cores)
 
 
 def law(waiting_ms: float, cpu_ms: float, workers: int, cores: int) -> float:
@@ -99,21 +109,21 @@ def _level(results: RunResults, client: str, size: int) -> Level:
 
 def crossovers(results: RunResults) -> list[Crossover]:
     """Return the crossover of each pool size that has levels."""
-    return list(_crossovers(levels(results)))
+    return list(_crossovers(levels(results), results.cores or 1))
 
 
-def _crossovers(found: Sequence[Level]) -> Iterator[Crossover]:
+def _crossovers(found: Sequence[Level], cores: int) -> Iterator[Crossover]:
     for size in dict.fromkeys(level.pool_size for level in found):
         own = [level for level in found if level.pool_size == size]
         alike_ms, processes_ms = _bracket(own)
         errors = [abs(level.law / level.ratio.value - 1) for level in own]
-        waiting_ms = float(np.mean([level.waiting_ms for level in own]))
         yield Crossover(
             pool_size=size,
             levels=own,
             alike_ms=alike_ms,
             processes_ms=processes_ms,
-            law_ms=rules.ALIKE * waiting_ms / size,
+            waiting_ms=float(np.mean([level.waiting_ms for level in own])),
+            cores=cores,
             law_error=float(np.mean(errors)),
             worst_law_error=max(errors),
         )

@@ -1,8 +1,10 @@
-"""Set several runs into one view: their speed-ups by pool size, and the ratios that they share."""
+"""Set several runs into one view: speed-ups by pool size, shared ratios, alike runs combined."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
 
 import pandas as pd
 
@@ -111,6 +113,43 @@ def _alike(results: RunResults, ratio: Estimate) -> bool | None:
         return None
     verdict = rules.NO_DIFFERENCE.judge(ratio, results.levels).verdict
     return {"holds": True, "does not hold": False}.get(verdict)
+
+
+def why_not_combined(many: ManyRuns) -> str:
+    """Return what keeps these runs from being combined; empty if they are alike."""
+    if len(many.runs) < runs.ENOUGH_RUNS:
+        return f"it takes {runs.ENOUGH_RUNS} runs or more, each one value"
+    return runs.first_difference(many.runs)
+
+
+def combined_points(many: ManyRuns) -> list[Point]:
+    """Return the speed-ups over all runs, each run one value; empty where they are not alike."""
+    cells = _by_cell(many, points(many), "client", "mode", "pool_size")
+    return [
+        Point(_all(many), client, mode, size, summary.over_runs([it.speed_up for it in own]))
+        for (client, mode, size), own in cells.items()
+    ]
+
+
+def combined_pairs(many: ManyRuns) -> list[Pair]:
+    """Return threads against processes over all runs, each run one value, where they are alike."""
+    cells = _by_cell(many, pairs(many), "client", "pool_size")
+    return [
+        Pair(_all(many), client, size, summary.over_runs([it.ratio for it in own]), alike=None)
+        for (client, size), own in cells.items()
+    ]
+
+
+def _by_cell(many: ManyRuns, items: Sequence[Any], *names: str) -> dict[tuple[Any, ...], list[Any]]:
+    """Return the items by the values of these attributes; none where the runs are not alike."""
+    if why_not_combined(many):
+        return {}
+    cell = attrgetter(*names)
+    return {one: [item for item in items if cell(item) == one] for one in map(cell, items)}
+
+
+def _all(many: ManyRuns) -> str:
+    return f"all {len(many.runs)} runs"
 
 
 def shared(many: ManyRuns) -> list[Shared]:

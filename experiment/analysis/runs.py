@@ -1,4 +1,4 @@
-"""List the runs in data/, set them side by side, and combine those that are alike."""
+"""List the runs in data/, and find those that are alike."""
 
 import itertools
 from collections import Counter
@@ -12,13 +12,13 @@ import pandas as pd
 from experiment import records
 from experiment.analysis import claims, crossover, own, summary, sweeps
 from experiment.analysis.results import RunResults, load
-from experiment.analysis.summary import Estimate, digits
+from experiment.analysis.summary import digits
 from experiment.errors import UserError
 from experiment.records import Machine, Run
 from experiment.redaction import redacted
 from experiment.study import PARAMETERS, PROJECT
 from experiment.values import as_words, listed
-from experiment.vocabulary import ARTICLE_PAIR, POOLS, ClientName, Mode
+from experiment.vocabulary import ARTICLE_PAIR, Mode
 
 DATA = PROJECT / "data"
 
@@ -114,90 +114,6 @@ def _way(results: RunResults, client: str, mode: str, reuse: str) -> str:
     """Return a way in few words: "kept requests threads" where a sweep has several of each."""
     said = [client] if len(results.study.clients) > 1 else []
     return " ".join([*(["kept"] if reuse == "on" else []), *said, mode])
-
-
-def side_by_side(runs: Mapping[str, RunResults]) -> pd.DataFrame:
-    """Return speed-ups and slow-downs, a row for each run, client and pool size."""
-    rows = [
-        {"run": name, "client": client, "workers": str(size), **_in_words(results, ratios)}
-        for name, results in runs.items()
-        for (client, size), ratios in _ratios(results).items()
-    ]
-    return pd.DataFrame(rows)
-
-
-Ratios = dict[str, Estimate]
-
-
-def _ratios(results: RunResults) -> dict[tuple[ClientName, int], Ratios]:
-    """Return the ratios of each client and pool size that have complete rounds, by their names."""
-    cells = itertools.product(results.study.clients, results.study.sizes)
-    found = {cell: _ratios_of(results, *cell) for cell in cells}
-    return {
-        cell: ratios for cell, ratios in found.items() if any(r.rounds for r in ratios.values())
-    }
-
-
-def _ratios_of(results: RunResults, client: ClientName, size: int) -> Ratios:
-    rounds = summary.of_size(results.rounds, size)
-    measured = set(rounds.loc[rounds["client"] == client, "mode"])
-    pools = [mode for mode in POOLS if mode in ARTICLE_PAIR or {mode, "serial"} <= measured]
-    totals = (summary.of_cell(rounds, client, mode, "span_s") for mode in ARTICLE_PAIR)
-    return {
-        "threads / processes": summary.ratio(*totals),
-        **{f"speed-up, {mode}": summary.speed_up(rounds, client, mode) for mode in pools},
-        **{f"slow-down, {mode}": summary.slow_down(rounds, client, mode) for mode in pools},
-    }
-
-
-def _in_words(results: RunResults, ratios: Ratios) -> dict[str, str]:
-    paced = " (paced)" if claims.paced(results.study) else ""
-    return {
-        "rounds": str(max(ratio.rounds for ratio in ratios.values())),
-        **{
-            name: ratio.shown if name.startswith("slow-down") else f"{ratio}{paced}"
-            for name, ratio in ratios.items()
-        },
-        "study": results.study.in_short(),
-        "machine": results.run.machine.hardware,
-    }
-
-
-def combined_by_name(names: Any) -> pd.DataFrame:
-    """Return the runs of these names (a list, JSON or words) combined; empty for none."""
-    wanted = listed(names) or []
-    if len(set(wanted)) < len(wanted):
-        words = " ".join(wanted)
-        raise UserError(f"combine: {words} names a run twice, which does not count twice")
-    return combined(of_names(wanted)) if wanted else pd.DataFrame()
-
-
-def combined(runs: Mapping[str, RunResults]) -> pd.DataFrame:
-    """Return the ratios over runs that are alike, a row for each client and pool size.
-
-    The run is the unit: each counts as one value. Raises `UserError` for fewer than three runs,
-    and where two are not alike, with what differs: another study, another machine, other
-    versions, or pages that they share.
-    """
-    if len(runs) < ENOUGH_RUNS:
-        words = " ".join(runs)
-        raise UserError(f"combine: {words} is not {ENOUGH_RUNS} or more runs, each one value")
-    if unlike := first_difference(runs):
-        raise UserError(f"combine: {unlike}")
-    by_run = [_ratios(results) for results in runs.values()]
-    return pd.DataFrame(
-        [
-            {"client": client, "workers": str(size), "runs": str(len(runs)), **over}
-            for client, size in dict.fromkeys(itertools.chain.from_iterable(by_run))
-            for over in [_over_runs([ratios.get((client, size), {}) for ratios in by_run])]
-        ]
-    )
-
-
-def _over_runs(by_run: Sequence[Ratios]) -> dict[str, str]:
-    names = dict.fromkeys(itertools.chain.from_iterable(by_run))
-    over = {name: [ratios[name] for ratios in by_run if name in ratios] for name in names}
-    return {name: str(summary.over_runs(ratios)) for name, ratios in over.items()}
 
 
 def like(results: RunResults) -> dict[str, RunResults]:

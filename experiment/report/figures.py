@@ -15,6 +15,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
@@ -581,7 +582,8 @@ def work_after_a_fetch(results: RunResults, one: Crossover, *, ax: Axes) -> Axes
     same = 1 / ALIKE, ALIKE
     ax.axhspan(*same, color=styles.ZONE, lw=0)
     ax.axhline(1, color="black", lw=1)
-    ax.plot(cpu, [level.law for level in one.levels], color="black", lw=1, ls="--")
+    places = np.linspace(0, max(cpu), 500)
+    ax.plot(places, [one.law_at(place) for place in places], color="black", lw=1, ls="--")
     colour = styles.of_mode("threads").colour
     ax.plot(cpu, [level.ratio.value for level in one.levels], "o", color=colour, ms=5)
     for place, level in zip(cpu, one.levels, strict=True):
@@ -591,7 +593,7 @@ def work_after_a_fetch(results: RunResults, one: Crossover, *, ax: Axes) -> Axes
     ax.set(xlabel="CPU of a fetch and its Python work (ms)", ylabel="threads / processes (log)")
     _plain_ticks(ax.yaxis)
     ax.set_title(_crossover_title(one))
-    ax.text(0.03, 0.95, "- - -  the law", transform=ax.transAxes, va="top", size=9)
+    ax.text(0.97, 0.05, "- - -  the law", transform=ax.transAxes, ha="right", size=9)
     return ax
 
 
@@ -609,7 +611,7 @@ def speed_up_by_run_and_size(many: ManyRuns, client: str, *, ax: Axes) -> Axes:
     for place, name in enumerate(many.runs):
         for mode in MODES:
             own = [point for point in points if (point.run, point.mode) == (name, mode)]
-            _run_line(ax, own, styles.of_run(place), 1 + 0.03 * place)
+            _run_line(ax, own, styles.of_run(place), 1 + 0.05 * (place - len(many.runs) // 2))
     ax.set(xscale="log", xlabel="workers (log scale)", title=client)
     ax.set(yscale="log", ylabel="times as fast as serial (log)")
     ax.set_ylim(min(0.9, *(point.speed_up.value for point in points)))

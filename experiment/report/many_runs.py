@@ -1,5 +1,7 @@
 """Write what several runs say in one view."""
 
+import textwrap
+
 import pandas as pd
 
 from experiment.analysis import many_runs
@@ -49,9 +51,11 @@ def _alike(pairs: list[Pair]) -> list[str]:
 
 
 def table(many: ManyRuns) -> pd.DataFrame:
-    """Return a row for each run, client and pool size, with its speed-ups and the ratio."""
-    points = {(it.run, it.client, it.pool_size, it.mode): it for it in many_runs.points(many)}
-    pairs = {(it.run, it.client, it.pool_size): it.ratio for it in many_runs.pairs(many)}
+    """Return a row for each run, client and pool size, then for all runs, if they are alike."""
+    every_point = [*many_runs.points(many), *many_runs.combined_points(many)]
+    every_pair = [*many_runs.pairs(many), *many_runs.combined_pairs(many)]
+    points = {(it.run, it.client, it.pool_size, it.mode): it for it in every_point}
+    pairs = {(it.run, it.client, it.pool_size): it.ratio for it in every_pair}
     others = sorted({it.mode for it in points.values()} - {*ARTICLE_PAIR})
     rows = []
     for place in dict.fromkeys(key[:3] for key in points):
@@ -72,6 +76,17 @@ def table(many: ManyRuns) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def combined(many: ManyRuns) -> str:
+    """Return whether the last rows of the table are over all runs, and why not if not."""
+    if why_not := many_runs.why_not_combined(many):
+        shown = textwrap.shorten(why_not, 160, placeholder=" ...")
+        return f"These runs are not combined: {markup.escape(shown)}."
+    return (
+        f"These {len(many.runs)} runs are alike, so the last rows of the table combine them. Each "
+        "run is one value; the interval says what another run on this machine may find."
+    )
 
 
 def shared(many: ManyRuns) -> str:

@@ -4,7 +4,7 @@ They are made from the numbers and the verdicts, so they cannot contradict them.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -388,16 +388,3 @@ def _steadiness(results: RunResults) -> str:
                 "from round to round (standard deviation). "
             )
     return ""
-
-
-def differences(results: RunResults, others: Mapping[str, RunResults]) -> str:
-    """Return what keeps each other run from being combined with this one, a line each."""
-    lines = [
-        f"- {markup.escape(name)}: {markup.escape('; '.join(unlike)) or 'alike'}."
-        for name, other in others.items()
-        if name != results.name
-        for unlike in [runs.differences(results, other)]
-    ]
-    if not lines:
-        return "There is no other run."
-    return "\n".join([f"Compared with {markup.escape(results.name)}:", "", *lines])
