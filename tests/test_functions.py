@@ -29,7 +29,7 @@ def fetch(url):
     return requests.get(url, timeout=30).text
 
 async def fetch_async(item):
-    await asyncio.sleep(0.001)
+    await asyncio.sleep(0.05)
     return f"{item}!"
 
 def upper(item):
@@ -167,6 +167,19 @@ def test_items_are_any_lines_and_an_exception_is_a_row(mine: Copy) -> None:
     other = fetches[fetches["client"] == "mine:lock"]
     assert other[["error", "length", "sha256"]].isna().all(axis=None)
     assert (mine.path / "data" / "own" / "pages.txt").read_text().splitlines() == ODD
+
+
+def test_a_module_is_found_in_the_python_path_and_items_end_as_on_windows(mine: Copy) -> None:
+    elsewhere = mine.path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "other.py").write_text("def same(item):\n    return item\n")
+    (mine.path / "items.txt").write_bytes(b"a\r\nb b\r\n\r\n")
+    command = [sys.executable, "-m", "experiment", "run", *QUICK, "--run", "own"]
+    asked = ["--clients", "other:same", "--source", str(mine.path / "items.txt")]
+    ended = mine.run("env", f"PYTHONPATH={elsewhere}", *command, *asked)
+    assert ended.returncode == 0, ended.stderr
+    assert set(fetches_of(mine)["url"]) == {"a", "b b"}
+    assert set(fetches_of(mine)["length"]) == {1, 3}
 
 
 def test_secrets_of_items_that_are_urls_are_not_written(mine: Copy) -> None:

@@ -440,6 +440,15 @@ def test_the_figure_of_today_has_a_line_for_each_way(tmp_path: Path) -> None:
     assert fills.count("white") == 3
 
 
+def test_a_sweep_of_a_function_speaks_of_calls_not_of_connections(tmp_path: Path) -> None:
+    results = seen_of(tmp_path, clients=("mine:work",), reuse=("off", "on"))
+    sizes = sweeps.compare_sizes(results)
+    words = sweep.answer(results, sizes) + sweep.best(results, sizes)
+    assert "mine:work, threads: " in words
+    assert " calls/s with " in words
+    assert "connections" not in words
+
+
 @pytest.mark.slow
 def test_make_sweep_measures_and_answers(copy: Copy) -> None:
     ended = copy.experiment(

@@ -8,7 +8,7 @@ import pandas as pd
 from experiment.analysis import summary
 from experiment.analysis.results import RunResults
 from experiment.analysis.summary import Estimate
-from experiment.vocabulary import BROWSERS
+from experiment.vocabulary import BROWSERS, is_function
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,12 @@ class Way:
 
 
 def in_words(client: str, mode: str, reuse: str) -> str:
-    """Return a way in words: "requests, threads, kept connections"."""
-    return f"{client}, {mode}, {reuse_words(client, reuse)}"
+    """Return a way in words: "requests, threads, kept connections"; of a function, what is known.
+
+    A function of the user's may open or keep what it likes.
+    """
+    opened = [] if is_function(client) else [reuse_words(client, reuse)]
+    return ", ".join([client, mode, *opened])
 
 
 def reuse_words(client: str, reuse: str) -> str:

@@ -12,7 +12,7 @@ from experiment.analysis.rules import MOST_ROUNDS, POWER
 from experiment.analysis.summary import ENOUGH_ROUNDS, digits, percent
 from experiment.analysis.sweeps import WORTHWHILE_GAIN, EnoughWorkers, Gain, SizeResult
 from experiment.report.sentences import origin_share
-from experiment.vocabulary import ARTICLE_PAIR, BROWSERS, CLIENTS
+from experiment.vocabulary import ARTICLE_PAIR, BROWSERS, CLIENTS, is_function
 
 ASKED = (
     "The smallest pool for which no larger one measured here is more than "
@@ -55,7 +55,8 @@ def best(results: RunResults, sizes: Sequence[SizeResult]) -> str:
     lines = []
     for item in sorted(bests, key=lambda item: item.total.value):
         rate = digits(results.study.pages / item.total.value)
-        words = f"{_way(results, *item.way)}: {rate} pages/s with {item.size} workers"
+        unit = "calls" if is_function(item.client) else "pages"
+        words = f"{_way(results, *item.way)}: {rate} {unit}/s with {item.size} workers"
         lines.append(f"- {words}{_against_article(results, item, bests)}.")
     return "\n".join(["At the best size of each way:", "", *lines]) if lines else ""
 
