@@ -17,6 +17,7 @@ PYTHON ?= python3
 #: LATENCY       1                         factor on the embedded origin's latency
 #: CHUNK_SIZE    none                      pages handed to a worker at a time (none: the library's own choice)
 #: START_METHOD  none                      how processes start: fork, spawn, forkserver (none: the platform's default)
+#: SCHEDULER     none                      Dask's scheduler for the mode dask (none: a cluster on this machine)
 #: TIMEOUT       60                        seconds that one fetch may take
 #: SEED          2018                      decides the pages and the order
 #: CONTACT       none                      whom Wikipedia may write to; for the source wikipedia only

@@ -69,6 +69,9 @@ class Trial:
     machine_cpu: Share | None = None
     other_cpu: Seconds | None = None
     pickling_error: str | None = None
+    dask_processes: Count | None = None
+    clock_error_s: Seconds | None = None
+    retried: Count | None = None
     failed: Count
     state: Literal["ok", "failed"]
     reason: str | None = None
@@ -86,7 +89,11 @@ class TrialRow(Trial, TrialKey):
 
 FILES: dict[type, FileName] = {FetchRow: "fetches.csv", TrialRow: "trials.csv"}
 
-ADDED = (("fetch_cpu_s", "origin_cpu_s"), ("reuse",))
+ADDED = (
+    ("fetch_cpu_s", "origin_cpu_s"),
+    ("reuse",),
+    ("dask_processes", "clock_error_s", "retried"),
+)
 """The columns that were added, in turn; runs from before do not have them."""
 
 trial_key = attrgetter(*(field.name for field in fields(TrialKey)))

@@ -107,7 +107,7 @@ UNUSED: dict[Kind, tuple[str, ...]] = {
     "sweep": ("pool_size", "chunk_size", "precision"),
     "crossover": (
         *("pool_size", "chunk_size", "precision", "clients", "modes", "reuse", "source"),
-        *("keep_query", "contact", "wiki"),
+        *("keep_query", "contact", "wiki", "scheduler"),
     ),
 }
 """The parameters that studies of a kind do not have."""
@@ -154,6 +154,10 @@ ChunkSize = Annotated[
     Expected("a whole number from 1 to the number of pages, or none"),
 ]
 ProcessStart = Annotated[OrNone[StartMethod], Expected("fork, spawn, forkserver or none")]
+Scheduler = Annotated[
+    OrNone[Annotated[str, Field(pattern=r"^(tcp|tls)://[^\s:/@]+:\d{1,5}$")]],
+    Expected("an address such as tcp://192.0.2.1:8786, or none"),
+]
 Contact = Annotated[
     OrNone[Annotated[str, Field(pattern=r"^([^\s()@]+@[^\s()@]+|https?://[^\s()]+)$")]],
     Expected("an e-mail address or a URL"),
@@ -225,6 +229,9 @@ class Study(BaseModel):
         None,
         description="how processes start: fork, spawn, forkserver (none: the platform's default)",
     )
+    scheduler: Scheduler = Field(
+        None, description="Dask's scheduler for the mode dask (none: a cluster on this machine)"
+    )
     timeout: float = Field(60.0, ge=1, le=600, description="seconds that one fetch may take")
     seed: int = Field(2018, ge=0, le=2**31 - 1, description="decides the pages and the order")
     contact: Contact = Field(
@@ -294,6 +301,16 @@ class Study(BaseModel):
                     f"{name}: {value} has no use here; it goes with source=wikipedia, and source "
                     f"is {self.written().source}"
                 )
+        if self.scheduler is not None and "dask" not in self.modes:
+            yield (
+                f"scheduler: {self.scheduler} has no use here; it goes with the mode dask, and "
+                f"modes is {as_words(self.modes)}"
+            )
+        if is_wikipedia and "dask" in self.modes:
+            yield (
+                "modes: dask cannot be used with source=wikipedia, whose rules for robots ask for "
+                "one pace for all workers"
+            )
         if is_wikipedia and any(map(is_function, self.clients)):
             yield (
                 f"clients: {as_words(self.clients)} cannot be used with source=wikipedia, whose "

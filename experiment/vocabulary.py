@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args
 from annotated_types import Predicate
 
 KnownClient = Literal["requests", "httpx2", "aiohttp", "phantomjs", "chrome", "firefox"]
-Mode = Literal["serial", "threads", "processes", "asyncio"]
+Mode = Literal["serial", "threads", "processes", "asyncio", "dask"]
 Arm = Literal["main", "today", "tls_context", "no_tls", "no_latency", "cpu", "startup"]
 Reuse = Literal["off", "on"]
 """Whether a worker keeps its connection or its browser for all its pages."""
@@ -37,6 +37,12 @@ ClientName = Annotated[str, Predicate(_is_client)]
 
 AWAITED: tuple[Mode, ...] = ("asyncio",)
 """The modes whose fetches are coroutines."""
+
+CLUSTERED: tuple[Mode, ...] = ("dask",)
+"""The modes whose workers may be on other machines."""
+
+CONTROLLED: tuple[Mode, ...] = tuple(it for it in MODES if it not in (*AWAITED, *CLUSTERED))
+"""The modes that the controls measure: a plain loop, threads and processes of this machine."""
 
 POOLS: tuple[Mode, ...] = tuple(mode for mode in MODES if mode != "serial")
 """The modes that have a pool of workers."""

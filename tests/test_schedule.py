@@ -68,12 +68,12 @@ def test_reuse_and_asyncio_are_measured_beside_the_rest() -> None:
         study = Study.of({**every, **given})
         keys = [key for key in keys_of(study, 1) if key.arm == "main"]
         assert {(key.client, key.mode) for key in keys} == {
-            *itertools.product(["requests"], ["serial", "threads", "processes"]),
+            *itertools.product(["requests"], ["serial", "threads", "processes", "dask"]),
             *itertools.product(["httpx2"], MODES),
             ("aiohttp", "asyncio"),
         }
         pools = Counter(key.reuse for key in keys if key.mode != "serial")
-        assert pools["off"] == pools["on"] == 6 * len(study.sizes)
+        assert pools["off"] == pools["on"] == 8 * len(study.sizes)
         serial = Counter(key.reuse for key in keys if key.mode == "serial")
         assert serial == ({"off": 2} if given else {"off": 2, "on": 2})
         assert "today" not in {key.arm for key in keys_of(study, 1)}

@@ -19,14 +19,15 @@ BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def of_a_trial(embedded: bool) -> dict[str, str]:
-    """Return the environment of a trial: no credentials, and no proxy to drivers."""
+    """Return the environment of a trial: no credentials, no proxy to drivers, nothing of Dask."""
+    named = {name: text for name, text in os.environ.items() if not name.startswith("DASK_")}
     own = {"SE_OFFLINE": "true", "SE_AVOID_STATS": "true", "NETRC": os.devnull}
     if embedded:
-        kept = {name: text for name, text in os.environ.items() if "_proxy" not in name.lower()}
+        kept = {name: text for name, text in named.items() if "_proxy" not in name.lower()}
         return kept | own
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
     hosts = ",".join(filter(None, [direct, "127.0.0.1", "localhost"]))
-    return os.environ | own | {"no_proxy": hosts, "NO_PROXY": hosts}
+    return named | own | {"no_proxy": hosts, "NO_PROXY": hosts}
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from experiment.measure.clients import function
 from experiment.records import FunctionFile
 from experiment.study import PROJECT, Study
 from experiment.values import as_folder_name, short_digest
-from experiment.vocabulary import ClientName, Mode, is_function
+from experiment.vocabulary import CLUSTERED, ClientName, Mode, is_function
 
 IMPORT_S = 60.0
 """How long the import of a module may take."""
@@ -46,7 +46,9 @@ class Found:
     @property
     def modes(self) -> tuple[Mode, ...]:
         """Return the modes that it can do: an `async def` needs an event loop."""
-        return ("serial", "asyncio") if self.is_async else ("serial", "threads", "processes")
+        return (
+            ("serial", "asyncio") if self.is_async else ("serial", "threads", "processes", "dask")
+        )
 
 
 @cache
@@ -119,7 +121,8 @@ def study_of(
     find.cache_clear()
     found = find(where)
     texts = None if items is None else _as_items(items)
-    values = {"modes": list(found.modes), **given, "clients": [where]}
+    modes = [mode for mode in found.modes if mode not in CLUSTERED]
+    values = {"modes": modes, **given, "clients": [where]}
     marks = json.dumps([texts, _file(found).sha256, values], default=str, sort_keys=True)
     run = study.run or f"{as_folder_name(where)[:60]}-{short_digest(marks)}"
     if texts is not None:

@@ -90,7 +90,7 @@ def _supervise(plan: Plan, folder: Path, limit_s: float) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=environment.of_a_trial(plan.settings.embedded),
+        env=environment.of_a_trial(plan.settings.embedded) | _for_dask(plan, folder),
         start_new_session=True,
     )
     assert process.stdin and process.stdout
@@ -99,6 +99,12 @@ def _supervise(plan: Plan, folder: Path, limit_s: float) -> str:
     finally:
         process.stdin.close()
         process.wait()
+
+
+def _for_dask(plan: Plan, folder: Path) -> dict[str, str]:
+    """Return Dask's own variables: where its scheduler is, and where it may leave files."""
+    files = {"DASK_TEMPORARY_DIRECTORY": str(folder)}
+    return files | ({"DASK_SCHEDULER_ADDRESS": plan.scheduler} if plan.scheduler else {})
 
 
 def _report(printed: str, folder: Path) -> Report:

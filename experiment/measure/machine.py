@@ -15,6 +15,7 @@ import psutil
 from experiment.measure import clients
 from experiment.records import Machine
 from experiment.study import Study
+from experiment.vocabulary import CLUSTERED
 
 PACKAGES = ("aiohttp", "certifi", "psutil", "requests", "selenium", "trustme", "urllib3", "uvloop")
 """The packages that take part in a measurement."""
@@ -24,6 +25,7 @@ def describe(study: Study) -> Machine:
     """Describe the machine for a run; raises `UserError` if a client cannot run on it."""
     kinds = {name: clients.of(name) for name in study.clients}
     packages = set(PACKAGES).union(*(kind.packages for kind in kinds.values()))
+    packages |= {"dask", "distributed"} if {*CLUSTERED} & {*study.modes} else set()
     return Machine(
         cpu=_cpu(),
         cores=cores(),

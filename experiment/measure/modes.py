@@ -1,43 +1,24 @@
 """Run work in a mode: serial or a pool, one interface; a pool is a line in `POOLS`."""
 
-import functools
 import multiprocessing
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 from multiprocessing.pool import AsyncResult, Pool, ThreadPool
-from multiprocessing.synchronize import Semaphore
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiment.measure.clients.deadline import words_of_end
 from experiment.measure.serial import Done, Item, Result, Serial
 from experiment.measure.suspension import was_stopped
+from experiment.measure.worker import Begin, ProcessPool, Ready, WorkerDied
 from experiment.vocabulary import Mode, StartMethod
 
-Ready = threading.Semaphore | Semaphore
+if TYPE_CHECKING:
+    from experiment.measure.cluster import Cluster, Tasks
 
 POLL_S = 0.05
 """How often a waiting pool is asked whether all its workers live."""
-
-
-class WorkerDied(Exception):
-    """Raised where a worker process died; multiprocessing would wait for its work for ever."""
-
-
-class ProcessPool(Pool):
-    """Make a pool of processes; where not all of them can start, kill the others.
-
-    The library asks them to end (SIGTERM). One that has just been forked loses that signal while
-    Python resets its own handling of signals, and the library would wait for it for ever.
-    """
-
-    @staticmethod
-    def Process(ctx: Any, *args: Any, **kwds: Any) -> Any:  # noqa: N802, the library's name
-        """Make a worker whose `terminate` kills."""
-        process = ctx.Process(*args, **kwds)
-        process.terminate = process.kill
-        return process
 
 
 class WatchedPool:
@@ -46,7 +27,7 @@ class WatchedPool:
     `stopped` is whether a signal stopped one meanwhile, or a driver that this process started.
     """
 
-    def __init__(self, pool: Serial | Pool, processes: int) -> None:
+    def __init__(self, pool: "Serial | Pool | Cluster", processes: int) -> None:
         self.stopped = False
         self._pool = pool
         self._processes = multiprocessing.active_children() if processes else []
@@ -56,7 +37,7 @@ class WatchedPool:
         self, function: Callable[[Item], Result], items: Iterable[Item], chunk_size: int | None
     ) -> list[Result]:
         """Return the function's result for each item, in the order of the items."""
-        result: AsyncResult[list[Result]] | Done[Result]
+        result: AsyncResult[list[Result]] | Done[Result] | Tasks[Result]
         result = self._pool.map_async(function, items, chunk_size)
         while True:
             try:
@@ -69,6 +50,16 @@ class WatchedPool:
         for _ in range(size):
             while not ready.acquire(True, POLL_S):
                 self._check()
+
+    def end_everywhere(self, end: Callable[[], object]) -> None:
+        """End what the processes of a cluster keep; those of other pools do so when they exit."""
+        if everywhere := getattr(self._pool, "everywhere", None):
+            everywhere(end)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the pool says of itself, by the names of `Outcome`; most say nothing."""
+        facts: Callable[[], dict[str, Any]] = getattr(self._pool, "facts", dict)
+        return facts()
 
     def close(self) -> None:
         """Let the workers finish and wait for their end."""
@@ -94,23 +85,30 @@ class WatchedPool:
 class PoolKind(NamedTuple):
     """Make a pool from a size, an initializer and a context; say what its workers are."""
 
-    make: Callable[[int, Callable[[], object], BaseContext], Serial | Pool]
+    make: Callable[[int, Begin, BaseContext], "Serial | Pool | Cluster"]
     has_processes: bool = False
-    shares_thread: bool = False
-    """Whether the workers share the caller's thread, which is prepared once for all."""
+    prepares_itself: bool = False
+    """Whether the pool itself prepares its workers, once for all that share a thread or process."""
 
 
-def _event_loop(size: int, begin: Callable[[], object], _: BaseContext) -> Serial:
+def _event_loop(size: int, begin: Begin, _: BaseContext) -> Serial:
     from experiment.measure.event_loop import EventLoop  # the other modes need no asyncio
 
     return EventLoop(begin, size)
 
 
+def _cluster(size: int, begin: Begin, _: BaseContext) -> "Cluster":
+    from experiment.measure.cluster import Cluster  # the other modes need no Dask
+
+    return Cluster(size, begin)
+
+
 POOLS: dict[Mode, PoolKind] = {
-    "serial": PoolKind(lambda _size, begin, _: Serial(begin), shares_thread=True),
+    "serial": PoolKind(lambda _size, begin, _: Serial(begin), prepares_itself=True),
     "threads": PoolKind(lambda size, begin, _: ThreadPool(size, begin)),
     "processes": PoolKind(lambda size, begin, ctx: ProcessPool(size, begin, context=ctx), True),
-    "asyncio": PoolKind(_event_loop, shares_thread=True),
+    "asyncio": PoolKind(_event_loop, prepares_itself=True),
+    "dask": PoolKind(_cluster, prepares_itself=True),
 }
 """The pools of all modes; a new mode is a new line."""
 
@@ -130,14 +128,8 @@ def workers(
     """
     context = multiprocessing.get_context(start_method)
     ready: Ready = context.Semaphore(0) if has_processes(mode) else threading.Semaphore(0)
-    begin = functools.partial(_begin, prepare, ready)
-    pool = POOLS[mode].make(size, begin, context)
+    pool = POOLS[mode].make(size, Begin(prepare, ready), context)
     group = WatchedPool(pool, size if has_processes(mode) else 0)
-    group.wait_until_ready(ready, 1 if POOLS[mode].shares_thread else size)
+    group.wait_until_ready(ready, 1 if POOLS[mode].prepares_itself else size)
     yield group
     group.close()
-
-
-def _begin(prepare: Callable[[], object], ready: Ready) -> None:
-    prepare()
-    ready.release()

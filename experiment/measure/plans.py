@@ -10,6 +10,7 @@ from experiment.measure.clients.base import ClientSettings
 from experiment.measure.trial import Plan
 from experiment.records import TrialKey
 from experiment.study import Study
+from experiment.vocabulary import CLUSTERED
 
 Origin = tuple[bool, float]
 """The TLS and the latency of an origin; any other source has those of its study."""
@@ -22,11 +23,12 @@ Sources = dict[Origin, sources.Source]
 def open_sources(study: Study, urls: Sequence[str], controls: bool = True) -> Iterator[Sources]:
     """Open the study's source and, for the controls, each embedded origin that they need.
 
-    Embedded origins have a network of their own, so that no one else is in it.
+    Embedded origins have a network of their own, so that no one else is in it; workers of a
+    scheduler could not reach them there.
     """
     with ExitStack() as stack:
-        embedded = study.source == "embedded"
-        holder = stack.enter_context(network.private() if embedded else nullcontext())
+        alone = study.source == "embedded" and study.scheduler is None
+        holder = stack.enter_context(network.private() if alone else nullcontext())
         opened: Sources = {}
         for origin in _origins(study) if controls else [(study.tls, study.latency)]:
             tls, latency = origin
@@ -69,6 +71,7 @@ def of_trial(study: Study, opened: Sources, key: TrialKey) -> Plan:
         cores=machine.cores(),
         seed=f"{study.seed}/{key.round}",
         origin=source.process_id if source else None,
+        scheduler=study.scheduler if key.mode in CLUSTERED else None,
     )
 
 

@@ -14,7 +14,7 @@ from experiment.errors import UserError
 from experiment.measure import clients, functions, modes
 from experiment.study import Study
 from experiment.values import as_words
-from experiment.vocabulary import BROWSERS, CLIENTS, ClientName, Mode
+from experiment.vocabulary import BROWSERS, CLIENTS, CLUSTERED, ClientName, Mode
 
 OPEN_MAX = 10_240
 """The most file descriptors that macOS gives a process whose limit is unlimited."""
@@ -52,6 +52,8 @@ def _check_modes(study: Study) -> None:
             raise UserError(
                 f"clients: {name} does {as_words(own)}, and modes is {as_words(study.modes)}"
             )
+    if {*CLUSTERED} & {*study.modes}:
+        _check_cluster(study)
     for mode in study.modes:
         if study.modes == study.default("modes"):
             return
@@ -61,6 +63,17 @@ def _check_modes(study: Study) -> None:
                 f"modes: {mode} cannot be done by {as_words(study.clients)}; it goes with "
                 f"{' or '.join(named)}"
             )
+
+
+def _check_cluster(study: Study) -> None:
+    """Raise `UserError` where Dask is not installed, or a scheduler cannot be used."""
+    try:
+        from experiment.measure import cluster  # the other modes need no Dask
+    except ModuleNotFoundError:
+        raise UserError(
+            "modes: dask needs Dask, which is not installed; pip install -e '.[cluster]'"
+        ) from None
+    cluster.check(study)
 
 
 def _raise_descriptors() -> None:

@@ -9,6 +9,7 @@ from experiment.measure.launch import Launched
 from experiment.records import FetchRow, TrialKey, TrialRow
 from experiment.redaction import redacted, redacted_item
 from experiment.study import Study
+from experiment.vocabulary import CLUSTERED
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ def of_trial(
     other_cpu: float,
 ) -> Measured:
     """Return the rows of a trial; of a failed one a row that says why, and no fetches."""
+    launched = _as_far_as_known(study, key, launched)
     outcome = launched.outcome
     row = TrialRow(
         **asdict(key),
@@ -54,6 +56,9 @@ def of_trial(
         machine_cpu=outcome.machine_cpu,
         other_cpu=other_cpu,
         pickling_error=outcome.pickling_error,
+        dask_processes=outcome.dask_processes,
+        clock_error_s=outcome.clock_error_s,
+        retried=outcome.retried,
         failed=sum(item.error is not None for item in outcome.fetches),
         state="failed" if outcome.reason else "ok",
         reason=outcome.reason,
@@ -64,6 +69,20 @@ def of_trial(
     ]
     suspended = None if outcome.reason else launched.suspended
     return Measured(fetches, row, outcome.wait_s, suspended)
+
+
+def _as_far_as_known(study: Study, key: TrialKey, launched: Launched) -> Launched:
+    """Return what became of a trial, without CPU and memory where its workers are elsewhere."""
+    if not study.scheduler or key.mode not in CLUSTERED:
+        return launched
+    outcome = replace(
+        launched.outcome,
+        startup_cpu_s=None,
+        fetch_cpu_s=None,
+        python_pss_mb=None,
+        machine_cpu=None,
+    )
+    return replace(launched, outcome=outcome, cpu_s=None, browser_pss_mb=None)
 
 
 def _without_secrets(study: Study, fetch: Fetch) -> Fetch:

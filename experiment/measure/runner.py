@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Never
+from typing import Never
 
 from tqdm.auto import tqdm
 
@@ -29,9 +29,6 @@ from experiment.measure.launch import launch
 from experiment.measure.rows import Measured
 from experiment.records import Run, TrialKey
 from experiment.study import PROJECT, Study
-
-if TYPE_CHECKING:
-    pass
 
 LISTEN_S = 0.2
 """How long the machine is listened to before each trial, to see what else it does."""

@@ -13,7 +13,7 @@ from experiment.measure.controls import CPU_MODES, STARTUP_WORKERS
 from experiment.measure.modes import has_processes
 from experiment.records import TrialKey
 from experiment.study import Study
-from experiment.vocabulary import ARTICLE_PAIR, AWAITED, BROWSERS, Arm, ClientName, Mode, Reuse
+from experiment.vocabulary import ARTICLE_PAIR, BROWSERS, CONTROLLED, Arm, ClientName, Mode, Reuse
 
 CONTROLS_OF_REQUESTS: tuple[Arm, ...] = ("no_latency", "tls_context", "no_tls")
 
@@ -45,7 +45,7 @@ def control_blocks(study: Study, number: int, cores: int) -> Iterator[list[tuple
     """
     if not study.has_controls:
         return
-    modes = [mode for mode in study.modes if mode not in AWAITED]
+    modes = [mode for mode in study.modes if mode in CONTROLLED]
     startup = _block(study, number, "startup", None, modes, (STARTUP_WORKERS,))
     yield [(key,) for key in startup if key.mode != "serial"]
     if cores > 1 and {*ARTICLE_PAIR} <= {*study.modes}:

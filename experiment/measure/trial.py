@@ -20,9 +20,10 @@ from experiment import process_tree
 from experiment.fetches import Fetch, Page
 from experiment.measure import clients, controls, cpu_used
 from experiment.measure.clients import base
-from experiment.measure.modes import WatchedPool, WorkerDied, workers
+from experiment.measure.modes import WatchedPool, workers
 from experiment.measure.rate_limit import RateLimiter
 from experiment.measure.shortages import shortage
+from experiment.measure.worker import WorkerDied
 from experiment.vocabulary import AWAITED, Arm, ClientName, Mode, StartMethod
 
 
@@ -44,6 +45,8 @@ class Plan:
     seed: str
     origin: int | None = None
     """The process of the embedded origin that it fetches from."""
+    scheduler: str | None = None
+    """The address of Dask's scheduler; without one, mode `dask` makes a cluster for the trial."""
 
     @classmethod
     def read(cls, path: Path) -> "Plan":
@@ -72,6 +75,9 @@ class Outcome:
     wait_s: float = 0.0
     stopped: bool = False
     reason: str | None = None
+    dask_processes: int | None = None
+    clock_error_s: float | None = None
+    retried: int | None = None
 
 
 Work = Callable[[WatchedPool, float], Outcome]
@@ -99,6 +105,7 @@ def measure(plan: Plan, supervisor: int) -> Outcome:
     wall_s = startup_s + time.perf_counter() - ready
     return replace(
         outcome,
+        **pool.facts(),
         wall_s=wall_s,
         startup_s=startup_s,
         startup_cpu_s=before.trial_s,
@@ -151,6 +158,7 @@ def _end(plan: Plan, client: base.Client | None, pool: WatchedPool) -> None:
     if client is not None and plan.mode in AWAITED:
         pool.map(functools.partial(_awaited().end, client), [None], None)
     elif client is not None:
+        pool.end_everywhere(client.end)
         client.end()
 
 
@@ -172,7 +180,9 @@ def main() -> None:
         outcome = measure(plan, supervisor)
     except Exception as failure:
         known = str(failure) if isinstance(failure, WorkerDied | OSError) else None
-        outcome = Outcome(reason=shortage(failure) or known)  # the system may refuse more workers
+        retried = failure.retried if isinstance(failure, WorkerDied) else None
+        # the system may refuse more workers
+        outcome = Outcome(reason=shortage(failure) or known, retried=retried)
         if outcome.reason is None:
             raise
     partial = folder / "outcome.partial"

@@ -28,6 +28,7 @@ from experiment import records
 from experiment.analysis import article, many_runs, runs, summary, sweeps, ways
 from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.crossover import Crossover, crossovers
+from experiment.analysis.engine import Cost, costs
 from experiment.analysis.many_runs import ManyRuns
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import ALIKE, ONE_LOOK, Levels
@@ -233,6 +234,26 @@ def total_times(results: RunResults, client: str, *, ax: Axes) -> Axes:
             ax.hlines(heights, starts, ends, color=colour, lw=2, zorder=4, label=words)
     if bounds.notna().any(axis=None):
         ax.legend(loc="upper right", fontsize=9, title="lower bounds", title_fontsize=9)
+    return ax
+
+
+def engine_cost(results: RunResults, one: Cost, *, ax: Axes) -> Axes:
+    """Draw totals of the engine and of the pools, without and with the start of their workers."""
+    rounds = summary.of_size(results.rounds, one.pool_size)
+    modes = [mode for mode in POOLS if mode in set(rounds["mode"])]
+    for place, mode in enumerate(modes):
+        colour = styles.of_mode(mode).colour
+        for column, face, shift in (("span_s", colour, -0.12), ("wall_s", "white", 0.12)):
+            total = summary.mean(summary.of_cell(rounds, one.client, mode, column))
+            ax.plot(total.value, place + shift, "o", mec=colour, mfc=face, color=colour, zorder=3)
+            if total.ci95:
+                ax.hlines(place + shift, *total.ci95, color=colour, lw=2)
+    ax.set_yticks(range(len(modes)), modes)
+    ax.invert_yaxis()
+    ax.set(xlabel="time (s), with 95 % intervals", xlim=(0, None))
+    ax.set_title(
+        f"{one.client}, {one.pool_size} workers: dots are totals,\nrings include start and end"
+    )
     return ax
 
 
@@ -745,6 +766,12 @@ REPORT = (
         _today,
         1,
         3.2,
+    ),
+    Layout(
+        engine_cost,
+        "total of Dask and of the pools, without and with the start of their workers",
+        lambda results, _: [(results, one) for one in costs(results)],
+        height=2.8,
     ),
     Layout(speed_ups_by_run, "speed-ups in this run and in others that are alike", _by_run, 1, 2.5),
 )

@@ -33,10 +33,10 @@ KNOWN: dict[str, ModeStyle] = {
     "threads": ModeStyle("#0072B2", "#56B4E9", "-", "", (0.45, 14, "left"), 0.98, (-6, -14)),
     "processes": ModeStyle("#D55E00", "#F0A36B", "--", "////", (0.2, 14, "left"), 1.02),
     "asyncio": ModeStyle("#009E73", "#80CFB9", "-.", "....", (0.75, 14, "left"), 0.95, (-6, -26)),
+    "dask": ModeStyle("#CC79A7", "#E6BCD3", ":", "\\\\\\\\", (0.85, -6, "right"), 1.05, (-6, 22)),
 }
 
 OTHERS = (
-    ModeStyle("#CC79A7", "#E6BCD3", ":", "\\\\\\\\", (0.85, -6, "right"), 1.05, (-6, 22)),
     ModeStyle("#E69F00", "#F3CF80", "-.", "xxxx", (0.3, -6, "right"), 0.92, (-6, -38)),
     ModeStyle("#000000", "#808080", ":", "++++", (0.9, 14, "left"), 1.08, (-6, 34)),
 )
@@ -55,7 +55,7 @@ CONTROL = KNOWN["serial"].colour
 RUNS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The colours of runs, in their order."""
 
-MARKS = {"threads": "o", "processes": "s", "asyncio": "^"}
+MARKS = {"threads": "o", "processes": "s", "asyncio": "^", "dask": "D"}
 """The marks of modes where colours tell runs apart."""
 
 
