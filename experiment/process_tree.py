@@ -67,6 +67,14 @@ def _kill(processes: "Iterable[psutil.Process]") -> None:
             process.kill()
 
 
+def pss_below_mb() -> float | None:
+    """Return the memory (MB) of this process and all below it."""
+    import psutil
+
+    children = psutil.Process().children(recursive=True)
+    return pss_mb([os.getpid(), *(child.pid for child in children)])
+
+
 def pss_mb(pids: Iterable[int]) -> float | None:
     """Return the memory (MB) of processes, shared parts counted once; None where not told."""
     sizes_kb = [_pss_kb(pid) for pid in pids]

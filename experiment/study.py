@@ -7,6 +7,7 @@ import ast
 import platform
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Address
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -107,7 +108,7 @@ UNUSED: dict[Kind, tuple[str, ...]] = {
     "sweep": ("pool_size", "chunk_size", "precision"),
     "crossover": (
         *("pool_size", "chunk_size", "precision", "clients", "modes", "reuse", "source"),
-        *("keep_query", "contact", "wiki", "scheduler"),
+        *("keep_query", "contact", "wiki", "scheduler", "origin_host"),
     ),
 }
 """The parameters that studies of a kind do not have."""
@@ -157,6 +158,11 @@ ProcessStart = Annotated[OrNone[StartMethod], Expected("fork, spawn, forkserver 
 Scheduler = Annotated[
     OrNone[Annotated[str, Field(pattern=r"^(tcp|tls)://[^\s:/@]+:\d{1,5}$")]],
     Expected("an address such as tcp://192.0.2.1:8786, or none"),
+]
+OriginHost = Annotated[
+    str,
+    AfterValidator(lambda host: str(IPv4Address(host))),
+    Expected("an IPv4 address of this machine, such as 192.0.2.1"),
 ]
 Contact = Annotated[
     OrNone[Annotated[str, Field(pattern=r"^([^\s()@]+@[^\s()@]+|https?://[^\s()]+)$")]],
@@ -232,6 +238,9 @@ class Study(BaseModel):
     scheduler: Scheduler = Field(
         None, description="Dask's scheduler for the mode dask (none: a cluster on this machine)"
     )
+    origin_host: OriginHost = Field(
+        "127.0.0.1", description="where the embedded origin listens, for workers of a scheduler"
+    )
     timeout: float = Field(60.0, ge=1, le=600, description="seconds that one fetch may take")
     seed: int = Field(2018, ge=0, le=2**31 - 1, description="decides the pages and the order")
     contact: Contact = Field(
@@ -305,6 +314,11 @@ class Study(BaseModel):
             yield (
                 f"scheduler: {self.scheduler} has no use here; it goes with the mode dask, and "
                 f"modes is {as_words(self.modes)}"
+            )
+        if self.origin_host != self.default("origin_host") and self.scheduler is None:
+            yield (
+                f"origin_host: {self.origin_host} has no use here; it goes with a scheduler, whose "
+                "workers may be on other machines"
             )
         if is_wikipedia and "dask" in self.modes:
             yield (

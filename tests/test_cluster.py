@@ -46,6 +46,8 @@ def test_a_pool_is_made_of_whole_workers() -> None:
     ("values", "words"),
     [
         ({"scheduler": "tcp://here:8786"}, "scheduler: tcp://here:8786 has no use here; it goes"),
+        ({"origin_host": "192.0.2.1"}, "origin_host: 192.0.2.1 has no use here; it goes with a"),
+        ({"origin_host": "here"}, "origin_host: here is not an IPv4 address of this machine"),
         ({"scheduler": "here"}, "scheduler: here is not an address such as tcp://192.0.2.1:8786"),
         (
             {"modes": "dask", "source": "wikipedia", "contact": "you@example.org", "pool_size": 5},
@@ -167,20 +169,24 @@ def can_shift_clocks() -> bool:
     )
 
 
-def test_fetches_are_placed_on_one_clock_whatever_the_workers_clocks_say(
+def test_workers_have_their_own_clocks_and_files_and_the_fetches_one_clock(
     copy: Copy, servers: Servers
 ) -> None:
     if not can_shift_clocks():
         assert os.environ.get("CI") != "true" or os.geteuid() != 0
         pytest.skip("needs a time namespace (Linux, root)")
-    servers.add_worker(3, before=OWN_CLOCK)
+    hide = ("sh", "-c", 'mount -t tmpfs tmpfs "$0" && exec "$@"', str(copy.temporary))
+    servers.add_worker(3, before=(*OWN_CLOCK, "--mount", *hide))
     servers.add_worker(2)
     asked = ("--modes", "serial dask", "--pages", "20", "--pool-size", "5", "--latency", "0.5")
-    ended = copy.experiment("run", *QUICK, *asked, "--scheduler", servers.address)
+    where = ("--scheduler", servers.address, "--origin-host", "127.0.0.2")
+    ended = copy.experiment("run", *QUICK, *asked, *where)
     assert ended.returncode == 0, ended.stderr
     results = experiment.load(copy.path / "data" / "own")
     fetches = results.fetches.query("arm == 'main' and mode == 'dask'")
     assert sorted(fetches["page"]) == list(range(1, 21))
+    assert fetches["url"].str.startswith("https://127.0.0.2:").all()
+    assert fetches["error"].isna().all()
     assert set(fetches["worker"]) == {1, 2, 3, 4, 5}
     assert fetches["end_s"].max() < 30
     assert np.allclose(fetches["end_s"] - fetches["start_s"], fetches["fetch_s"], atol=1e-5)
@@ -199,6 +205,11 @@ def test_a_scheduler_that_cannot_be_used_is_refused_by_what_differs(
     ended = copy.experiment(*asked, "2", "--scheduler", "tcp://127.0.0.1:9")
     assert ended.returncode == 2
     assert ended.stderr.startswith("error: scheduler: nothing answers at tcp://127.0.0.1:9; start")
+    ended = copy.experiment(
+        *asked, "2", "--scheduler", servers.address, "--origin-host", "203.0.113.9"
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: origin_host: 203.0.113.9 is no address on which this")
     older = servers.folder / "older" / "requests-0.0.1.dist-info"
     older.mkdir(parents=True)
     (older / "METADATA").write_text("Metadata-Version: 2.1\nName: requests\nVersion: 0.0.1\n")

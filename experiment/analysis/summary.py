@@ -222,7 +222,7 @@ def per_trial(fetches: pd.DataFrame, trials: pd.DataFrame, arm: Arm = "main") ->
     )
 
 
-EMBEDDED = r"^https?://127\.0\.0\.1:\d+"
+EMBEDDED = r"^https?://[\d.]+:\d+(?=/\d+/\d+$)"
 """The address of an embedded origin; a study has several, which have the same pages."""
 
 

@@ -7,11 +7,13 @@ offset of each worker's clock is measured, and fetches are placed on the clock o
 
 import multiprocessing
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
 import dask
@@ -20,6 +22,7 @@ import distributed
 from experiment.errors import UserError
 from experiment.fetches import Fetch
 from experiment.measure import machine, provenance
+from experiment.measure.clients import base
 from experiment.measure.serial import Item, Result
 from experiment.measure.worker import Begin, WorkerDied
 from experiment.records import Machine
@@ -133,6 +136,7 @@ class Cluster:
 
     def close(self) -> None:
         """End the client, and the cluster that was made here."""
+        self.everywhere(_remove_placed)
         self._client.close()
         if self._own:
             self._own.close()
@@ -155,6 +159,30 @@ class Cluster:
         there = self._client.run(time.perf_counter, workers=[address])[address]
         after = time.perf_counter()
         return (after - before) / 2, there - (before + after) / 2
+
+
+PLACED: set[Path] = set()
+"""The bundles of certificates that were written here for studies of other machines."""
+
+
+def begins_elsewhere(client: base.Client) -> "partial[None]":
+    """Return what prepares a worker that may be on another machine: it also needs the bundle."""
+    bundle = client.settings.bundle
+    return partial(_begin_here, client, Path(bundle).read_bytes() if bundle else b"")
+
+
+def _begin_here(client: base.Client, bundle: bytes) -> None:
+    path = Path(client.settings.bundle or "")
+    if bundle and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bundle)
+        PLACED.add(path)
+    base.begin(client, None)
+
+
+def _remove_placed() -> None:
+    while PLACED:
+        shutil.rmtree(PLACED.pop().parent, ignore_errors=True)
 
 
 class Tasks(Generic[Result]):

@@ -1,4 +1,4 @@
-"""Serve the embedded origin: a web server on 127.0.0.1 that responds as Wikipedia did in 2018.
+"""Serve the embedded origin: a web server on this machine that responds as Wikipedia did in 2018.
 
 A page's delay and length are drawn per (seed, round, page) from distributions fitted to the
 article's own measurements, so every mode meets the same pages with the same planned delays.
@@ -59,6 +59,7 @@ class OriginSettings:
     seed: int
     latency: float
     tls: bool
+    host: str = "127.0.0.1"
 
     def planned_s(self, round_number: int, page: int) -> float:
         """Return the delay of a page (s)."""
@@ -136,10 +137,10 @@ def application(settings: OriginSettings) -> web.Application:
     return app
 
 
-def _certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
+def _certificate(host: str, folder: Path) -> tuple[ssl.SSLContext, Path]:
     """Make a certificate for this run, and a bundle of the usual authorities and its own."""
     authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1", common_name="127.0.0.1").configure_cert(context)
+    authority.issue_cert(host, common_name=host).configure_cert(context)
     bundle = folder / "bundle.pem"
     bundle.write_bytes(Path(certifi.where()).read_bytes() + authority.cert_pem.bytes())
     return context, bundle
@@ -147,13 +148,13 @@ def _certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
 
 async def serve(settings: OriginSettings, folder: Path) -> None:
     """Serve until standard input or a SIGTERM ends it; says where on standard output."""
-    context, bundle = _certificate(folder) if settings.tls else (None, None)
+    context, bundle = _certificate(settings.host, folder) if settings.tls else (None, None)
     _prose(settings.seed)
     runner = web.AppRunner(application(settings), access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context, backlog=1024)
+    site = web.TCPSite(runner, settings.host, 0, ssl_context=context, backlog=1024)
     await site.start()
-    url = f"{'https' if settings.tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
+    url = f"{'https' if settings.tls else 'http'}://{settings.host}:{runner.addresses[0][1]}"
     print(json.dumps({"url": url, "bundle": bundle and str(bundle)}), flush=True)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -36,6 +36,7 @@ def check(study: Study) -> None:
     """
     _raise_descriptors()
     _check_loopback(study)
+    _check_origin_host(study)
     functions.check(study)
     _check_modes(study)
     for client in study.clients:
@@ -172,4 +173,16 @@ def _check_loopback(study: Study) -> None:
             f"network: 127.0.0.1 cannot be reached here ({error.strerror or error}), and the "
             "embedded origin and the drivers of browsers need it; bring the loopback interface up "
             "with an IPv4 address"
+        ) from None
+
+
+def _check_origin_host(study: Study) -> None:
+    """Raise `UserError` where the embedded origin cannot listen."""
+    try:
+        with socket.socket() as probe:
+            probe.bind((study.origin_host, 0))
+    except OSError as error:
+        raise UserError(
+            f"origin_host: {study.origin_host} is no address on which this machine can listen "
+            f"({error.strerror or error})"
         ) from None

@@ -100,7 +100,8 @@ def open_source(
     That one runs in the network that the process `network` holds, or in the system's.
     """
     if study.source == "embedded":
-        return _embedded(OriginSettings(study.seed, study.latency, study.tls), network)
+        own = OriginSettings(study.seed, study.latency, study.tls, study.origin_host)
+        return _embedded(own, network)
     user_agent = wikipedia.user_agent(study) if study.source == "wikipedia" else None
     return nullcontext(Listed(urls, ClientSettings(user_agent=user_agent)))
 
@@ -275,7 +276,9 @@ def _embedded(origin_settings: OriginSettings, network: int | None) -> Iterator[
             )
         stack.callback(_end, process)
         started = _read_start(process, folder)
-        settings = ClientSettings(bundle=started["bundle"], embedded=True, network=network)
+        settings = ClientSettings(
+            bundle=started["bundle"], embedded=True, host=origin_settings.host, network=network
+        )
         yield Embedded(origin_settings, started["url"], settings, process)
 
 

@@ -92,7 +92,7 @@ def measure(plan: Plan, supervisor: int) -> Outcome:
     begun = time.perf_counter()
     with workers(plan.mode, plan.pool_size, plan.start_method, prepare) as pool:
         startup_s = time.perf_counter() - begun
-        python_pss_mb = _memory_mb()
+        python_pss_mb = process_tree.pss_below_mb()
         before = cpu_used.read(supervisor, plan.origin)
         ready = time.perf_counter()
         outcome = work(pool, ready)
@@ -120,6 +120,10 @@ def _work(plan: Plan, client: base.Client | None) -> tuple[Callable[[], None], W
         rate = plan.starts_a_second
         limiter = RateLimiter(rate, plan.start_method) if rate else None
         prepare = functools.partial(base.begin, client, limiter)
+        if plan.scheduler:
+            from experiment.measure import cluster  # the other modes need no Dask
+
+            prepare = cluster.begins_elsewhere(client)
         return prepare, lambda pool, ready: _fetch_all(plan, client, limiter, pool, ready)
     if plan.arm == "cpu":
         return controls.nothing, lambda pool, _: Outcome(
@@ -160,14 +164,6 @@ def _end(plan: Plan, client: base.Client | None, pool: WatchedPool) -> None:
     elif client is not None:
         pool.end_everywhere(client.end)
         client.end()
-
-
-def _memory_mb() -> float | None:
-    """Return the memory (MB) of this process and its children."""
-    import psutil
-
-    children = psutil.Process().children(recursive=True)
-    return process_tree.pss_mb([os.getpid(), *(child.pid for child in children)])
 
 
 def main() -> None:

@@ -43,6 +43,8 @@ class ClientSettings:
     bundle: str | None = None
     """The file with its certificates."""
     embedded: bool = False
+    host: str = "127.0.0.1"
+    """Where the embedded origin listens."""
     user_agent: str | None = None
     """The User-Agent header, if the source requires one."""
     network: int | None = None

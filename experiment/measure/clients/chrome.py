@@ -159,7 +159,8 @@ class Client(Browser):
         if os.geteuid() == 0:  # its sandbox refuses root
             options.add_argument("--no-sandbox")
         if self.settings.embedded:
-            options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+            hosts = f"EXCLUDE 127.0.0.1, EXCLUDE {self.settings.host}"
+            options.add_argument(f"--host-resolver-rules=MAP * ~NOTFOUND, {hosts}")
         else:
             options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
         if self.user_agent:
