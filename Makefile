@@ -18,7 +18,8 @@ PYTHON ?= python3
 #: CHUNK_SIZE    none                      pages handed to a worker at a time (none: the library's own choice)
 #: START_METHOD  none                      how processes start: fork, spawn, forkserver (none: the platform's default)
 #: SCHEDULER     none                      Dask's scheduler for the mode dask (none: a cluster on this machine)
-#: ORIGIN_HOST   127.0.0.1                 where the embedded origin listens, for workers of a scheduler
+#: GRID          none                      Selenium Grid that has chrome and firefox (none: those of this machine)
+#: ORIGIN_HOST   127.0.0.1                 where the embedded origin listens, for a scheduler or a grid
 #: TIMEOUT       60                        seconds that one fetch may take
 #: SEED          2018                      decides the pages and the order
 #: CONTACT       none                      whom Wikipedia may write to; for the source wikipedia only

@@ -43,6 +43,7 @@ from experiment.values import (
 )
 from experiment.vocabulary import (
     ARTICLE_PAIR,
+    AT_GRID,
     BROWSERS,
     CLIENTS,
     MODES,
@@ -108,7 +109,7 @@ UNUSED: dict[Kind, tuple[str, ...]] = {
     "sweep": ("pool_size", "chunk_size", "precision"),
     "crossover": (
         *("pool_size", "chunk_size", "precision", "clients", "modes", "reuse", "source"),
-        *("keep_query", "contact", "wiki", "scheduler", "origin_host"),
+        *("keep_query", "contact", "wiki", "scheduler", "grid", "origin_host"),
     ),
 }
 """The parameters that studies of a kind do not have."""
@@ -158,6 +159,10 @@ ProcessStart = Annotated[OrNone[StartMethod], Expected("fork, spawn, forkserver 
 Scheduler = Annotated[
     OrNone[Annotated[str, Field(pattern=r"^(tcp|tls)://[^\s:/@]+:\d{1,5}$")]],
     Expected("an address such as tcp://192.0.2.1:8786, or none"),
+]
+Grid = Annotated[
+    OrNone[Annotated[str, Field(pattern=r"^https?://[^\s/@]+$")]],
+    Expected("an address such as http://192.0.2.1:4444, or none"),
 ]
 OriginHost = Annotated[
     str,
@@ -238,8 +243,11 @@ class Study(BaseModel):
     scheduler: Scheduler = Field(
         None, description="Dask's scheduler for the mode dask (none: a cluster on this machine)"
     )
+    grid: Grid = Field(
+        None, description="Selenium Grid that has chrome and firefox (none: those of this machine)"
+    )
     origin_host: OriginHost = Field(
-        "127.0.0.1", description="where the embedded origin listens, for workers of a scheduler"
+        "127.0.0.1", description="where the embedded origin listens, for a scheduler or a grid"
     )
     timeout: float = Field(60.0, ge=1, le=600, description="seconds that one fetch may take")
     seed: int = Field(2018, ge=0, le=2**31 - 1, description="decides the pages and the order")
@@ -315,10 +323,15 @@ class Study(BaseModel):
                 f"scheduler: {self.scheduler} has no use here; it goes with the mode dask, and "
                 f"modes is {as_words(self.modes)}"
             )
-        if self.origin_host != self.default("origin_host") and self.scheduler is None:
+        if self.grid is not None and not self.at_grid:
             yield (
-                f"origin_host: {self.origin_host} has no use here; it goes with a scheduler, whose "
-                "workers may be on other machines"
+                f"grid: {self.grid} has no use here; it goes with chrome or firefox, and clients "
+                f"is {as_words(self.clients) or 'none'}"
+            )
+        if self.origin_host != self.default("origin_host") and not self.is_elsewhere:
+            yield (
+                f"origin_host: {self.origin_host} has no use here; it goes with a scheduler or a "
+                "grid, which may be on other machines"
             )
         if is_wikipedia and "dask" in self.modes:
             yield (
@@ -387,6 +400,16 @@ class Study(BaseModel):
     def only_functions(self) -> bool:
         """Return whether all its clients are functions, which take any items."""
         return bool(self.clients) and all(map(is_function, self.clients))
+
+    @property
+    def at_grid(self) -> tuple[ClientName, ...]:
+        """Return the browsers that a Selenium Grid has."""
+        return tuple(name for name in self.clients if self.grid and name in AT_GRID)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Return whether workers or browsers may be on other machines."""
+        return self.scheduler is not None or self.grid is not None
 
     @property
     def has_controls(self) -> bool:

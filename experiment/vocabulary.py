@@ -23,6 +23,10 @@ BROWSERS: tuple[KnownClient, ...] = ("phantomjs", "chrome", "firefox")
 """The clients that Selenium drives."""
 
 
+AT_GRID: tuple[KnownClient, ...] = ("chrome", "firefox")
+"""The browsers that a Selenium Grid may have."""
+
+
 def is_function(client: str | None) -> bool:
     """Return whether a client is a function of the user's: `module:function`."""
     return re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", client or "") is not None

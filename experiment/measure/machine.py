@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from experiment.measure import clients
+from experiment.measure import clients, grid
 from experiment.records import Machine
 from experiment.study import Study
 from experiment.vocabulary import CLUSTERED
@@ -35,9 +35,17 @@ def describe(study: Study) -> Machine:
         gil=getattr(sys, "_is_gil_enabled", lambda: True)(),
         start_method=study.start_method or multiprocessing.get_context().get_start_method(),
         packages={name: importlib.metadata.version(name) for name in sorted(packages)},
-        browsers={name: text for name, kind in kinds.items() if (text := kind.version())},
+        browsers=_browsers(study),
         openssl=ssl.OPENSSL_VERSION,
     )
+
+
+def _browsers(study: Study) -> dict[str, str]:
+    """Return the version of each browser; of one that a Selenium Grid has, that of the Grid."""
+    of_grid = study.at_grid
+    there = dict.fromkeys(of_grid, grid.version(study.grid)) if study.grid and of_grid else {}
+    here = {name: clients.of(name).version() for name in study.clients if name not in of_grid}
+    return {**{name: text for name, text in here.items() if text}, **there}
 
 
 def cores() -> int:

@@ -1,6 +1,7 @@
 """Open the sources of a study, and plan what each trial fetches from them."""
 
 import itertools
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
@@ -24,10 +25,10 @@ def open_sources(study: Study, urls: Sequence[str], controls: bool = True) -> It
     """Open the study's source and, for the controls, each embedded origin that they need.
 
     Embedded origins have a network of their own, so that no one else is in it; workers of a
-    scheduler could not reach them there.
+    scheduler and browsers of a Grid could not reach them there.
     """
     with ExitStack() as stack:
-        alone = study.source == "embedded" and study.scheduler is None
+        alone = study.source == "embedded" and not study.is_elsewhere
         holder = stack.enter_context(network.private() if alone else nullcontext())
         opened: Sources = {}
         for origin in _origins(study) if controls else [(study.tls, study.latency)]:
@@ -65,7 +66,7 @@ def of_trial(study: Study, opened: Sources, key: TrialKey) -> Plan:
         chunk_size=study.chunk(),
         start_method=study.start_method,
         timeout_s=study.timeout,
-        settings=_settings(source, key),
+        settings=_settings(study, source, key),
         starts_a_second=wikipedia.starts_a_second(key.client) if key.client and paced else None,
         pages=source.pages(key.round, study.pages) if source else (),
         cores=machine.cores(),
@@ -75,6 +76,9 @@ def of_trial(study: Study, opened: Sources, key: TrialKey) -> Plan:
     )
 
 
-def _settings(source: sources.Source | None, key: TrialKey) -> ClientSettings:
+def _settings(study: Study, source: sources.Source | None, key: TrialKey) -> ClientSettings:
     settings = source.settings if source else ClientSettings()
+    if key.client in study.at_grid:
+        name = f"threads-or-processes-{secrets.token_hex(8)}"
+        settings = replace(settings, grid=study.grid, session_name=name)
     return replace(settings, reuse=key.reuse == "on", one_tls_context=key.arm == "tls_context")

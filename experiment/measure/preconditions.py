@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from experiment.errors import UserError
-from experiment.measure import clients, functions, modes
+from experiment.measure import clients, functions, grid, modes
 from experiment.study import Study
 from experiment.values import as_words
 from experiment.vocabulary import BROWSERS, CLIENTS, CLUSTERED, ClientName, Mode
@@ -39,7 +39,9 @@ def check(study: Study) -> None:
     _check_origin_host(study)
     functions.check(study)
     _check_modes(study)
-    for client in study.clients:
+    if study.grid:
+        grid.check(study)
+    for client in (name for name in study.clients if name not in study.at_grid):
         _check_descriptors(study, client)
         for mode in (it for it in study.modes if it in functions.modes_of(client)):
             _check_memory(study, client, mode)

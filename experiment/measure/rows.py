@@ -73,7 +73,8 @@ def of_trial(
 
 def _as_far_as_known(study: Study, key: TrialKey, launched: Launched) -> Launched:
     """Return what became of a trial, without CPU and memory where its workers are elsewhere."""
-    if not study.scheduler or key.mode not in CLUSTERED:
+    has_workers_elsewhere = study.scheduler and key.mode in CLUSTERED
+    if not has_workers_elsewhere and key.client not in study.at_grid:
         return launched
     outcome = replace(
         launched.outcome,

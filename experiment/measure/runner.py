@@ -24,7 +24,7 @@ from experiment.measure import (
     sources,
     tryout,
     wikipedia,
-)
+)  # fmt: skip
 from experiment.measure.launch import launch
 from experiment.measure.rows import Measured
 from experiment.records import Run, TrialKey

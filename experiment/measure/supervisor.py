@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from experiment import process_tree
-from experiment.measure import network
+from experiment.measure import grid, network
 from experiment.measure.shortages import is_full
 from experiment.measure.suspension import Heartbeat, was_stopped
 
@@ -63,6 +63,7 @@ def main() -> None:
         with suppress(ProcessLookupError):  # all there is where orphans cannot be adopted
             os.killpg(trial.pid, signal.SIGKILL)
         process_tree.end_children()
+        grid.end_sessions_of(folder)
         shutil.rmtree(folder / "tmp", ignore_errors=True)
         if _runner_is_gone():
             shutil.rmtree(folder, ignore_errors=True)

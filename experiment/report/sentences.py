@@ -300,7 +300,15 @@ def _one_url(results: RunResults) -> str:
 
 
 def clients(results: RunResults) -> str:
-    """Return a sentence where Chrome replaces the article's browser, else nothing."""
+    """Return where browsers came from that are not the article's or not of this machine."""
+    study = results.study
+    if study.at_grid:
+        names = " and ".join(name.capitalize() for name in study.at_grid)
+        return (
+            f"{names} came from the Selenium Grid at {markup.escape(study.grid or '')}. The start "
+            "of a browser includes its wait for a slot, and the way of a page the network between. "
+            "The CPU and memory of these browsers are not known."
+        )
     if "chrome" in results.study.clients and "aarch64" in results.run.machine.system:
         return "PhantomJS has no build for this machine; Chrome replaces it."
     return ""

