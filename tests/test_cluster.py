@@ -29,6 +29,7 @@ from tests.conftest import Copy, eventually
 from tests.made_up import World, even
 
 QUICK = ("--clients", "requests", "--rounds", "1", "--run", "own")
+WITHOUT_CONTROLS = ("--clients", "examples.httpx2_shared:fetch", *QUICK[2:])
 OWN_CLOCK = ("unshare", "--time", "--monotonic", "5000", "--fork", "--kill-child")
 """A time namespace, whose monotonic clock is 5000 s ahead."""
 
@@ -90,7 +91,7 @@ def workers_made(copy: Copy) -> list[psutil.Process]:
 @pytest.mark.slow
 def test_a_dead_worker_fails_its_trial_and_its_tasks_are_counted(copy: Copy) -> None:
     asked = ("--modes", "dask", "--pages", "60", "--pool-size", "4", "--latency", "3")
-    running = copy.start(sys.executable, "-m", "experiment", "run", *QUICK, *asked)
+    running = copy.start(sys.executable, "-m", "experiment", "run", *WITHOUT_CONTROLS, *asked)
     seen = len(workers_made(copy))
     assert eventually(lambda: len(workers_made(copy)) >= max(1, seen), 60)
     time.sleep(4)  # they fetch by now
@@ -178,7 +179,7 @@ def test_workers_have_their_own_clocks_and_files_and_the_fetches_one_clock(
     hide = ("sh", "-c", 'mount -t tmpfs tmpfs "$0" && exec "$@"', str(copy.temporary))
     servers.add_worker(3, before=(*OWN_CLOCK, "--mount", *hide))
     servers.add_worker(2)
-    asked = ("--modes", "serial dask", "--pages", "20", "--pool-size", "5", "--latency", "0.5")
+    asked = ("--modes", "dask", "--pages", "20", "--pool-size", "5", "--latency", "0.5")
     where = ("--scheduler", servers.address, "--origin-host", "127.0.0.2")
     ended = copy.experiment("run", *QUICK, *asked, *where)
     assert ended.returncode == 0, ended.stderr
@@ -229,7 +230,7 @@ def test_a_scheduler_that_cannot_be_used_is_refused_by_what_differs(
 def test_a_scheduler_that_ends_fails_the_trial(copy: Copy, servers: Servers) -> None:
     servers.add_worker(2)
     asked = ("--modes", "dask", "--pages", "60", "--pool-size", "2", "--latency", "3")
-    options = (*QUICK, *asked, "--scheduler", servers.address)
+    options = (*WITHOUT_CONTROLS, *asked, "--scheduler", servers.address)
     running = copy.start(sys.executable, "-m", "experiment", "run", *options)
     assert running.stderr is not None
     assert "measuring own" in running.stderr.readline()

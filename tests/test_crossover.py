@@ -106,7 +106,7 @@ def test_the_readme_says_what_the_committed_crossover_says() -> None:
 def test_a_small_crossover_is_measured_and_reported(copy: Copy) -> None:
     ended = copy.experiment(
         "crossover", "--clients", "experiment.measure.parsing:passes_0 "
-        "experiment.measure.parsing:passes_60", "--pool-sizes", "5 8", "--pages", "24",
+        "experiment.measure.parsing:passes_30", "--pool-sizes", "5", "--pages", "12",
         "--rounds", "3", "--latency", "0.1", "--run", "small",
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr

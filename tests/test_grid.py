@@ -113,7 +113,8 @@ def test_no_grid_is_one_line(copy: Copy) -> None:
 
 @pytest.mark.slow
 def test_browsers_of_a_grid_fetch_new_and_kept_ones(copy: Copy, address: str) -> None:
-    asked = ("--pages", "6", "--latency", "0.2", "--reuse", "off on", "--repeats", "1")
+    modes = ("--modes", "threads processes", "--reuse", "off on", "--repeats", "1")
+    asked = (*modes, "--pages", "6", "--latency", "0.2")
     ended = copy.experiment("run", *QUICK, *asked, "--grid", address)
     assert ended.returncode == 0, ended.stderr
     assert sessions(address) == 0
@@ -121,7 +122,7 @@ def test_browsers_of_a_grid_fetch_new_and_kept_ones(copy: Copy, address: str) ->
     fetches = results.fetches.query("arm == 'main'")
     assert fetches["error"].isna().all()
     assert fetches.groupby(["mode", "reuse"]).size().eq(6).all()
-    assert len(fetches) == 6 * 6
+    assert len(fetches) == 4 * 6
     assert fetches["origin_ms"].notna().all()
     assert results.main_trials["cpu_s"].isna().all()
     assert results.run.machine.browsers["chrome"].startswith("Selenium Grid 4.")

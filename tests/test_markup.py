@@ -99,7 +99,7 @@ def put(values: Any, path: tuple[Any, ...], text: str) -> None:
 
 def row_with_markup(row: Row, hostile: str) -> Row:
     """A row with markup in each of its texts."""
-    kinds = get_type_hints(type(row)).items()
+    kinds = get_type_hints(type(row), include_extras=True).items()
     names = [name for name, kind in kinds if kind is str or str in get_args(kind)]
     changes: dict[str, Any] = {name: f"{name} {hostile}" for name in names}
     return replace(row, **changes)
@@ -199,9 +199,13 @@ def test_no_text_of_other_runs_comes_alive(
     assert ended.returncode == 0, ended.stderr
     page = copy.path / "reports" / "sizes.html"
     text = check_dead(chromium, page, "How many workers?", server)
-    assert text.count(plain(name)) > 1
-    for shown in ("study.contact", "machine.cpu", "kernel"):
+    for shown in ("machine.cpu", "kernel"):
         assert plain(taken[shown]) in text
+    ended = copy.experiment("compare")
+    assert ended.returncode == 0, ended.stderr
+    page = copy.path / "reports" / "compare.html"
+    text = check_dead(chromium, page, "Several runs in one view", server)
+    assert text.count(plain(name)) > 1
 
 
 def test_a_page_runs_and_loads_nothing_even_if_markup_is_in_it(
