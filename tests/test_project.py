@@ -139,6 +139,13 @@ def test_the_version_is_said_once_in_effect() -> None:
     assert project["version"] == VERSION
 
 
+def test_the_title_of_a_notebook_is_its_heading() -> None:
+    for path in (PROJECT / "notebooks").glob("*.ipynb"):
+        notebook = json.loads(path.read_text())
+        heading = "".join(notebook["cells"][0]["source"]).splitlines()[0]
+        assert heading == f"# {notebook['metadata']['title']}"
+
+
 def test_notebooks_are_committed_without_outputs_and_define_nothing() -> None:
     for path in (PROJECT / "notebooks").glob("*.ipynb"):
         cells = [
