@@ -259,12 +259,12 @@ def rounds_done(folder: Path) -> set[int]:
 
 def read_trials(folder: Path) -> list[TrialRow]:
     """Return the trials of a run, checked; none where no round is finished yet."""
-    return _read_rows(folder, TrialRow, _run_if_any(folder))
+    return _all_rows(folder, TrialRow, _run_if_any(folder))
 
 
 def read_fetches(folder: Path) -> list[FetchRow]:
     """Return the fetches of a run, checked; none where no round is finished yet."""
-    return _read_rows(folder, FetchRow, _run_if_any(folder))
+    return _all_rows(folder, FetchRow, _run_if_any(folder))
 
 
 def _run_if_any(folder: Path) -> Run | None:
@@ -280,13 +280,27 @@ def load(folder: Path) -> tuple["pd.DataFrame", "pd.DataFrame"]:
 
 
 def load_rows(folder: Path, run: Run) -> tuple["pd.DataFrame", "pd.DataFrame"]:
-    """Return what `load` does, for a run whose `run.json` has been read: its end is noted last."""
-    trials = _read_rows(folder, TrialRow, run)
+    """Return what `load` does, for a run whose `run.json` has been read: its end is noted last.
+
+    Rows are read and checked in chunks, since a row takes ten times the memory of a frame's.
+    """
+    import pandas as pd
+
+    trials = _all_rows(folder, TrialRow, run)
     done = {row.round for row in trials}
-    fetches = [row for row in _read_rows(folder, FetchRow, run) if row.round in done]
+    counts: Counter[tuple[Any, ...]] = Counter()
+    frames = [frame(FetchRow, [])]
+    for rows in _read_rows(folder, FetchRow, run):
+        kept = [row for row in rows if row.round in done]
+        counts.update(map(trial_key, kept))
+        frames.append(frame(FetchRow, kept))
     _check_rounds(folder, run, done)
-    _check_complete(folder, run.study.pages, trials, fetches)
-    return frame(FetchRow, fetches), frame(TrialRow, trials)
+    _check_complete(folder, run.study.pages, trials, counts)
+    return pd.concat(frames[1:] or frames, ignore_index=True), frame(TrialRow, trials)
+
+
+COUNTED = ("status", "length", "dask_processes", "retried")
+"""The whole numbers that may be absent; where all are, their columns are those of floats."""
 
 
 def frame(kind: type, rows: Sequence[Any]) -> "pd.DataFrame":
@@ -296,6 +310,7 @@ def frame(kind: type, rows: Sequence[Any]) -> "pd.DataFrame":
     names = _names(kind)
     table = pd.DataFrame(map(attrgetter(*names), rows), columns=names)
     measures = [name for name in names if name.endswith(("_s", "_ms", "_mb", "_cpu"))]
+    measures += [name for name in names if name in COUNTED and table[name].isna().all()]
     return table.astype(dict.fromkeys(measures, float))
 
 
@@ -315,11 +330,13 @@ def _check_rounds(folder: Path, run: Run, done: set[int]) -> None:
 
 
 def _check_complete(
-    folder: Path, pages: int, trials: Sequence[TrialRow], fetches: Sequence[FetchRow]
+    folder: Path, pages: int, trials: Sequence[TrialRow], counts: "Counter[tuple[Any, ...]]"
 ) -> None:
-    """Check that every trial that ended well has a row for each page, and no other rows exist."""
+    """Check that every trial that ended well has a row for each page, and no other rows exist.
+
+    `counts` has the rows of fetches by `trial_key`.
+    """
     fetches_csv, trials_csv = (folder / FILES[kind] for kind in (FetchRow, TrialRow))
-    counts = Counter(map(trial_key, fetches))
     for line, trial in enumerate(trials, start=2):
         expected = pages if trial.client is not None and trial.state == "ok" else 0
         count = counts.pop(trial_key(trial), 0)
@@ -339,17 +356,38 @@ def _names(kind: type) -> list[str]:
     return [field.name for field in fields(kind)]
 
 
-def _read_rows(folder: Path, kind: type[Row], run: Run | None) -> list[Row]:
-    """Read the rows that count: all of a finished run, else those within the extent noted."""
+def _all_rows(folder: Path, kind: type[Row], run: Run | None) -> list[Row]:
+    return list(chain.from_iterable(_read_rows(folder, kind, run)))
+
+
+def _read_rows(folder: Path, kind: type[Row], run: Run | None) -> Iterator[list[Row]]:
+    """Yield the rows that count: all of a finished run, else those within the extent noted."""
     path = folder / FILES[kind]
     noted = run.extents[FILES[kind]] if run and run.extents else None
-    try:
-        lines = _lines(path, None if run and run.finished_at else noted)
-        rows = _checked_rows(path, lines, kind) if lines else []
-    except (ValidationError, ValueError, OSError) as error:
-        raise _damaged(path, _first_error(error)) from None
-    _check_count(path, lines, noted)
-    return rows
+    lines = CountedLines()
+    if path.exists():
+        limit = None if noted is None or (run and run.finished_at) else noted.lines
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise _damaged(path, _first_error(error)) from None
+        with file:
+            yield from _checked_rows(path, lines.of(islice(file, limit)), lines, kind)
+    if noted and lines.count != noted.lines:
+        raise _miscounted(path, lines.count, noted)
+
+
+class CountedLines:
+    """Count the lines of a file as they are read, and keep the last one."""
+
+    count = 0
+    last = b""
+
+    def of(self, lines: Iterator[bytes]) -> Iterator[str]:
+        """Yield lines, decoded."""
+        for line in lines:
+            self.count, self.last = self.count + 1, line
+            yield line.decode()
 
 
 def _lines(path: Path, extent: Extent | None) -> list[bytes]:
@@ -362,29 +400,55 @@ def _lines(path: Path, extent: Extent | None) -> list[bytes]:
 
 def _check_count(path: Path, lines: Sequence[bytes], noted: Extent | None) -> None:
     if noted and len(lines) != noted.lines:
-        raise _damaged(path, f"{len(lines)} lines, not the {noted.lines} that run.json notes")
+        raise _miscounted(path, len(lines), noted)
 
 
-def _checked_rows(path: Path, lines: Sequence[bytes], kind: type[Row]) -> list[Row]:
-    """Return the rows in the lines of a file, each checked to its last column."""
+def _miscounted(path: Path, count: int, noted: Extent) -> UserError:
+    return _damaged(path, f"{count} lines, not the {noted.lines} that run.json notes")
+
+
+CHUNK = 20_000
+"""The rows that are checked at a time."""
+
+
+def _checked_rows(
+    path: Path, texts: Iterator[str], lines: CountedLines, kind: type[Row]
+) -> Iterator[list[Row]]:
+    """Yield the rows in the lines of a file in chunks, each checked to its last column."""
+    reader, first = csv.reader(texts, strict=True), 2
+    adapter = TypeAdapter(list[kind])  # type: ignore[valid-type]
+    try:
+        head = _next(path, reader, 1)
+        names = _columns(path, head[0], lines, kind) if head else []
+        while table := _next(path, reader, CHUNK):
+            _check_widths(path, table, names, first)
+            if not lines.last.endswith(b"\n"):
+                place = f"row {first + len(table) - 1}, column {names[-1]}"
+                raise _damaged(path, f"{place}: the file ends in mid-row")
+            cells = ([cell.removeprefix("'") or None for cell in row] for row in table)
+            yield adapter.validate_python([dict(zip(names, row, strict=True)) for row in cells])
+            first += len(table)
+    except (ValidationError, ValueError, OSError) as error:
+        raise _damaged(path, _first_error(error, first)) from None
+
+
+def _columns(path: Path, head: list[str], lines: CountedLines, kind: type) -> list[str]:
+    """Return the columns of a file; raises `UserError` if they are no version's."""
     names = _names(kind)
     older = list(_older(names))
-    _check_unconverted(path, lines[0].decode(), names, *older)
-    table = _split(path, lines)
-    if table[0] in older:
-        names = table[0]
-    if table[0] != names:
+    _check_unconverted(path, lines.last.decode(), names, *older)
+    if head not in (names, *older):
         raise _damaged(path, f"row 1, its columns are not {', '.join(names)}")
-    for number, cells in enumerate(table, start=1):
+    if not lines.last.endswith(b"\n"):
+        raise _damaged(path, f"row 1, column {names[-1]}: the file ends in mid-row")
+    return head
+
+
+def _check_widths(path: Path, table: list[list[str]], names: list[str], first: int) -> None:
+    for number, cells in enumerate(table, start=first):
         if len(cells) != len(names):
             place = f"row {number}, column {names[min(len(cells), len(names)) - 1]}"
             raise _damaged(path, f"{place}: {len(cells)} values, not {len(names)}")
-    if not lines[-1].endswith(b"\n"):
-        place = f"row {len(table)}, column {names[-1]}"
-        raise _damaged(path, f"{place}: the file ends in mid-row")
-    texts = ([cell.removeprefix("'") or None for cell in cells] for cells in table[1:])
-    rows = [dict(zip(names, values, strict=True)) for values in texts]
-    return TypeAdapter(list[kind]).validate_python(rows)  # type: ignore[valid-type]
 
 
 def _older(names: Sequence[str]) -> Iterator[list[str]]:
@@ -394,11 +458,11 @@ def _older(names: Sequence[str]) -> Iterator[list[str]]:
         yield [name for name in names if name not in absent]
 
 
-def _split(path: Path, lines: Sequence[bytes]) -> list[list[str]]:
-    reader = csv.reader(map(bytes.decode, lines), strict=True)
+def _next(path: Path, reader: Any, count: int) -> list[list[str]]:
+    """Return the next rows of a CSV file, as many as there are."""
     limit = csv.field_size_limit(sys.maxsize)  # of a value; it is global
     try:
-        return list(reader)
+        return list(islice(reader, count))
     except csv.Error as error:
         raise _damaged(path, f"row {reader.line_num}, column ?: {error}") from None
     finally:
@@ -437,21 +501,24 @@ def _damaged(path: Path, words: str) -> UserError:
     return UserError(f"{path}: damaged: {words}")
 
 
-def _first_error(error: Exception) -> str:
-    """Return what is wrong first, in one line: the row and column of a CSV file, else the field."""
+def _first_error(error: Exception, first: int = 2) -> str:
+    """Return what is wrong first, in one line: the row and column of a CSV file, else the field.
+
+    `first` is the number of the first row that was checked.
+    """
     if not isinstance(error, ValidationError):
         return str(error)
-    first = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
+    mistake = error.errors()[0]
+    place = [str(part) for part in mistake["loc"]]
     if place and place[0].isdigit():
-        where = f"row {int(place[0]) + 2}, column {place[-1] if len(place) > 1 else '?'}"
+        where = f"row {int(place[0]) + first}, column {place[-1] if len(place) > 1 else '?'}"
     else:
         where = ".".join(place) or "its text"
-    if first["type"] == "missing":
+    if mistake["type"] == "missing":
         return f"{where} is missing"
-    is_whole = first["type"] == "json_invalid" or isinstance(first["input"], dict | list)
-    value = "" if is_whole else f": {reprlib.repr(first['input'])}"
-    return f"{where}{value}: {first['msg']}"
+    is_whole = mistake["type"] == "json_invalid" or isinstance(mistake["input"], dict | list)
+    value = "" if is_whole else f": {reprlib.repr(mistake['input'])}"
+    return f"{where}{value}: {mistake['msg']}"
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -7,7 +7,6 @@ import ast
 import platform
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from ipaddress import IPv4Address
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -30,6 +29,7 @@ from experiment.fetches import library_chunk_size
 from experiment.redaction import redacted
 from experiment.values import (
     Expected,
+    an_address,
     as_folder_name,
     as_list,
     as_share,
@@ -157,7 +157,7 @@ ChunkSize = Annotated[
 ]
 ProcessStart = Annotated[OrNone[StartMethod], Expected("fork, spawn, forkserver or none")]
 Scheduler = Annotated[
-    OrNone[Annotated[str, Field(pattern=r"^(tcp|tls)://[^\s:/@]+:\d{1,5}$")]],
+    OrNone[Annotated[str, Field(pattern=r"^tcp://[^\s:/@]+:\d{1,5}$")]],
     Expected("an address such as tcp://192.0.2.1:8786, or none"),
 ]
 Grid = Annotated[
@@ -166,7 +166,7 @@ Grid = Annotated[
 ]
 OriginHost = Annotated[
     str,
-    AfterValidator(lambda host: str(IPv4Address(host))),
+    AfterValidator(an_address),
     Expected("an IPv4 address of this machine, such as 192.0.2.1"),
 ]
 Contact = Annotated[

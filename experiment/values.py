@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -77,6 +78,14 @@ def known_source(value: str) -> str:
         return str(Path(value).expanduser().resolve())
     except RuntimeError as error:  # ~name of nobody
         raise ValueError(str(error)) from None
+
+
+def an_address(host: str) -> str:
+    """Check an IPv4 address that others can connect to."""
+    address = IPv4Address(host)
+    if address.is_unspecified or address.is_multicast:
+        raise ValueError("nobody can connect to it")
+    return str(address)
 
 
 def as_words(value: Any) -> str:

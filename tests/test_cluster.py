@@ -40,6 +40,7 @@ def test_a_pool_is_made_of_whole_workers() -> None:
     assert cluster.shape(3, 8) == (3, 1)
     assert cluster.chosen({"a": 3, "b": 2, "c": 2}, 5) == ["a", "b"]
     assert cluster.chosen({"a": 3, "b": 2}, 4) == []
+    assert cluster.chosen({"a": 3, "b": 2, "c": 2}, 4) == ["b", "c"]
     assert cluster.chosen({}, 1) == []
 
 
@@ -224,6 +225,35 @@ def test_a_scheduler_that_cannot_be_used_is_refused_by_what_differs(
     assert " has requests 0.0.1, and this machine has " in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert not (copy.path / "data" / "own").exists()
+
+
+@pytest.mark.slow
+def test_workers_need_the_same_function_and_import_it_anew(copy: Copy, servers: Servers) -> None:
+    there = servers.folder / "there"
+    there.mkdir()
+    servers.add_worker(2, PYTHONPATH=str(there))
+    own = copy.path / "mine.py"
+    own.write_text("def length(item):\n    return item * 2\n")
+    asked = ("--clients", "mine:length", "--modes", "dask", "--pages", "2", "--pool-size", "2")
+    where = ("--rounds", "1", "--scheduler", servers.address, "--source", "items.txt")
+    (copy.path / "items.txt").write_text("a\nbb\n")
+    ended = copy.experiment("run", *asked, *where, "--run", "absent")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: clients: mine:length of the worker tcp://127.0.0.1:")
+    assert "cannot import it; the same mine.py must be there" in ended.stderr
+    shutil.copy(own, there)
+    for times, name in ((2, "first"), (3, "second")):
+        text = f"def length(item):\n    return item * {times}  # {name}\n"
+        own.write_text(text)
+        (there / "mine.py").write_text(text)
+        ended = copy.experiment("run", *asked, *where, "--run", name)
+        assert ended.returncode == 0, ended.stderr
+        fetches = experiment.load(copy.path / "data" / name).fetches
+        assert sorted(fetches["length"]) == [times, 2 * times]
+    own.write_text("def length(item):\n    return item\n")
+    ended = copy.experiment("run", *asked, *where, "--run", "third")
+    assert ended.returncode == 2
+    assert " differs; the same mine.py must be there" in ended.stderr
 
 
 @pytest.mark.slow

@@ -93,6 +93,8 @@ def test_the_readme_says_what_the_committed_crossover_says() -> None:
     ten, thirty = found
     waiting = f"mean delay {digits(ten.waiting_ms)} ms, {results.study.rounds} rounds"
     assert waiting in words
+    assert ten.law_ms
+    assert thirty.law_ms
     law = f"at {digits(ten.law_ms)} ms with 10 workers and at {digits(thirty.law_ms)} ms with 30"
     assert law in words
     mean, most = (

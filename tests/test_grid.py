@@ -131,13 +131,16 @@ def test_browsers_of_a_grid_fetch_new_and_kept_ones(copy: Copy, address: str) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed", ["the trial", "the study", "Ctrl-C"])
+@pytest.mark.parametrize("killed", ["the trial", "the study", "Ctrl-C", "the trial at its start"])
 def test_no_session_is_left_there(copy: Copy, address: str, killed: str) -> None:
     asked = ("--modes", "threads", "--pages", "60", "--repeats", "1", "--reuse", "on")
     command = (sys.executable, "-m", "experiment", "run", *QUICK, *asked, "--grid", address)
     running = copy.start(*command)
-    assert eventually(lambda: sessions(address) == SLOTS, 60)
-    if killed == "the trial":
+    if killed == "the trial at its start":
+        assert eventually(lambda: grid._are_coming(address, "threads-or-processes"), 60)
+    else:
+        assert eventually(lambda: sessions(address) == SLOTS, 60)
+    if killed.startswith("the trial"):
         trials = [it for it in copy.processes() if "experiment.measure.trial" in it.cmdline()]
         trials[0].kill()
     else:

@@ -21,7 +21,6 @@ from experiment.errors import UserError
 from experiment.measure import schedule
 from experiment.report import figures, sentences, sweep
 from experiment.study import PROJECT, SWEEP, Study, sweep_of
-from experiment.vocabulary import MODES
 from tests import made_up
 from tests.conftest import Copy
 from tests.made_up import World, even
@@ -393,7 +392,7 @@ def test_the_figure_has_every_size_and_says_which_is_enough(tmp_path: Path) -> N
 
 
 TODAY: dict[str, object] = {
-    "clients": ("requests", "aiohttp"), "modes": MODES, "reuse": ("off", "on"),
+    "clients": ("requests", "aiohttp"), "modes": SWEEP["modes"], "reuse": ("off", "on"),
     "pool_sizes": (2, 5, 10), "rounds": 5,
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 
@@ -54,8 +55,13 @@ class Crossover:
     worst_law_error: float
 
     @property
-    def law_ms(self) -> float:
-        """Return the CPU of a fetch from which on the law has processes more than 10 % faster."""
+    def law_ms(self) -> float | None:
+        """Return the CPU of a fetch from which on the law has processes more than 10 % faster.
+
+        None on one core, which processes share as threads do.
+        """
+        if self.cores == 1:
+            return None
         return rules.ALIKE * self.waiting_ms / self.pool_size
 
     def law_at(self, cpu_ms: float) -> float:
@@ -133,7 +139,7 @@ def _bracket(own: Sequence[Level]) -> tuple[float | None, float | None]:
     """Return the CPU up to which the pools are alike, and that from which on processes win."""
     winning = [level.verdict == "does not hold" and level.ratio.value > 1 for level in own]
     first = len(own) - next((n for n, wins in enumerate(winning[::-1]) if not wins), len(own))
-    alike = [level for level in own[:first] if level.verdict == "holds"]
+    alike = list(takewhile(lambda level: level.verdict == "holds", own))
     return (
         alike[-1].cpu_ms.value if alike else None,
         own[first].cpu_ms.value if first < len(own) else None,

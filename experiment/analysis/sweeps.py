@@ -251,6 +251,8 @@ def _limit(results: RunResults, result: SizeResult) -> str:
     cores = results.cores or math.nan  # no number is more or less than that
     if claims.paced(results.study):
         return "the pace"
+    if math.isnan(result.cores) and math.isnan(result.machine_cpu):
+        return "not known here, since its workers are elsewhere"
     if _is_gil(results, result):
         return "the GIL"
     if result.machine_cpu >= FULL_USE or result.cores >= FULL_USE * cores:

@@ -5,9 +5,12 @@ makes a cluster on this machine. Monotonic clocks of two machines have nothing i
 offset of each worker's clock is measured, and fetches are placed on the clock of the study.
 """
 
+import hashlib
 import multiprocessing
+import os
 import platform
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,13 +19,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
-import dask
 import distributed
 
 from experiment.errors import UserError
 from experiment.fetches import Fetch
-from experiment.measure import machine, provenance
-from experiment.measure.clients import base
+from experiment.measure import functions, machine, provenance
+from experiment.measure.clients import base, function
 from experiment.measure.serial import Item, Result
 from experiment.measure.worker import Begin, WorkerDied
 from experiment.records import Machine
@@ -39,6 +41,9 @@ CLOCK_READINGS = 7
 
 CONNECT_S, START_S = 10, 60
 """How long a scheduler may take to answer, and workers made here to start."""
+
+ALONE = "THREADS_OR_PROCESSES_ALONE"
+"""The variable that says that a trial has a network of its own."""
 
 PROJECT_NAME = "threads-or-processes"
 
@@ -61,21 +66,20 @@ def shape(size: int, cores: int) -> tuple[int, int]:
 def chosen(threads: Mapping[str, int], size: int) -> list[str]:
     """Return workers, by address, that have `size` threads together; empty where none have.
 
-    Workers with most threads come first, and each is used whole.
+    Each is used whole; those with most threads are preferred.
     """
-    taken, left = [], size
+    found: dict[int, list[str]] = {0: []}  # by the threads that they have together
     for address, own in sorted(threads.items(), key=lambda item: (-item[1], item[0])):
-        if own <= left:
-            taken.append(address)
-            left -= own
-    return [] if left else taken
+        for together, taken in list(found.items()):
+            found.setdefault(together + own, [*taken, address])
+    return found.get(size, [])
 
 
 class Cluster:
     """Hand out one item a task to workers of Dask that have `size` threads together."""
 
     def __init__(self, size: int, begin: Begin) -> None:
-        address = dask.config.get("scheduler-address", None)
+        address = os.environ.get("DASK_SCHEDULER_ADDRESS")
         self._own = None if address else _local(*shape(size, machine.cores()))
         self._client = distributed.Client(self._own or address, timeout=CONNECT_S)
         if self._own:
@@ -83,7 +87,12 @@ class Cluster:
         self._workers = chosen(threads_of(self._client), size)
         if not self._workers:
             raise WorkerDied(f"Dask has no workers with {size} threads together")
-        self.offsets_s, self.clock_error_s = self._clocks() if address else ({}, 0.0)
+        self._keys: set[object] = set()
+        self.offsets_s: dict[str, float] = {}
+        self.clock_error_s = 0.0
+        if address:
+            self._wait_until_idle()
+            self.offsets_s, self.clock_error_s = self._clocks()
         self.everywhere(begin.prepare)
         begin.ready.release()
 
@@ -103,9 +112,9 @@ class Cluster:
     ) -> "Tasks[Result]":
         """Start a task for each item."""
         run = partial(_run_here, function)
-        all_of_them = len(self._workers) == len(threads_of(self._client))
-        workers = None if all_of_them else self._workers  # Dask queues best where it may choose
+        workers = None if self._own else self._workers  # others may join a scheduler meanwhile
         futures = self._client.map(run, list(items), pure=False, workers=workers)
+        self._keys = {future.key for future in futures}
         return Tasks(self, futures)
 
     def everywhere(self, function: Callable[[], Result]) -> dict[str, Result]:
@@ -115,10 +124,12 @@ class Cluster:
 
     def check(self) -> None:
         """Raise `WorkerDied` where a worker or the scheduler is gone."""
-        if self._client.status != "running":
-            raise WorkerDied("the scheduler of Dask ended")
-        for address in {*self._workers} - {*threads_of(self._client)}:
-            retried = _handed_out_again(self._client)
+        try:
+            there = threads_of(self._client)
+        except OSError:
+            raise WorkerDied("the scheduler of Dask ended") from None
+        for address in {*self._workers} - {*there}:
+            retried = self._handed_out_again()
             raise WorkerDied(
                 f"a worker of Dask ended ({address}), and {retried} fetches were given to others",
                 retried,
@@ -128,6 +139,8 @@ class Cluster:
         """Return a fetch with its times on the clock of the study, its worker's number its own."""
         if not isinstance(result, Fetch):
             return result
+        if address not in self._workers:
+            raise WorkerDied(f"another worker of Dask took a fetch ({address})", 1)
         offset_s = self.offsets_s.get(address, 0.0)
         number = self._workers.index(address) << THREAD_BITS
         start_s = max(0.0, result.start_s - offset_s)
@@ -136,13 +149,31 @@ class Cluster:
 
     def close(self) -> None:
         """End the client, and the cluster that was made here."""
-        self.everywhere(_remove_placed)
+        if not self._own:
+            again_s, error_s = self._clocks()
+            drift_s = max(abs(again_s[one] - before) for one, before in self.offsets_s.items())
+            self.clock_error_s = max(self.clock_error_s, error_s) + drift_s
+            self.everywhere(_leave)
         self._client.close()
         if self._own:
             self._own.close()
 
     def join(self) -> None:
         """Do nothing: a closed cluster has ended."""
+
+    def _wait_until_idle(self) -> None:
+        """Wait for the tasks of a trial that was cut off: Dask cannot interrupt them."""
+        until = time.monotonic() + START_S
+        while any(self._client.processing(self._workers).values()):
+            if time.monotonic() > until:
+                raise WorkerDied("the workers of Dask are busy with other tasks")
+            time.sleep(POLL_S)
+
+    def _handed_out_again(self) -> int:
+        """Return how many tasks of this trial were at workers when these ended."""
+        events = (event for _, event in self._client.get_events("all"))
+        gone = (event for event in events if event["action"] == "remove-worker")
+        return sum(len(self._keys & {*event.get("processing-tasks", ())}) for event in gone)
 
     def _clocks(self) -> tuple[dict[str, float], float]:
         """Return by how much the clock of each worker is ahead (s), and the largest error (s).
@@ -162,7 +193,10 @@ class Cluster:
 
 
 PLACED: set[Path] = set()
-"""The bundles of certificates that were written here for studies of other machines."""
+"""The bundles of certificates that were written here for a study of another machine."""
+
+BEFORE: dict[str, str | None] = {}
+"""The variables of this process that name bundles, as they were before a trial."""
 
 
 def begins_elsewhere(client: base.Client) -> "partial[None]":
@@ -172,17 +206,36 @@ def begins_elsewhere(client: base.Client) -> "partial[None]":
 
 
 def _begin_here(client: base.Client, bundle: bytes) -> None:
+    """Begin a trial in this worker, which may still have what one that was cut off has left."""
+    client.end()
+    _leave()
+    BEFORE.update({name: os.environ.get(name) for name in function.BUNDLES})
     path = Path(client.settings.bundle or "")
     if bundle and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(bundle)
         PLACED.add(path)
+    if isinstance(client, function.Client):
+        function.forget(client.where)
     base.begin(client, None)
 
 
-def _remove_placed() -> None:
+def _leave() -> None:
+    """Undo what a trial has changed in this worker."""
     while PLACED:
         shutil.rmtree(PLACED.pop().parent, ignore_errors=True)
+    for name in list(BEFORE):
+        os.environ.pop(name, None)
+        if (value := BEFORE.pop(name)) is not None:
+            os.environ[name] = value
+
+
+def _digest_here(where: str) -> str:
+    """Return the digest of a function's file, as this worker imports it."""
+    function.forget(where)
+    function.load(where)
+    file = sys.modules[where.partition(":")[0]].__file__
+    return hashlib.sha256(Path(file or "").read_bytes()).hexdigest()
 
 
 class Tasks(Generic[Result]):
@@ -196,7 +249,10 @@ class Tasks(Generic[Result]):
         """Return the results; raises `TimeoutError` of multiprocessing until all are there."""
         try:
             distributed.wait(self._futures, timeout=max(timeout, POLL_S))
-        except (OSError, distributed.CancelledError):  # a TimeoutError is one, too
+        except distributed.CancelledError:
+            self._cluster.check()
+            raise WorkerDied("the scheduler of Dask lost the tasks") from None
+        except OSError:  # a TimeoutError is one, too
             self._cluster.check()
             raise multiprocessing.TimeoutError from None
         self._cluster.check()
@@ -205,7 +261,9 @@ class Tasks(Generic[Result]):
 
 def threads_of(client: "distributed.Client") -> dict[str, int]:
     """Return the threads of each worker that a scheduler has, by address."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
+    scheduler = client.scheduler
+    assert scheduler is not None
+    workers = client.sync(scheduler.identity, n_workers=-1)["workers"]
     return {address: worker["nthreads"] for address, worker in workers.items()}
 
 
@@ -227,6 +285,7 @@ def check(study: "Study") -> None:
     with client:
         _check_threads(study, threads_of(client))
         _check_versions(client, study.scheduler, machine.describe(study))
+        _check_functions(client, study)
 
 
 def _check_threads(study: "Study", threads: Mapping[str, int]) -> None:
@@ -251,12 +310,25 @@ def _check_versions(client: "distributed.Client", address: str, here: Machine) -
                     f"scheduler: the worker {worker} at {address} has {name} {there}, and this "
                     f"machine has {own}; install the same on both"
                 )
-    for worker, digest in client.run(provenance.code).items():
-        if digest != provenance.code():
+    for worker, files in client.run(provenance.code).items():
+        if files != provenance.code():
             raise UserError(
                 f"scheduler: the worker {worker} at {address} has other code of this project; "
                 "install the same commit on both"
             )
+
+
+def _check_functions(client: "distributed.Client", study: "Study") -> None:
+    """Raise `UserError` where a worker has another function of the user's, or none."""
+    for where, file in functions.files_of(study).items():
+        found = client.run(partial(_digest_here, where), on_error="return")
+        for worker, digest in found.items():
+            if digest != file.sha256:
+                words = "cannot import it" if isinstance(digest, BaseException) else "differs"
+                raise UserError(
+                    f"clients: {where} of the worker {worker} at {study.scheduler} {words}; the "
+                    f"same {file.file} must be there"
+                )
 
 
 def _run_here(function: Callable[[Item], Result], item: Item) -> tuple[str, Result]:
@@ -272,10 +344,5 @@ def _local(processes: int, threads: int) -> "distributed.LocalCluster":
         dashboard_address=None,
         memory_limit=0,
         silence_logs="ERROR",
+        security=ALONE not in os.environ,  # else any user of this machine could run code here
     )
-
-
-def _handed_out_again(client: "distributed.Client") -> int:
-    """Return how many tasks of this client were at workers when these ended."""
-    events = [event for _, event in client.get_events("all") if event["action"] == "remove-worker"]
-    return sum(len(event.get("processing-tasks", ())) for event in events)

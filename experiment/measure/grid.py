@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 NAME = "se:name"
 """The capability in which Selenium Grid keeps a session's name."""
 
-ANSWER_S = 10
-LATE_S = 2.0
-"""How long a Grid may take to answer; how long a session may come after its trial has ended."""
+ANSWER_S, LATE_S, LONGEST_S = 10, 2.0, 60.0
+"""How long a Grid may take to answer; how long after its trial a session may come; how long that
+is waited for at most, since others may ask for sessions, too."""
 
 
 class GridService:
@@ -55,12 +55,13 @@ def check(study: "Study") -> None:
             "`java -jar selenium-server.jar standalone`"
         ) from None
     for client in study.at_grid:
+        size = 1 if study.modes == ("serial",) else max(study.sizes)
         slots = sum(min(node["maxSessions"], _slots(node, client)) for node in nodes)
         if not slots:
             raise UserError(f"grid: {study.grid} has no slot for {client}")
-        if slots < max(study.sizes):
+        if slots < size:
             raise UserError(
-                f"{study.size_parameter}: {max(study.sizes)} workers need as many browsers, and "
+                f"{study.size_parameter}: {size} workers need as many browsers, and "
                 f"{study.grid} has {slots} slots for {client}"
             )
 
@@ -71,12 +72,12 @@ def version(address: str) -> str:
     return f"Selenium Grid {str(words).split()[0]}"
 
 
-def end_sessions_of(folder: Path) -> None:
-    """End the sessions that the trial of a folder has left, and those that come late."""
+def end_sessions_of(folder: Path, has_ended_well: bool) -> None:
+    """End the sessions that the trial of a folder has left; if it was cut off, also late ones."""
     with suppress(OSError, ValueError, KeyError):
         settings = json.loads((folder / "plan.json").read_text())["settings"]
         if settings["grid"]:
-            _end_sessions(settings["grid"], settings["session_name"])
+            _end_sessions(settings["grid"], settings["session_name"], has_ended_well)
 
 
 def end_session(address: str, session: str) -> None:
@@ -85,22 +86,30 @@ def end_session(address: str, session: str) -> None:
         _ask("DELETE", f"{address}/session/{session}")
 
 
-def _end_sessions(address: str, name: str) -> None:
-    """End the sessions of that name; wait while its requests are in the queue or have just left."""
-    until = time.monotonic() + LATE_S
-    while True:
+def _end_sessions(address: str, name: str, has_ended_well: bool) -> None:
+    """End the sessions of that name, until none has come for a while.
+
+    A session that a Grid is making has no name yet: its slot says "reserved".
+    """
+    limit = time.monotonic() + LONGEST_S
+    until = time.monotonic() + (0 if has_ended_well else LATE_S)
+    while time.monotonic() < limit:
         found = list(_sessions(address, name))
         for session in found:
             end_session(address, session)
-        if not found and (time.monotonic() > until or not _is_waiting(address, name)):
+        if found or (not has_ended_well and _are_coming(address, name)):
+            until = time.monotonic() + LATE_S
+        elif time.monotonic() >= until:
             return
         time.sleep(0.1)
 
 
-def _is_waiting(address: str, name: str) -> bool:
-    """Return whether a request for such a session is in the queue, or a session is being made."""
+def _are_coming(address: str, name: str) -> bool:
+    """Return whether such a session is asked for in the queue, or any is being made."""
     asked = _ask("GET", f"{address}/se/grid/newsessionqueue/queue")["value"]
-    return name in json.dumps(asked)
+    slots = (slot for node in _nodes(address) for slot in node["slots"])
+    made = any(slot["session"] and slot["session"]["sessionId"] == "reserved" for slot in slots)
+    return made or name in json.dumps(asked)
 
 
 def _sessions(address: str, name: str) -> Iterator[str]:

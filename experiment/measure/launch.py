@@ -102,9 +102,10 @@ def _supervise(plan: Plan, folder: Path, limit_s: float) -> str:
 
 
 def _for_dask(plan: Plan, folder: Path) -> dict[str, str]:
-    """Return Dask's own variables: where its scheduler is, and where it may leave files."""
-    files = {"DASK_TEMPORARY_DIRECTORY": str(folder)}
-    return files | ({"DASK_SCHEDULER_ADDRESS": plan.scheduler} if plan.scheduler else {})
+    """Return where the scheduler is, where Dask may leave files, whether others can reach it."""
+    alone = {"THREADS_OR_PROCESSES_ALONE": "on"} if plan.settings.network else {}
+    scheduler = {"DASK_SCHEDULER_ADDRESS": plan.scheduler} if plan.scheduler else {}
+    return {"DASK_TEMPORARY_DIRECTORY": str(folder), **alone, **scheduler}
 
 
 def _report(printed: str, folder: Path) -> Report:

@@ -38,9 +38,9 @@ def check(study: Study) -> None:
     _check_loopback(study)
     _check_origin_host(study)
     functions.check(study)
-    _check_modes(study)
     if study.grid:
         grid.check(study)
+    _check_modes(study)
     for client in (name for name in study.clients if name not in study.at_grid):
         _check_descriptors(study, client)
         for mode in (it for it in study.modes if it in functions.modes_of(client)):

@@ -63,7 +63,7 @@ def main() -> None:
         with suppress(ProcessLookupError):  # all there is where orphans cannot be adopted
             os.killpg(trial.pid, signal.SIGKILL)
         process_tree.end_children()
-        grid.end_sessions_of(folder)
+        grid.end_sessions_of(folder, code == 0)
         shutil.rmtree(folder / "tmp", ignore_errors=True)
         if _runner_is_gone():
             shutil.rmtree(folder, ignore_errors=True)

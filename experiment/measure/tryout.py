@@ -1,6 +1,7 @@
 """Try the clients of a study out, before anything is measured."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 
 from experiment.errors import UserError
@@ -10,14 +11,14 @@ from experiment.measure.trial import Plan
 from experiment.records import TrialKey
 from experiment.redaction import redacted
 from experiment.study import Study
-from experiment.vocabulary import ClientName, is_function
+from experiment.vocabulary import CLUSTERED, ClientName, is_function
 
 
 def try_out(study: Study, opened: plans.Sources) -> None:
     """Fetch a page with each client; raise `UserError` for what cannot work."""
-    for client in study.clients:
-        mode = functions.modes_of(client)[0]
-        key = TrialKey(arm="main", client=client, mode=mode, pool_size=1, round=1, repeat=1)
+    for key in _keys(study):
+        client = key.client
+        assert client is not None
         plan = plans.of_trial(study, opened, key)
         plan = replace(plan, pages=plan.pages[:1])
         launched = launch(plan)
@@ -33,6 +34,16 @@ def try_out(study: Study, opened: plans.Sources) -> None:
             _check_error(client, plan, launched, error, client == study.clients[0])
 
 
+def _keys(study: Study) -> Iterator[TrialKey]:
+    """Yield a trial of each client, and one at the workers of a scheduler."""
+    for client in study.clients:
+        able = functions.modes_of(client)
+        first = TrialKey(arm="main", client=client, mode=able[0], pool_size=1, round=1, repeat=1)
+        yield first
+        if study.scheduler and {*CLUSTERED} & {*able}:
+            yield replace(first, mode=CLUSTERED[0], pool_size=study.sizes[0])
+
+
 def _check_error(
     client: ClientName, plan: Plan, launched: Launched, error: str, is_first: bool
 ) -> None:
@@ -43,6 +54,12 @@ def _check_error(
     if loaded and is_function(client):
         print(f"note: {client} failed for the first item: {log or error}", file=sys.stderr)
         return
+    if plan.settings.embedded and (plan.settings.grid or plan.scheduler):
+        raise UserError(
+            f"origin_host: {client} of {plan.settings.grid or plan.scheduler} got no page of the "
+            f"embedded origin at {plan.settings.host} ({error}); give an address of this machine "
+            "that is reached from there"
+        )
     if not loaded or plan.settings.embedded:  # then it is not for the server
         clients.of(client).check_allowed()
         more = "" if log == error else f": {log}"

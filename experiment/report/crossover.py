@@ -51,12 +51,20 @@ def law(results: RunResults, found: Sequence[Crossover]) -> str:
     """Return how well the simple law predicts what was measured, as Markdown."""
     if not results.run.machine.gil:
         return "The law is about Python with the GIL."
-    return "\n".join(
-        f"- {one.pool_size} workers: the law puts the crossover at {digits(one.law_ms)} ms. Its "
-        f"ratios are {percent(one.law_error)} off on average, {percent(one.worst_law_error)} at "
-        "most."
-        for one in found
+    return "\n".join(f"- {_law_of(one)}" for one in found)
+
+
+def _law_of(one: Crossover) -> str:
+    return (
+        f"{one.pool_size} workers: {_law_says(one)} Its ratios are {percent(one.law_error)} off on "
+        f"average, {percent(one.worst_law_error)} at most."
     )
+
+
+def _law_says(one: Crossover) -> str:
+    if one.law_ms is None:
+        return "on one core the law has no crossover."
+    return f"the law puts the crossover at {digits(one.law_ms)} ms."
 
 
 def table(results: RunResults, found: Sequence[Crossover]) -> pd.DataFrame:

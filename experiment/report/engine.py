@@ -81,9 +81,10 @@ def _where(results: RunResults) -> str:
     error_ms = float(trials["clock_error_s"].max()) * 1000
     return (
         f"{counted}Their scheduler was `{results.study.scheduler}`. How long a fetch took, its own "
-        "worker measured. When it began is known by the offset of the worker's clock, with an "
-        f"error of at most {digits(error_ms)} ms, and so is the total. The way of a page may "
-        "include a network, and the CPU and memory of the workers are not known."
+        "worker measured. When it began is known by the offset of the worker's clock, measured "
+        f"before and after each trial, within {digits(error_ms)} ms; the total within twice that. "
+        "The way of a page may include a network, and the CPU and memory of the workers are not "
+        "known."
     )
 
 

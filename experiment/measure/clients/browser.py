@@ -219,6 +219,8 @@ class Browser(base.Client):
         with phases.timed("close"):
             try:
                 driver.quit()
+                if isinstance(service, GridService):
+                    service.session = None  # it has ended
             finally:
                 service.stop()
 

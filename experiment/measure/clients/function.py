@@ -46,6 +46,12 @@ def load(where: str) -> Callable[[str], Any]:
     return function
 
 
+def forget(where: str) -> None:
+    """Have the module of a function imported anew, where a process outlives a trial."""
+    load.cache_clear()
+    sys.modules.pop(where.partition(":")[0], None)
+
+
 def is_async(function: Callable[[str], Any]) -> bool:
     """Return whether a function is an `async def`, also behind `functools.partial`."""
     inner = function.func if isinstance(function, functools.partial) else function
