@@ -1,8 +1,8 @@
 """The verdict rules are calibrated: simulated studies go through the report's own functions.
 
 Fetch times are log-normal with a scatter of their own, one for their trial and one for their
-round. `make test` simulates 200 studies of one case, `make test-all` 2,000 of it, and
-`make test-calibration` all cases and prints the table.
+round. `make test` simulates 120 studies of one case; `make test-calibration` 2,000 of it and of
+all others, and prints the table.
 """
 
 import math
@@ -185,7 +185,7 @@ def _check(tally: Tally, scenario: Scenario, truth: Truth, rounds: int) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("studies", [200, pytest.param(STUDIES, marks=pytest.mark.calibration)])
+@pytest.mark.parametrize("studies", [120, pytest.param(STUDIES, marks=pytest.mark.calibration)])
 def test_intervals_and_verdicts_are_right_as_often_as_they_say(studies: int) -> None:
     truth = EDGES[0]
     _check(_simulated(MODERATE, truth, 5, studies), MODERATE, truth, 5)

@@ -1,5 +1,6 @@
 """Dask as a mode: a cluster made for a trial, a scheduler that is there, clocks, deaths."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -29,6 +30,12 @@ from tests.conftest import Copy, eventually
 from tests.made_up import World, even
 
 QUICK = ("--clients", "requests", "--rounds", "1", "--run", "own")
+OPEN_DOORS = """
+import distributed
+
+def doors(item):
+    return distributed.get_worker().scheduler.address.partition(":")[0]
+"""
 WITHOUT_CONTROLS = ("--clients", "examples.httpx2_shared:fetch", *QUICK[2:])
 OWN_CLOCK = ("unshare", "--time", "--monotonic", "5000", "--fork", "--kill-child")
 """A time namespace, whose monotonic clock is 5000 s ahead."""
@@ -77,6 +84,18 @@ def test_a_cluster_of_its_own_fetches_each_page_once(copy: Copy) -> None:
     assert (trial["clock_error_s"], trial["retried"]) == (0, 0)
     assert trial["cpu_s"] > trial["startup_cpu_s"] > 0
     assert "distributed" in results.run.machine.packages
+    copy.assert_nothing_left()
+
+
+def test_a_cluster_without_a_network_of_its_own_asks_for_a_key(copy: Copy) -> None:
+    (copy.path / "mine.py").write_text(OPEN_DOORS)
+    (copy.path / "items.txt").write_text("a\nb\n")
+    asked = ("--clients", "mine:doors", "--modes", "dask", "--pages", "2", "--pool-size", "2")
+    ended = copy.experiment("run", *asked, "--rounds", "1", "--source", "items.txt", "--run", "own")
+    assert ended.returncode == 0, ended.stderr
+    fetches = experiment.load(copy.path / "data" / "own").fetches
+    assert fetches["error"].isna().all()
+    assert set(fetches["sha256"]) == {hashlib.sha256(b"tls").hexdigest()}
     copy.assert_nothing_left()
 
 

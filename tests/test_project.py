@@ -55,16 +55,17 @@ def arrows() -> dict[str, set[str]]:
         ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__"): path
         for path in PACKAGE.rglob("*.py")
     }
+    items = {name: [f"{item}." for item in imported(path)] for name, path in paths.items()}
     return {
         name: {
             other
             for other in paths
             if other != name
-            and any(f"{item}.".startswith(f"{other}.") for item in imported(path))
+            and any(item.startswith(f"{other}.") for item in items[name])
             and not name.startswith(f"{other}.")
             and other != "experiment"
         }
-        for name, path in paths.items()
+        for name in paths
     }
 
 

@@ -344,5 +344,6 @@ def _local(processes: int, threads: int) -> "distributed.LocalCluster":
         dashboard_address=None,
         memory_limit=0,
         silence_logs="ERROR",
-        security=ALONE not in os.environ,  # else any user of this machine could run code here
+        # without a network of its own, any user of this machine could run code here
+        security=None if ALONE in os.environ else True,
     )
