@@ -95,10 +95,10 @@ check: setup ## check the code: ruff, mypy, notebooks without outputs (what pre-
 	@$(run_python) -m mypy
 	@$(run_python) -m pytest -q tests/test_project.py -k without_outputs
 
-test: check ## run the checks and the tests (about seven minutes)
+test: check ## run the checks and the tests (about ten minutes)
 	@$(run_python) -m pytest
 
-test-all: test ## the same, then the tests that take longer (under 25 minutes)
+test-all: test ## the same, then the tests that take longer (under half an hour)
 	@$(run_python) -m pytest -m 'slow and not faults and not calibration'
 
 test-calibration: setup ## simulate every case of the verdict rules (a quarter of an hour)

@@ -275,7 +275,7 @@ def test_workers_need_the_same_function_and_import_it_anew(copy: Copy, servers: 
     assert " differs; the same mine.py must be there" in ended.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_scheduler_that_ends_fails_the_trial(copy: Copy, servers: Servers) -> None:
     servers.add_worker(2)
     asked = ("--modes", "dask", "--pages", "60", "--pool-size", "2", "--latency", "3")
@@ -320,3 +320,12 @@ def test_a_run_without_an_engine_has_no_section_on_it() -> None:
     results = experiment.load(PROJECT / "data" / "reference-today")
     assert said.section(results) == said.table(results) == ""
     assert figures.drawn(figures.engine_cost, results) is None
+
+
+def test_the_readme_says_what_the_engine_cost_here() -> None:
+    [cost] = engine.costs(experiment.load(PROJECT / "data" / "reference-dask"))
+    words = " ".join((PROJECT / "README.md").read_text().split())
+    ratio = f"{cost.ratio.shown} times as long as processes{cost.ratio.beside}".replace("\xa0", " ")
+    assert f"Dask took {ratio} once its workers were there" in words
+    starts = (cost.startups_s[mode].shown for mode in ("dask", "processes"))
+    assert "which took {} s ({} s in the pool)".format(*starts) in words

@@ -205,7 +205,7 @@ def unlock(folder: Path) -> None:
     [
         ("requests", "worker", "processes"),
         pytest.param("phantomjs", "supervisor", "threads", marks=pytest.mark.slow),
-        pytest.param("chrome", "supervisor", "processes", marks=pytest.mark.slow),
+        pytest.param("chrome", "supervisor", "processes", marks=pytest.mark.faults),
         *(
             pytest.param(client, victim, mode, marks=pytest.mark.faults)
             for client, victim, mode in (
@@ -281,7 +281,7 @@ def at_work(copy: Copy, client: str, mode: str) -> psutil.Process:
     ("client", "name"),
     [
         ("phantomjs", "phantomjs"),
-        ("chrome", "chromedriver"),
+        pytest.param("chrome", "chromedriver", marks=pytest.mark.faults),
         pytest.param("chrome", "chromium", marks=pytest.mark.faults),
     ],
 )

@@ -240,7 +240,7 @@ def test_a_call_that_works_or_sleeps_too_long_is_interrupted(mine: Copy) -> None
     mine.assert_nothing_left()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_call_that_never_ends_fails_its_trial_alone(mine: Copy) -> None:
     source = items(mine, "fine", "stuck")
     options = (*QUICK, "--timeout", "1", "--pages", "2", *source)

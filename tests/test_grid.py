@@ -130,8 +130,16 @@ def test_browsers_of_a_grid_fetch_new_and_kept_ones(copy: Copy, address: str) ->
     copy.assert_nothing_left()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("killed", ["the trial", "the study", "Ctrl-C", "the trial at its start"])
+@pytest.mark.parametrize(
+    "killed",
+    [
+        pytest.param("the trial at its start", marks=pytest.mark.slow),
+        *(
+            pytest.param(it, marks=pytest.mark.faults)
+            for it in ("the trial", "the study", "Ctrl-C")
+        ),
+    ],
+)
 def test_no_session_is_left_there(copy: Copy, address: str, killed: str) -> None:
     asked = ("--modes", "threads", "--pages", "60", "--repeats", "1", "--reuse", "on")
     command = (sys.executable, "-m", "experiment", "run", *QUICK, *asked, "--grid", address)

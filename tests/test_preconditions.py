@@ -138,7 +138,7 @@ def other_user(copy: Copy) -> tuple[str, ...]:
     return (*as_user(OTHER), "env", "HOME=/nonexistent", python)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @as_root
 def test_no_process_or_thread_left_is_one_line_or_a_failed_trial(copy: Copy) -> None:
     *user, python = other_user(copy)
@@ -209,7 +209,7 @@ def test_a_browser_that_fills_the_folder_for_temporary_files_ends_in_a_line(copy
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @as_root
 def test_a_folder_for_temporary_files_that_fills_up_keeps_the_finished_rounds(copy: Copy) -> None:
     with small_temporary(copy, "2m"):

@@ -48,7 +48,7 @@ def test_the_need_is_what_the_costs_come_to() -> None:
 
 
 def test_the_readme_says_what_so_many_pages_take() -> None:
-    engine = scale.engine_of(reference("reference-dask"), reference("reference-dask-tasks"))
+    engine = scale.engine_of(reference("reference-dask-tasks"))
     readme = (PROJECT / "README.md").read_text()
     assert scale.as_markdown(scale.table(reference("reference-today"), engine)) in readme
     words = " ".join(readme.split())

@@ -62,7 +62,7 @@ def assert_one_line(ended: "subprocess.CompletedProcess[str]", line: str) -> Non
     assert re.search(line, ours[0]), ended.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_set_up_that_is_killed_at_any_moment_is_made_anew(bare: Copy) -> None:
     def pip_installs() -> bool:
         return any("requirements.lock" in words(process) for process in bare.processes())

@@ -80,7 +80,7 @@ def test_a_round_with_a_stop_is_measured_anew(
     copy.assert_nothing_left()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_trial_that_is_stopped_each_time_fails_in_the_end(copy: Copy) -> None:
     process = start(copy, "threads")
     seen: set[int] = set()

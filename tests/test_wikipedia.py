@@ -38,7 +38,8 @@ def most_within_a_second(guests: list[Guest]) -> int:
 
 
 @pytest.mark.parametrize(
-    "mode", ["threads", *(pytest.param(n, marks=pytest.mark.slow) for n in ("serial", "processes"))]
+    "mode",
+    ["threads", *(pytest.param(n, marks=pytest.mark.faults) for n in ("serial", "processes"))],
 )
 def test_requests_is_paced_and_says_who_it_is(copy: Copy, tmp_path: Path, mode: str) -> None:
     with Wiki(tmp_path, delay_s=0.05 if mode == "serial" else 0.4) as wiki:

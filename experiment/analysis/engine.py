@@ -46,8 +46,9 @@ class Cost:
     def pages_to_pay(self, cores: int) -> float:
         """Return from how many pages on two machines with the engine beat one with the pool.
 
-        Where the cores are the limit, a page takes its CPU / all cores. Infinite where a page
-        costs more with the engine than another machine saves.
+        Where the cores are the limit, a page takes its CPU / all cores. The end of the engine's
+        workers counts as a cost of the pages, so that this is on the safe side. Infinite where a
+        page costs more with the engine than another machine saves.
         """
         pool_s = self.pool_cpu_ms.value / cores / 1000
         engine_s = (self.pool_cpu_ms.value + self.cpu_ms.value) / (cores * MACHINES) / 1000

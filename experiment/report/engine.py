@@ -63,8 +63,8 @@ def _costs(one: Cost) -> str:
     if not one.cpu_ms.rounds:
         return said
     return (
-        f"{said} A fetch took {one.pool_cpu_ms} ms of CPU in the pool, all told; with Dask it "
-        f"differs by {one.cpu_ms} ms."
+        f"{said} Divided by the pages, the pool took {one.pool_cpu_ms} ms of CPU; with Dask the "
+        f"difference is {one.cpu_ms} ms, the end of its workers included."
     )
 
 
