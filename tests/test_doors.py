@@ -141,7 +141,7 @@ def test_a_new_client_and_a_new_pool_are_in_the_whole_report(extended: Copy) -> 
     page = re.sub(r"(?s)<pre.*?</pre>", "", page)  # code
     words = " ".join(re.sub(r"<[^>]*>", " ", page).split())
     assert "plain, executor: " in words
-    assert "executor of 10 were" in words
+    assert "10 executor workers were" in words
     assert not {"nan", "None"} & set(words.split())
     printed = extended.experiment("verdicts", "data/doors", "--json")
     cells = json.loads(printed.stdout)

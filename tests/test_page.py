@@ -1,7 +1,9 @@
 """The pages of the reports as people meet them: contents, screen readers, paper."""
 
 import base64
+import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from selenium import webdriver
 
+from experiment.report import page as page_module
 from tests import lab
 from tests.conftest import Copy, need
 
@@ -64,6 +67,30 @@ def test_a_page_is_for_everyone(page: Path, chromium: webdriver.Chrome, axe: str
     assert len(found["passes"]) > 15
     _check_contents(chromium)
     _check_paper(chromium)
+
+
+def test_a_section_that_a_cell_writes_is_in_the_contents() -> None:
+    section = {"text/markdown": "## Found here\n\nWords."}
+    outputs = [
+        {"output_type": "stream", "name": "stdout", "text": "## No"},
+        {"output_type": "display_data", "data": {"image/svg+xml": "<svg></svg>"}, "metadata": {}},
+        {"output_type": "display_data", "data": section, "metadata": {}},
+    ]
+    cells: list[dict[str, Any]] = [
+        {"cell_type": "markdown", "source": "# A page"},
+        {"cell_type": "markdown", "source": "## Always"},
+        {"cell_type": "code", "source": "", "outputs": outputs, "execution_count": None},
+    ]
+    for number, cell in enumerate(cells):
+        cell |= {"id": f"cell-{number}", "metadata": {}}
+    notebook = {"cells": cells, "metadata": {"title": "A page"}, "nbformat": 4, "nbformat_minor": 5}
+    html = page_module._page(json.dumps(notebook))
+    contents = html[html.index("<nav") : html.index("</nav>")]
+    assert re.findall('href="#([^"]+)">([^<]+)<', contents) == [
+        ("Always", "Always"),
+        ("Found-here", "Found here"),
+    ]
+    assert 'id="Found-here"' in html
 
 
 def _check_contents(chromium: webdriver.Chrome) -> None:

@@ -119,7 +119,8 @@ def _of_client(results: RunResults, judged: Sequence[JudgedClaim], client: str) 
 def _pool(study: Study, mode: str) -> str:
     one = {"threads": "thread", "processes": "process"}
     if mode not in one:
-        return f"{mode} of {study.pool_size} were"
+        are = "workers were" if study.pool_size > 1 else "worker was"
+        return f"{study.pool_size} {mode} {are}"
     return f"{study.pool_size} {mode} were" if study.pool_size > 1 else f"1 {one[mode]} was"
 
 
