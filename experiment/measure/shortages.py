@@ -21,7 +21,7 @@ def shortage_said() -> Iterator[None]:
     """Turn an error of the block that a limit of the system caused into a `UserError`."""
     try:
         yield
-    except (OSError, MemoryError, RuntimeError, ImportError) as error:
+    except (OSError, MemoryError, RuntimeError, ImportError, SystemError) as error:
         words = shortage(error)
         if words is None:
             raise
@@ -92,7 +92,10 @@ SHORTAGES = {
         "processes: no further process or thread can be started here ({said}); raise the limit "
         "(ulimit -u is {limit}), or end other programs",
     ),
-    re.compile("MemoryError|[Cc]annot allocate memory|failed to map segment|bad_alloc"): (
+    re.compile(
+        "MemoryError|[Cc]annot allocate memory|failed to map segment|bad_alloc"
+        "|error return without exception set"  # of an import that got no memory
+    ): (
         resource.RLIMIT_AS,
         "memory: none is left for this study ({said}); raise the limit (ulimit -v is {limit}), "
         "or end other programs",
