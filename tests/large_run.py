@@ -17,11 +17,11 @@ from experiment.study import Study
 from tests import made_up
 from tests.made_up import World, even
 
-STUDY = Study(rounds=10, pages=5_300)
+STUDY = Study(rounds=10, pages=9_100)
 
 
 def write(folder: Path) -> None:
-    """Write the run: 19 trials a round that fetch 5,300 pages each."""
+    """Write the run: 11 trials a round that fetch 9,100 pages each."""
     made_up.write(folder, STUDY, World(even(STUDY)))
 
 
