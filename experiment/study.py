@@ -284,7 +284,11 @@ class Study(BaseModel):
 
     @model_validator(mode="after")
     def _parameters_agree(self) -> Self:
-        for conflict in chain(self._conflicts_with_kind(), self._conflicts_with_source()):
+        for conflict in chain(
+            self._conflicts_with_kind(),
+            self._conflicts_with_source(),
+            self._conflicts_of_elsewhere(),
+        ):
             raise UserError(conflict)
         return self
 
@@ -310,14 +314,7 @@ class Study(BaseModel):
                 "the number of pages, or none"
             )
 
-    def _conflicts_with_source(self) -> Iterator[str]:
-        is_wikipedia = self.source == "wikipedia"
-        for name in () if is_wikipedia else ("contact", "wiki"):
-            if (value := getattr(self, name)) != self.default(name):
-                yield (
-                    f"{name}: {value} has no use here; it goes with source=wikipedia, and source "
-                    f"is {self.written().source}"
-                )
+    def _conflicts_of_elsewhere(self) -> Iterator[str]:
         if self.scheduler is not None and "dask" not in self.modes:
             yield (
                 f"scheduler: {self.scheduler} has no use here; it goes with the mode dask, and "
@@ -333,6 +330,15 @@ class Study(BaseModel):
                 f"origin_host: {self.origin_host} has no use here; it goes with a scheduler or a "
                 "grid, which may be on other machines"
             )
+
+    def _conflicts_with_source(self) -> Iterator[str]:
+        is_wikipedia = self.source == "wikipedia"
+        for name in () if is_wikipedia else ("contact", "wiki"):
+            if (value := getattr(self, name)) != self.default(name):
+                yield (
+                    f"{name}: {value} has no use here; it goes with source=wikipedia, and source "
+                    f"is {self.written().source}"
+                )
         if is_wikipedia and "dask" in self.modes:
             yield (
                 "modes: dask cannot be used with source=wikipedia, whose rules for robots ask for "

@@ -58,6 +58,8 @@ class Cost:
 
 def costs(results: RunResults) -> list[Cost]:
     """Return the cost of the engine for each client and pool size that measured both."""
+    if ENGINE not in set(results.rounds["mode"]):
+        return []
     return list(_costs(results, results.rounds.merge(_gaps(results), "left", [*TRIAL[:-1]])))
 
 

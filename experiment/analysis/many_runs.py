@@ -78,18 +78,18 @@ def points(many: ManyRuns) -> list[Point]:
     """Return the speed-ups of all pools that have complete rounds; paced runs have none."""
     return [
         Point(name, client, mode, size, speed_up)
-        for name, results in many.runs.items()
-        if not claims.paced(results.study)
-        for client, size in itertools.product(results.study.clients, results.study.sizes)
+        for name, client, size, rounds in _cells(many)
         for mode in POOLS
-        if (speed_up := _speed_up(results, client, mode, size)).rounds
+        if (speed_up := summary.speed_up(rounds, client, mode)).rounds
     ]
 
 
-def _speed_up(results: RunResults, client: str, mode: str, size: int) -> Estimate:
-    rounds = summary.of_size(results.rounds, size)
-    spans = (_span(rounds, client, which) for which in ("serial", mode))
-    return summary.ratio(*spans)
+def _cells(many: ManyRuns) -> Iterator[tuple[str, str, int, pd.DataFrame]]:
+    """Yield each run, client and pool size with its rounds; totals of paced runs do not count."""
+    for name, results in many.runs.items():
+        if not claims.paced(results.study):
+            for client, size in itertools.product(results.study.clients, results.study.sizes):
+                yield name, client, size, summary.of_size(results.rounds, size)
 
 
 def _span(rounds: pd.DataFrame, client: str, mode: str) -> "pd.Series[float]":
@@ -99,11 +99,8 @@ def _span(rounds: pd.DataFrame, client: str, mode: str) -> "pd.Series[float]":
 def pairs(many: ManyRuns) -> list[Pair]:
     """Return threads against processes, for each run, client and pool size that has both."""
     return [
-        Pair(name, client, size, ratio, _alike(results, ratio))
-        for name, results in many.runs.items()
-        if not claims.paced(results.study)
-        for client, size in itertools.product(results.study.clients, results.study.sizes)
-        for rounds in [summary.of_size(results.rounds, size)]
+        Pair(name, client, size, ratio, _alike(many.runs[name], ratio))
+        for name, client, size, rounds in _cells(many)
         if (ratio := summary.ratio(*(_span(rounds, client, mode) for mode in ARTICLE_PAIR))).rounds
     ]
 

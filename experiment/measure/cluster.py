@@ -26,7 +26,7 @@ from experiment.fetches import Fetch
 from experiment.measure import functions, machine, provenance
 from experiment.measure.clients import base, function
 from experiment.measure.serial import Item, Result
-from experiment.measure.worker import Begin, WorkerDied
+from experiment.measure.worker import ALONE, Begin, WorkerDied
 from experiment.records import Machine
 from experiment.values import as_words
 
@@ -41,9 +41,6 @@ CLOCK_READINGS = 7
 
 CONNECT_S, START_S = 10, 60
 """How long a scheduler may take to answer, and workers made here to start."""
-
-ALONE = "THREADS_OR_PROCESSES_ALONE"
-"""The variable that says that a trial has a network of its own."""
 
 PROJECT_NAME = "threads-or-processes"
 

@@ -21,6 +21,7 @@ from experiment.measure import environment, shortages
 from experiment.measure.clients.deadline import STUCK, STUCK_WORDS
 from experiment.measure.supervisor import Report
 from experiment.measure.trial import Outcome, Plan
+from experiment.measure.worker import ALONE
 from experiment.redaction import redacted_text
 from experiment.vocabulary import Mode
 
@@ -103,7 +104,7 @@ def _supervise(plan: Plan, folder: Path, limit_s: float) -> str:
 
 def _for_dask(plan: Plan, folder: Path) -> dict[str, str]:
     """Return where the scheduler is, where Dask may leave files, whether others can reach it."""
-    alone = {"THREADS_OR_PROCESSES_ALONE": "on"} if plan.settings.network else {}
+    alone = {ALONE: "on"} if plan.settings.network else {}
     scheduler = {"DASK_SCHEDULER_ADDRESS": plan.scheduler} if plan.scheduler else {}
     return {"DASK_TEMPORARY_DIRECTORY": str(folder), **alone, **scheduler}
 

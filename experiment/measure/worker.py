@@ -7,6 +7,9 @@ from multiprocessing.pool import Pool
 from multiprocessing.synchronize import Semaphore
 from typing import Any
 
+ALONE = "THREADS_OR_PROCESSES_ALONE"
+"""The variable that says that a trial has a network of its own."""
+
 Ready = threading.Semaphore | Semaphore
 
 

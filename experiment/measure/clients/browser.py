@@ -173,9 +173,6 @@ class Browser(base.Client):
         """Return what the session asks of the browser."""
         raise NotImplementedError
 
-    def use_own_program(self, options: ArgOptions) -> None:
-        """Name the program of this machine; a driver of a Grid knows its own."""
-
     def get(self, url: str, phases: Phases, deadline: Deadline, response: Response) -> None:
         """Load the page, in a fresh browser or in this worker's own with a clean profile."""
         open_browser = self._keep if self.settings.reuse else self._open
@@ -277,8 +274,6 @@ class Browser(base.Client):
         options.unhandled_prompt_behavior = "dismiss"
         if self.settings.grid:
             options.set_capability(NAME, self.settings.session_name)
-        else:
-            self.use_own_program(options)
         return webdriver.Remote(self.connection(client_config=config), options=options)
 
     def reason(self, error: BaseException) -> str | None:

@@ -147,14 +147,11 @@ class Client(Browser):
         """Return chromedriver."""
         return SecretChromeService(self.programs.driver)
 
-    def use_own_program(self, options: ArgOptions) -> None:
-        """Name the program that was found."""
-        assert isinstance(options, webdriver.ChromeOptions)
-        options.binary_location = str(self.programs.browser)
-
     def options(self) -> ArgOptions:
         """Make it headless and silent: nothing goes out but the request for the page."""
         options = webdriver.ChromeOptions()
+        if not self.settings.grid:  # whose driver knows its own
+            options.binary_location = str(self.programs.browser)
         options.accept_insecure_certs = self.settings.embedded
         for argument in ARGUMENTS:
             options.add_argument(argument)

@@ -66,14 +66,11 @@ class Client(browser.Browser):
         """Return geckodriver."""
         return FirefoxService(str(self.programs.driver), port=browser.own_port())
 
-    def use_own_program(self, options: ArgOptions) -> None:
-        """Name the program that was found."""
-        assert isinstance(options, webdriver.FirefoxOptions)
-        options.binary_location = str(self.programs.browser)
-
     def options(self) -> ArgOptions:
         """Make it headless."""
         options = webdriver.FirefoxOptions()
+        if not self.settings.grid:  # whose driver knows its own
+            options.binary_location = str(self.programs.browser)
         options.accept_insecure_certs = self.settings.embedded
         options.add_argument("-headless")
         if self.settings.reuse:
