@@ -15,6 +15,9 @@ from experiment.errors import FULL, UserError
 
 BLOCK = 65_536  # bytes that a folder which is not full takes
 
+reserve = bytearray(4 * 2**20)
+"""Address space, untouched until it is given back: telling that memory ran out takes some."""
+
 
 @contextmanager
 def shortage_said() -> Iterator[None]:
@@ -22,6 +25,7 @@ def shortage_said() -> Iterator[None]:
     try:
         yield
     except (OSError, MemoryError, RuntimeError, ImportError, SystemError) as error:
+        reserve.clear()
         words = shortage(error)
         if words is None:
             raise
