@@ -87,7 +87,7 @@ def test_the_claims_stand_where_they_were_measured(tmp_path: Path, ax: Axes) -> 
     cells = [cell for claim in judged for cell in claim.cells if cell.zone and cell.estimate]
     assert len(cells) == 18
     figures.claims(results, judged, ax=ax)
-    dots = [line.get_xdata()[0] for line in ax.lines if line.get_markersize() == 7]  # type: ignore[index]
+    dots = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]  # type: ignore[index]
     expected = [
         cell.estimate.value / cell.zone.claimed for cell in cells if cell.estimate and cell.zone
     ]
@@ -139,10 +139,10 @@ def test_a_figure_is_saved_twice_with_its_number_and_its_text(
     monkeypatch.setattr(figures, "PROJECT", tmp_path)
     picture = figures.show(figures.browser_phases, results)
     folder = tmp_path / "figures" / "run"
-    assert (folder / "8-browser-phases.png").read_bytes().startswith(b"\x89PNG")
-    assert "<svg" in (folder / "8-browser-phases.svg").read_text()
+    assert (folder / "9-browser-phases.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (folder / "9-browser-phases.svg").read_text()
     assert picture is not None
-    assert picture.alt.startswith("Figure 8: phases")
+    assert picture.alt.startswith("Figure 9: phases")
 
 
 def test_nothing_is_saved_where_there_is_nothing_to_draw(
@@ -154,7 +154,7 @@ def test_nothing_is_saved_where_there_is_nothing_to_draw(
     for layout in figures.REPORT:
         figures.show(layout.draw, results, list(judged.values()))
     drawn = sorted(path.name for path in (tmp_path / "figures" / "run").glob("*.png"))
-    assert drawn == ["2-fetch-times.png", "3-distribution.png", "4-total-times.png"]
+    assert drawn == ["3-fetch-times.png", "4-distribution.png", "5-total-times.png"]
 
 
 @pytest.mark.parametrize("name", ["report", "sweep"])

@@ -8,14 +8,10 @@ import pandas as pd
 from experiment import records
 from experiment.analysis import summary
 from experiment.study import PROJECT, Study
-from experiment.vocabulary import BROWSERS
 
 FOLDER = PROJECT / "data" / "article-2018"
 
 Quantity = Literal["span_s", "fetch_mean_s", "speed_up", "slow_down"]
-
-COUNTERPARTS: dict[str, str] = {"requests": "requests", **dict.fromkeys(BROWSERS, "phantomjs")}
-"""The article's client to compare each client with; it had one browser only."""
 
 OWN_FIGURES = (
     "**This is the article itself**: its published measurements of 2018, converted, and not a "
@@ -34,12 +30,12 @@ def measured(client: str, mode: str, quantity: Quantity) -> float | None:
 
     Raises `UserError` where the article's run is missing or damaged.
     """
-    name, rounds = COUNTERPARTS.get(client, ""), _rounds()
+    rounds = _rounds()
     ratios = {"speed_up": summary.speed_up, "slow_down": summary.slow_down}
     if quantity in ratios:
-        estimate = ratios[quantity](rounds, name, mode)
+        estimate = ratios[quantity](rounds, client, mode)
     else:
-        estimate = summary.mean(summary.of_cell(rounds, name, mode, quantity))
+        estimate = summary.mean(summary.of_cell(rounds, client, mode, quantity))
     return estimate.value if estimate.rounds else None
 
 

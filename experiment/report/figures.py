@@ -45,7 +45,19 @@ if TYPE_CHECKING:
 STYLE: list[str | Path | dict[str, Any]] = ["default", Path(__file__).with_name("figures.mplstyle")]
 """The library's own defaults and ours on top: a user's matplotlibrc changes nothing."""
 
-IDEAL = "#999999"
+IDEAL, GREY = "#999999", "#595959"
+
+LINE = 100
+"""Characters of a title that a figure is wide."""
+
+LONG_LABEL = 75
+"""Characters of a row's label above which it has several lines."""
+
+MOST_OF_2018 = 1.6
+"""How far above what was measured a value of 2018 may stretch the axis of seconds."""
+
+MANY_LANES = 60
+"""Workers above which the fetches of a timeline have no edges."""
 
 CLAIMS_SHOWN = 0.5, 5.0
 """The range of the axis of claims; an estimate beyond it is written at the edge."""
@@ -119,9 +131,15 @@ def panels(
         axes = figure.subplots(rows, columns, squeeze=False)
         for ax, choice in zip(axes.flat, choices, strict=False):
             draw(*choice, ax=ax)
+            ax.set_title(_wrapped(ax.get_title(loc="left"), LINE // columns))
         for ax in axes.flat[len(choices) :]:
             ax.remove()
     return figure
+
+
+def _wrapped(title: str, width: int) -> str:
+    """Break the lines of a title that are longer than its panel is wide."""
+    return "\n".join(textwrap.fill(line, width) for line in title.splitlines())
 
 
 def png(figure: Figure, dpi: int) -> bytes:
@@ -134,6 +152,58 @@ def _encoded(figure: Figure, **how: Any) -> bytes:
     with style.context(STYLE, after_reset=True):
         figure.savefig(target, **how)
     return target.getvalue()
+
+
+def speed_ups(results: RunResults, judged: Judged = (), *, ax: Axes) -> Axes:
+    """Draw how many times as fast as serial each client is in each mode, beside 2018."""
+    cells = sentences.compared(results)
+    clients = list(dict.fromkeys(client for client, _ in cells))
+    places = [row + 0.5 * clients.index(client) for row, (client, _) in enumerate(cells)]
+    end = _end_of_speed_ups(results, cells)
+    for place, cell in zip(places, cells, strict=True):
+        _speed_up(ax, place, results, cell, end)
+    for value, words in {results.study.pool_size: "ideal: {}x", 1: "serial"}.items():
+        if value <= end:
+            ax.axvline(value, color=IDEAL, lw=1, zorder=0)
+            _note(ax, words.format(value), (value, -0.75), (0, 0), color=GREY, va="bottom", size=9)
+    ax.set(xlim=(0, end), ylim=(places[-1] + 0.6, -0.75))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_formatter("{x:g}x")
+    then = "; ◇ the article, 2018" if any(_speed_up_2018(results, cell) for cell in cells) else ""
+    ax.set_xlabel(f"speed-up over a serial loop ({_lines(results.levels)}{then})")
+    speed_up = [summary.speed_up(results.rounds, *cell).shown for cell in cells]
+    labels = [f"{', '.join(cell)}: {value}x" for cell, value in zip(cells, speed_up, strict=True)]
+    title = _against_title(judged) if judged else ""
+    return _in_rows(ax, labels, 1.2 + 0.34 * (places[-1] + 1), title, places)
+
+
+def _end_of_speed_ups(results: RunResults, cells: Sequence[tuple[str, str]]) -> float:
+    """Return where the axis ends: beyond all intervals, and the ideal where it is not far off."""
+    wide, ideal = results.levels.difference, results.study.pool_size
+    ratios = [summary.speed_up(results.rounds, *cell) for cell in cells]
+    most = max(1.0, *(max(it.value, *(it.interval(wide) or (0,))) for it in ratios))
+    return 1.06 * max(most, ideal if ideal <= 3 * most else 0.0)
+
+
+def _speed_up(
+    ax: Axes, place: float, results: RunResults, cell: tuple[str, str], end: float
+) -> None:
+    """Draw a speed-up with its intervals, and that of 2018; one beyond the axis is written."""
+    ratio, colour = summary.speed_up(results.rounds, *cell), styles.of_mode(cell[1]).colour
+    _interval(ax, place, ratio, colour, levels=results.levels)
+    brackets = summary.brackets(ratio.interval(results.levels.difference))
+    ax.annotate(brackets, (1.01, place), xycoords=("axes fraction", "data"), va="center")
+    then = _speed_up_2018(results, cell)
+    if then and then <= end:
+        ax.plot(then, place - 0.3, "D", ms=5, mfc="white", mec="black", zorder=6)
+    elif then:
+        words = f"2018: {digits(then)}x ▶"
+        _note(ax, words, (end, place - 0.3), (0, 0), ha="right", va="center", size=8)
+
+
+def _speed_up_2018(results: RunResults, cell: tuple[str, str]) -> float | None:
+    own = article.is_article(results.study)
+    return None if own else article.measured(*cell, "speed_up")
 
 
 def claims(results: RunResults, judged: Judged, *, ax: Axes) -> Axes:
@@ -149,15 +219,22 @@ def claims(results: RunResults, judged: Judged, *, ax: Axes) -> Axes:
     return _in_rows(ax, labels, 1.3 + 0.3 * len(cells), headline.tally(judged))
 
 
-def _in_rows(ax: Axes, labels: Sequence[str], height: float, title: str) -> Axes:
+def _in_rows(
+    ax: Axes,
+    labels: Sequence[str],
+    height: float,
+    title: str,
+    places: Sequence[float] | None = None,
+) -> Axes:
     """Label the rows of a figure of one panel; give the figure its height (inches) and title."""
-    _plain_ticks(ax.xaxis)
-    ax.set_yticks(range(len(labels)), labels)
+    if ax.get_xscale() == "log":
+        _plain_ticks(ax.xaxis)
+    wrapped = [_wrapped(label, LONG_LABEL) for label in labels]
+    ax.set_yticks(range(len(labels)) if places is None else places, wrapped)
     figure = ax.get_figure(root=True)
     assert figure is not None
     figure.set_figheight(height)
-    lines = textwrap.fill(title, 105)
-    figure.suptitle(lines, x=0.01, ha="left", weight="bold", size="medium")
+    figure.suptitle(_wrapped(title, LINE), x=0.01, ha="left", weight="bold", size="medium")
     return ax
 
 
@@ -226,14 +303,15 @@ def total_times(results: RunResults, client: str, *, ax: Axes) -> Axes:
     limits = summary.bounds(results.rounds[results.rounds["client"] == client], results.cores)
     means = limits.groupby("mode")[["waiting_s", "cpu_s"]].mean().astype(float)
     bounds = means.loc[_modes(results, client)].reset_index(drop=True)
-    looks = {"waiting_s": (styles.WAITING, "waiting"), "cpu_s": (styles.CPU, "CPU work")}
-    for column, (colour, words) in looks.items():
+    looks = {"waiting_s": ("-", "waiting"), "cpu_s": (":", "CPU work")}
+    for column, (line, words) in looks.items():
         heights = bounds[column].dropna()
         if len(heights):
             starts, ends = heights.index - 0.36, heights.index + 0.36
-            ax.hlines(heights, starts, ends, color=colour, lw=2, zorder=4, label=words)
+            label = f"lower bound: {words}"
+            ax.hlines(heights, starts, ends, color="black", ls=line, lw=2, zorder=4, label=label)
     if bounds.notna().any(axis=None):
-        ax.legend(loc="upper right", fontsize=9, title="lower bounds", title_fontsize=9)
+        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.1), ncols=2, fontsize=9)
     return ax
 
 
@@ -275,6 +353,7 @@ def _titled(client: str, before: str, values: dict[str, str], between: str) -> s
 def _bars(results: RunResults, client: str, column: article.Quantity, ax: Axes) -> None:
     """Draw bars from zero with the rounds, their mean and its 95 % interval, and 2018."""
     modes = _modes(results, client)
+    most = max(summary.of_cell(results.rounds, client, mode, column).max() for mode in modes)
     for place, mode in enumerate(modes):
         values = summary.of_cell(results.rounds, client, mode, column)
         estimate, look = summary.mean(values), styles.of_mode(mode)
@@ -283,16 +362,28 @@ def _bars(results: RunResults, client: str, column: article.Quantity, ax: Axes) 
         ax.plot([place - 0.2] * len(values), values, "o", ms=3, color=colour, alpha=0.7)
         if estimate.ci95:
             ax.vlines(place, *estimate.ci95, color=colour, lw=2, zorder=5)
-        ax.plot(place, height, "o", ms=7, color=colour, mec="white", zorder=5)
+            ax.plot([place] * 2, estimate.ci95, "_", color=colour, ms=10, zorder=5)
+        ax.plot(place, height, "o", ms=6, color=colour, mec="white", zorder=5)
         then = article.measured(client, mode, column)
         if then is not None:
-            ax.plot(place + 0.28, then, "D", ms=6, mfc="white", mec="black", zorder=6)
-            _note(ax, "2018", (place + 0.28, then), (0, 7), fontsize=8)
+            _mark_2018(ax, place + 0.28, then, MOST_OF_2018 * most)
         top = max(height, (estimate.ci95 or (0, 0))[1], values.max())
-        _note(ax, f"{estimate.shown} s", (place - 0.1, top), (0, 5), weight="bold", color=colour)
+        words, at = f"{estimate.shown} s", (place + 0.12, top)
+        _note(ax, words, at, (0, 5), ha="right", weight="bold", color=colour)
     ax.set_xticks(range(len(modes)), modes)
-    ax.set_ylim(0, ax.get_ylim()[1] * 1.06)
+    far_off = any("▲" in text.get_text() for text in ax.texts)
+    ax.set_ylim(0, ax.get_ylim()[1] * (1.25 if far_off else 1.08))
     ax.grid(axis="y", color="#E5E5E5")
+
+
+def _mark_2018(ax: Axes, place: float, value: float, most: float) -> None:
+    """Mark a value of 2018; one far above what was measured is written at the edge instead."""
+    if value <= most:
+        ax.plot(place, value, "D", ms=6, mfc="white", mec="black", zorder=6)
+        _note(ax, "2018", (place, value), (0, 7), fontsize=8)
+    else:
+        at: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "ha": "center", "va": "top"}
+        ax.text(place, 1, f"2018 ▲\n{digits(value)} s", fontsize=8, **at)
 
 
 def _note(ax: Axes, words: str, at: Point, offset: tuple[int, int], **look: Any) -> None:
@@ -349,10 +440,23 @@ def _range(values: Sequence[float]) -> str:
 
 
 def swim_lanes(results: RunResults, client: str, mode: str, *, ax: Axes) -> Axes:
-    """Draw what each worker did when, in the round whose total is nearest the median."""
+    """Draw what each worker did when, in the round whose total is nearest the median.
+
+    The panels of a client share the scale of their times.
+    """
+    modes = [name for name in _modes(results, client) if name != "serial"]
+    trials = {name: _typical_trial(results, client, name) for name in modes}
+    lanes_of_trial(results.study, trials[mode], ax=ax)
+    ax.set_xlim(0, 1.01 * max(trial["end_s"].max() for trial in trials.values() if len(trial)))
+    return ax
+
+
+def _typical_trial(results: RunResults, client: str, mode: str) -> pd.DataFrame:
+    """Return the fetches of the round whose total is nearest the median; none without rounds."""
     number = summary.typical_round(results.rounds, client, mode)
-    assert number is not None
-    return lanes_of_trial(results.study, fetches_of_trial(results, client, mode, number), ax=ax)
+    if number is None:
+        return results.complete_fetches.head(0)
+    return fetches_of_trial(results, client, mode, number)
 
 
 def fetches_of_trial(results: RunResults, client: str, mode: str, number: int) -> pd.DataFrame:
@@ -382,15 +486,20 @@ def lanes_of_trial(
     for worker in range(1, workers + 1):
         lane = fetches[fetches["worker"] == worker].sort_values("start_s")
         _lane(ax, lane, worker, mode, study.pages_in_a_chunk(), end)
+    if workers > MANY_LANES:
+        for bars in ax.collections:
+            bars.set_linewidth(0)  # edges would hide bars that are a pixel high
     for fetch in fetches[fetches["page"] == page].to_dict("records"):
         bar, lane_at = (fetch["start_s"], fetch["fetch_s"]), (fetch["worker"] - 0.4, 0.8)
         ax.broken_barh([bar], lane_at, facecolor=styles.CHOSEN, edgecolor="black", lw=1.5)
     ax.axvline(bound, color="black", ls=":", lw=1)
     words = f"no idle workers: {digits(bound)} s"
-    _note(ax, words, (bound, workers + 0.55), (-4, 2), ha="right", fontsize=8)
+    side = "right" if bound > end / 2 else "left"
+    _note(ax, words, (bound, workers + 0.5), (-4 if side == "right" else 4, 2), ha=side, fontsize=8)
     title = f"{client}, {mode}: {digits(end)} s, workers {summary.percent(bound / end)} busy"
     ax.set(title=title, xlabel="seconds since the pool was ready", ylabel="worker")
-    ax.set(xlim=(0, end * 1.01), ylim=(0.4, workers + 1.2))
+    ax.set(xlim=(0, end * 1.01), ylim=(0.4, workers + 0.5 + max(0.7, 0.08 * workers)))
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=end > 3, prune="upper"))
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
 
@@ -422,7 +531,7 @@ def threads_against_processes(results: RunResults, judged: Judged = (), *, ax: A
         _interval(ax, place, estimate, colour, levels=results.levels)
         over = {"bbox": {"fc": styles.ZONE, "ec": "none", "pad": 0.5}, "color": colour}
         _note(ax, estimate.shown, (estimate.value, place), (0, 8), **over)
-    words = f"ratio of totals (log scale); shaded: less than 10 % apart; {_lines(results.levels)}"
+    words = f"ratio of totals (log scale); shaded: less than 10 % apart\n{_lines(results.levels)}"
     ax.set(xscale="log", xlabel=words)
     low, high = ax.get_xlim()
     ax.set(xlim=(min(low, 0.85), max(high, 1.18)), ylim=(len(ratios) - 0.5, -0.8))
@@ -473,8 +582,9 @@ def _interval(
     for level, width in zip(astuple(levels), (1.5, 4), strict=True):
         if interval := estimate.interval(level):
             ends = [end / over for end in interval]
-            ax.plot(ends, [place] * 2, color=colour, lw=width, solid_capstyle="butt")
-    ax.plot(estimate.value / over, place, "o", ms=7, color=colour, mec="white", zorder=5)
+            caps: dict[str, Any] = {"marker": "|", "ms": 12 - width, "mew": 1.2}
+            ax.plot(ends, [place] * 2, color=colour, lw=width, solid_capstyle="butt", **caps)
+    ax.plot(estimate.value / over, place, "o", ms=6, color=colour, mec="white", zorder=5)
 
 
 def ways_today(results: RunResults, name: str, *, ax: Axes) -> Axes:
@@ -549,7 +659,7 @@ def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes
     ax.xaxis.set_minor_locator(NullLocator())
     gain = summary.percent(sweeps.WORTHWHILE_GAIN - 1)
     named = ", ".join(dict.fromkeys(item.client for item in sizes))
-    words = f": workers that no larger pool beats by more than {gain}"
+    words = f": workers that no larger\npool beats by more than {gain}"
     ax.set_title(f"{named}{words if answers else ''}")
     _name_ends(ax, ends)
     ax.grid(color="#E5E5E5")
@@ -740,6 +850,11 @@ def _swept(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
 
 
 REPORT = (
+    Layout(
+        speed_ups,
+        "speed-up of each client in each mode over serial, beside 2018",
+        lambda results, judged: [(results, judged)] if sentences.compared(results) else [],
+    ),
     Layout(
         claims,
         "measured / claimed for every claim, with the zones in which the claims hold",

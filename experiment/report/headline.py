@@ -15,7 +15,7 @@ from experiment.analysis.summary import digits, percent, percent_of
 from experiment.report import markup
 from experiment.study import Study
 from experiment.values import as_words
-from experiment.vocabulary import BROWSERS, POOLS
+from experiment.vocabulary import POOLS
 
 OTHERS_CPU, DISTURBED_TRIALS = 0.10, 0.10
 """CPU share of other programs that disturbs a trial; share of such trials that is too many."""
@@ -41,9 +41,13 @@ TALLY: dict[Verdict, tuple[str, str]] = {
 def headline(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
     """Return the answer as Markdown: how many claims hold, then a sentence for each client."""
     lines = [f"- {_of_client(results, judged, client)}" for client in results.known_clients]
-    said = [tally(judged), _by_chance(judged), _rounds_said(results), looks_said(results)]
-    first = " ".join(filter(None, [*said, _more_rounds_said(judged)]))
-    return "\n".join([first, "", *lines])
+    return "\n".join([f"{tally(judged)} {certainty(results, judged)}", "", *lines])
+
+
+def certainty(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
+    """Say how far the verdicts can be trusted: chance, rounds, looks, and what more would do."""
+    said = [_by_chance(judged), _rounds_said(results), looks_said(results)]
+    return " ".join(filter(None, [*said, _more_rounds_said(judged)]))
 
 
 def looks_said(results: RunResults) -> str:
@@ -224,8 +228,6 @@ def _unlike_2018(study: Study) -> str:
     ]
     unlike += ["kept connections and browsers, not new ones"] if study.reuse == ("on",) else []
     unlike += ["pages of another source"] if study.source != "embedded" else []
-    others = [name for name in study.clients if name in BROWSERS and name not in theirs.clients]
-    unlike += [f"{' and '.join(others)}, not phantomjs"] if others else []
     said = f"The 2018 figures come from a different experiment ({'; '.join(unlike)})."
     return said if unlike else ""
 

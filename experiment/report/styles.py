@@ -44,7 +44,6 @@ OTHERS = (
 
 PHASES = {"browser_start": "#E69F00", "load": "#56B4E9", "check": "#009E73", "close": "#CC79A7"}
 
-WAITING, CPU = "#009E73", "#CC79A7"
 IDLE, SLOWER = "#E69F00", "#CC79A7"
 ZONE = "#BFE3D3"
 CHOSEN = "#F0E442"

@@ -1,0 +1,60 @@
+"""Write the list of claims: a line each with its verdict, which opens to its comparisons."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+import pandas as pd
+
+from experiment.analysis.claims import JudgedClaim
+from experiment.analysis.rules import Verdict
+from experiment.analysis.summary import digits
+from experiment.report import headline
+
+LOOKS: dict[Verdict, tuple[str, str]] = {
+    "holds": ("✓", "for"),
+    "stronger": ("▲", "for"),
+    "weaker": ("▼", "against"),
+    "less than claimed": ("▼", "against"),
+    "does not hold": ("✗", "against"),
+    "mixed": ("±", "both"),
+}
+"""The sign and the class of each verdict that is decided; others get `OPEN`."""
+
+OPEN = "?", "open"
+
+
+def html(judged: Sequence[JudgedClaim]) -> str:
+    """Return the claims as HTML, a `details` each, in the article's order."""
+    return f'<div class="claims">{"".join(map(_claim, judged))}</div>'
+
+
+def _claim(claim: JudgedClaim) -> str:
+    verdict = claim.ruling.verdict
+    sign, side = LOOKS.get(verdict, OPEN)
+    parts = {
+        f"verdict {side}": f'<span aria-hidden="true">{sign}</span> {verdict}',
+        "words": escape(claim.words),
+        "measured": escape(_measured(claim)),
+        "then": escape(_range_words("2018: ", (cell.article_2018 for cell in claim.cells))),
+    }
+    spans = "".join(f'<span class="{name}">{words}</span>' for name, words in parts.items())
+    table = comparisons(claim).to_html(index=False, classes="comparisons", border=0)
+    return f"<details><summary>{spans}</summary>{table}</details>"
+
+
+def comparisons(claim: JudgedClaim) -> pd.DataFrame:
+    """Return a row for each comparison of a claim."""
+    return headline.table([claim]).drop(columns=["the article says", "verdict"])
+
+
+def _measured(claim: JudgedClaim) -> str:
+    """Return the values of a claim's comparisons, from least to most, and what they are of."""
+    [*quantities] = dict.fromkeys(cell.quantity for cell in claim.cells)
+    estimates = (cell.estimate.value if cell.estimate else None for cell in claim.cells)
+    return _range_words(f"{quantities[0]}: ", estimates)
+
+
+def _range_words(name: str, values: Iterable[float | None]) -> str:
+    known = sorted(value for value in values if value is not None)
+    ends = dict.fromkeys(digits(end) for end in (known[0], known[-1])) if known else {}
+    return f"{name}{' to '.join(ends)}" if ends else ""
