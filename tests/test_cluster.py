@@ -322,10 +322,10 @@ def test_a_run_without_an_engine_has_no_section_on_it() -> None:
     assert figures.drawn(figures.engine_cost, results) is None
 
 
-def test_the_readme_says_what_the_engine_cost_here() -> None:
+def test_the_documentation_says_what_the_engine_cost_here() -> None:
     [cost] = engine.costs(experiment.load(PROJECT / "data" / "reference-dask"))
-    words = " ".join((PROJECT / "README.md").read_text().split())
+    words = " ".join((PROJECT / "docs" / "machines.md").read_text().split())
     ratio = f"{cost.ratio.shown} times as long as processes{cost.ratio.beside}".replace("\xa0", " ")
-    assert f"Dask took {ratio} once its workers were there" in words
+    assert f"Dask took {ratio} once its workers had started" in words
     starts = (cost.startups_s[mode].shown for mode in ("dask", "processes"))
-    assert "which took {} s ({} s in the pool)".format(*starts) in words
+    assert "Starting them took {} s (processes: {} s)".format(*starts) in words

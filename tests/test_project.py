@@ -171,11 +171,52 @@ def test_every_module_and_public_name_says_what_it_is() -> None:
 
 
 def test_the_half_hours_read_takes_no_longer() -> None:
-    paragraph = (PROJECT / "README.md").read_text().split("**The half hour's read**")[1]
+    paragraph = (PROJECT / "CONTRIBUTING.md").read_text().split("**The half hour's read**")[1]
     names = re.findall(r"`([\w/]+\.py)`", paragraph.split(".\n")[0])
     assert len(names) == 7
     lines = sum(len((PACKAGE / name).read_text().splitlines()) for name in names)
     assert lines < 1_000
+
+
+PAGES = ("README.md", "CONTRIBUTING.md", "data/README.md", "docs/*.md")
+"""The pages of the documentation, as patterns."""
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.*)$", prose, re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(page: Path) -> list[str]:
+    """The relative links and images of a page that lead nowhere."""
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+    broken = []
+    for link in (link for link in links if not re.match(r"https?:", link)):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    return broken
+
+
+def test_every_link_of_the_documentation_leads_somewhere() -> None:
+    pages = [page for pattern in PAGES for page in PROJECT.glob(pattern)]
+    broken = {str(page.relative_to(PROJECT)): broken_links(page) for page in pages}
+    assert {name: links for name, links in broken.items() if links} == {}
+
+
+def test_the_readme_is_short() -> None:
+    lines = (PROJECT / "README.md").read_text().splitlines()
+    assert len(lines) < 150
+    assert max(map(len, lines)) <= 200
+
+
+def test_the_readme_leads_to_every_page_of_the_documentation() -> None:
+    readme = (PROJECT / "README.md").read_text()
+    pages = [page.name for page in (PROJECT / "docs").glob("*.md")]
+    assert [name for name in pages if f"](docs/{name})" not in readme] == []
 
 
 def recipe(*targets: str) -> list[str]:

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from experiment import records
+from experiment.analysis import summary
 from experiment.redaction import redacted
 from experiment.report import headline
 from experiment.study import PROJECT, Study
+from experiment.vocabulary import ARTICLE_PAIR
 from tests import made_up
 from tests.conftest import ODD_NAME, Copy, need
 from tests.made_up import World, even
@@ -351,6 +353,28 @@ def test_the_readme_says_what_the_committed_run_says() -> None:
     assert "two of them used {} of two cores, two processes {}".format(*cores) in words
     browsers = {cell.client: cell.ruling.verdict for cell in judged["selenium-4x"].cells}
     assert browsers == {"phantomjs": "stronger", "chrome": "less than claimed"}
+
+
+def test_the_readme_says_how_much_faster_pools_were() -> None:
+    run, judged = made_up.judged(PROJECT / "data" / "reference")
+    words = " ".join((PROJECT / "README.md").read_text().split())
+    threads, processes = (
+        {client: summary.speed_up(run.rounds, client, mode).shown for client in run.study.clients}
+        for mode in ARTICLE_PAIR
+    )
+    assert (
+        f"10 threads are {threads['requests']} times as fast as a loop and 10 processes "
+        f"{processes['requests']} times"
+    ) in words
+    assert f"PhantomJS is {threads['phantomjs']} times as fast in threads" in words
+    assert f"which keeps both cores busy, {threads['chrome']} times" in words
+    memory, start = (judged[name].cells[0].estimate for name in ("memory", "start-up"))
+    assert memory is not None
+    assert start is not None
+    assert (
+        f"Processes need {memory.shown} times the memory and take {start.shown} times as long to "
+        "start"
+    ) in words
 
 
 def test_the_verdicts_of_a_folder_without_a_run_are_refused(copy: Copy) -> None:

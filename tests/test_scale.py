@@ -1,4 +1,4 @@
-"""What so many pages a day take: the numbers of README.md, and Little's law in a simulation."""
+"""What so many pages a day take: docs/machines.md, and Little's law in a simulation."""
 
 import heapq
 import math
@@ -47,11 +47,11 @@ def test_the_need_is_what_the_costs_come_to() -> None:
     assert found.scheduler == 0.1
 
 
-def test_the_readme_says_what_so_many_pages_take() -> None:
+def test_the_documentation_says_what_so_many_pages_take() -> None:
     engine = scale.engine_of(reference("reference-dask-tasks"))
-    readme = (PROJECT / "README.md").read_text()
-    assert scale.as_markdown(scale.table(reference("reference-today"), engine)) in readme
-    words = " ".join(readme.split())
+    documented = (PROJECT / "docs" / "machines.md").read_text()
+    assert scale.as_markdown(scale.table(reference("reference-today"), engine)) in documented
+    words = " ".join(documented.split())
     assert f"{digits(engine.tasks_a_second)} tasks a second" in words
     assert f"{digits(engine.task_cpu_ms)} ms of CPU a task" in words
     assert f"{scale.POLITE_STARTS_S * scale.DAY_S:,.0f} pages a day" in words
