@@ -1,5 +1,6 @@
 """Runs, done for real in a copy of the project: measured, resumed, refused."""
 
+import html
 import json
 import os
 import re
@@ -452,6 +453,42 @@ sys.exit(main(["run", "--clients", "firefox"]))
         "error: clients: firefox cannot run, the library libfontconfig.so.1 is missing; "
         "install it with: sudo apt install libfontconfig1\n"
     )
+
+
+def test_a_default_study_does_without_a_browser_that_lacks_a_library(copy: Copy) -> None:
+    need("phantomjs")
+    fake = copy.temporary / "phantomjs"
+    fake.write_text(
+        "#!/bin/sh\n"
+        "echo 'phantomjs: error while loading shared libraries: libfontconfig.so.1: cannot open"
+        " shared object file' >&2\nexit 127\n"
+    )
+    fake.chmod(0o755)
+    options = ["run", "--pages", "2", "--rounds", "1", "--modes", "serial", "--pool-size", "2"]
+    program = f"""
+import hashlib, pathlib, sys
+from experiment.measure.clients import phantomjs
+fake = pathlib.Path("{fake}")
+phantomjs.programs.carried = lambda package, path: fake
+phantomjs.SHA256[sys.platform] = hashlib.sha256(fake.read_bytes()).hexdigest()
+from experiment.__main__ import main
+sys.exit(main({options}))
+"""
+    for _ in range(2):  # the second time it is there
+        ended = copy.run("python", "-c", program)
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stderr.startswith("note: phantomjs cannot run, the library libfontconfig.so.1")
+    [folder] = (copy.path / "data").glob("*pages-2*")
+    results = load(folder)
+    assert results.study.clients == ("requests",)
+    assert "install it with: sudo apt install libfontconfig1" in html.unescape(
+        headline.left_out(results)
+    )
+    ended = copy.experiment(*options)  # with the real one
+    assert ended.returncode == 0, ended.stderr
+    assert {"requests", "phantomjs"} in [
+        set(load(path).fetches["client"]) for path in (copy.path / "data").glob("*pages-2*")
+    ]
 
 
 NO_SANDBOX = (

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from experiment import records
 from experiment.errors import UserError, writing
-from experiment.measure import controls, functions, machine, provenance, sources
+from experiment.measure import clients, controls, functions, machine, provenance, sources
 from experiment.measure.rows import Measured
 from experiment.records import Run
 from experiment.redaction import count_users
 from experiment.study import PROJECT, Study
+from experiment.vocabulary import ClientName
 
 
 def now() -> datetime:
@@ -32,6 +33,20 @@ def as_named_before(study: Study) -> Study:
         return study
     print(f"run: data/{name} is there from before; it is used", file=sys.stderr)
     return study.model_copy(update={"run": name})
+
+
+def without_missing(study: Study) -> tuple[Study, dict[ClientName, str]]:
+    """Return a default study without the clients that cannot run here, and what these lack."""
+    folder = PROJECT / "data" / study.run_name()
+    if study.kind != "report" or study.clients != study.default("clients"):
+        return study, {}
+    if records.run_is_there(folder) and records.read_run(folder).study.clients == study.clients:
+        return study, {}
+    missing = clients.cannot_run(study.clients)
+    for words in missing.values():
+        print(f"note: {words}; this study does without it", file=sys.stderr)
+    able = tuple(name for name in study.clients if name not in missing)
+    return (study.model_copy(update={"clients": able}), missing) if able else (study, {})
 
 
 def is_finished(folder: Path, study: Study) -> bool:
@@ -76,8 +91,8 @@ def check_writable(folder: Path) -> None:
         raise UserError(f"run: {place} cannot be written: it is no folder, or not yours")
 
 
-def new_run(study: Study, urls: Sequence[str]) -> Run:
-    """Return the run of a study that begins now."""
+def new_run(study: Study, urls: Sequence[str], left_out: dict[ClientName, str]) -> Run:
+    """Return the run of a study that begins now, of which some clients may be left out."""
     return Run(
         study=study.written(),
         machine=machine.describe(study),
@@ -86,6 +101,7 @@ def new_run(study: Study, urls: Sequence[str]) -> Run:
         commit=provenance.commit(),
         code=provenance.code(),
         functions=functions.files_of(study),
+        left_out=left_out,
         interfaces=controls.interfaces(),
         controls=study.has_controls,
         started_at=now(),

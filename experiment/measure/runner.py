@@ -29,6 +29,7 @@ from experiment.measure.launch import launch
 from experiment.measure.rows import Measured
 from experiment.records import Run, TrialKey
 from experiment.study import PROJECT, Study
+from experiment.vocabulary import ClientName
 
 LISTEN_S = 0.2
 """How long the machine is listened to before each trial, to see what else it does."""
@@ -48,7 +49,7 @@ def run(study: Study, enough: Enough = lambda _: False) -> Path:
     Finished rounds are kept, whatever happens; `enough` is asked before each of the others.
     Raises `UserError`, before anything is measured, for what its user can mend.
     """
-    study = run_folder.as_named_before(study)
+    study, left_out = run_folder.without_missing(run_folder.as_named_before(study))
     folder = PROJECT / "data" / study.run_name()
     if run_folder.is_finished(folder, study):
         run_folder.join(study, folder)
@@ -57,7 +58,7 @@ def run(study: Study, enough: Enough = lambda _: False) -> Path:
         shadowing.check()
         run_folder.check_writable(folder)
         with locks.of_run(folder), locks.of_machine() as locked:
-            _complete(study, folder, locked, enough)
+            _complete(study, folder, locked, left_out, enough)
     sources.check_answered(folder, records.read_run(folder))
     return folder
 
@@ -67,7 +68,9 @@ def with_clients(study: Study) -> Study:
     return study.model_copy(update={"clients": study.clients or clients.usual()})
 
 
-def _complete(study: Study, folder: Path, locked: bool, enough: Enough) -> None:
+def _complete(
+    study: Study, folder: Path, locked: bool, left_out: dict[ClientName, str], enough: Enough
+) -> None:
     """Measure the rounds that are missing, and note the end of the run."""
     study, own = run_folder.join(study, folder)
     study = with_clients(study)
@@ -79,7 +82,7 @@ def _complete(study: Study, folder: Path, locked: bool, enough: Enough) -> None:
         urls = sources.urls_of(study, folder / "pages.txt")
         if own is not None:
             provenance.check_same(folder, own)
-        own = own or run_folder.new_run(study, urls)
+        own = own or run_folder.new_run(study, urls, left_out)
         own = run_folder.with_rounds(own, study.rounds, len(done))
         sources.check_real(own, study, urls)
         own = own.model_copy(update={"locked": locked and own.locked})

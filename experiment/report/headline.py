@@ -163,6 +163,14 @@ def _rounds_said(results: RunResults) -> str:
     return f"Only {count}: too few to judge; it takes {summary.ENOUGH_ROUNDS}{more}."
 
 
+def left_out(results: RunResults) -> str:
+    """Say which clients of a default study could not run, and what installs them."""
+    return "\n\n".join(
+        f"**Without {name}**: {markup.escape(words)}. Then `make report` measures it, too."
+        for name, words in results.run.left_out.items()
+    )
+
+
 def caveats(results: RunResults) -> str:
     """Return what makes the results doubtful or unlike the article's, a paragraph each."""
     controls = [_failed_control(results, client) for client in results.study.clients]

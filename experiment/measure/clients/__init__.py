@@ -1,5 +1,6 @@
 """The clients that fetch pages: a module each, named as the client, with a class `Client`."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib import import_module
 
@@ -16,6 +17,17 @@ def of(name: ClientName) -> type[base.Client]:
         return function.of(name)
     kind: type[base.Client] = import_module(f"experiment.measure.clients.{name}").Client
     return kind
+
+
+def cannot_run(names: Iterable[ClientName]) -> dict[ClientName, str]:
+    """Return which of these clients cannot run here, with what is missing."""
+    found = {}
+    for name in names:
+        try:
+            of(name).version()
+        except UserError as mistake:
+            found[name] = str(mistake).removeprefix("clients: ")
+    return found
 
 
 def usual() -> tuple[ClientName, ...]:
