@@ -29,9 +29,7 @@ def told(folder: Path, study: Study, world: World) -> str:
             headline.text(judged),
             headline.beside_2018(results),
             sentences.means(results).to_string(),
-            sentences.fetch_times(results),
             sentences.lower_bounds(results),
-            sentences.losses(results),
             sentences.aa_controls(results),
             sentences.browser_starts(results, judged),
             sentences.controls(results).to_string(),
@@ -63,7 +61,6 @@ def test_threads_slower_than_serial_are_not_praised(tmp_path: Path) -> None:
     text = told(tmp_path / "run", study, World(even(study, threads=20.0)))
     assert "10 threads were **0.4" in text
     assert "The two differ, processes were faster: threads took 1" in text
-    assert "ideal 10x; idle workers cut it to" in text
     assert "threads help by using the latency" in text
 
 
@@ -212,7 +209,8 @@ def test_rounds_that_lack_trials_are_counted_apart(tmp_path: Path) -> None:
 def test_fetches_that_are_faster_in_a_pool_are_not_called_slower(tmp_path: Path) -> None:
     study = Study(clients=("requests", "phantomjs"), rounds=5)
     text = told(tmp_path / "run", study, World(even(study, threads=0.8, processes=0.8)))
-    assert len(re.findall(r"a slow-down of 0\.[78]\d* brings it to 1", text)) == 4
+    slow_downs = re.findall(r"(?:threads|processes): slow-down +(0\.[78]\d*) ", text)
+    assert len(slow_downs) >= 4
     assert re.search("fetch-slower +does not hold", text)
     assert "The share of the start is not judged" in text
 

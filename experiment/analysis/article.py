@@ -9,6 +9,8 @@ from experiment import records
 from experiment.analysis import summary
 from experiment.study import PROJECT, Study
 
+REPOSITORY = "https://github.com/thedataincubator/python-multi-benchmark"
+
 FOLDER = PROJECT / "data" / "article-2018"
 
 Quantity = Literal["span_s", "fetch_mean_s", "speed_up", "slow_down"]

@@ -37,16 +37,14 @@ def as_named_before(study: Study) -> Study:
 
 def without_missing(study: Study) -> tuple[Study, dict[ClientName, str]]:
     """Return a default study without the clients that cannot run here, and what these lack."""
-    folder = PROJECT / "data" / study.run_name()
-    if study.kind != "report" or study.clients != study.default("clients"):
-        return study, {}
-    if records.run_is_there(folder) and records.read_run(folder).study.clients == study.clients:
+    chosen = "clients" in study.model_fields_set or study.kind != "report"
+    if chosen or records.run_is_there(PROJECT / "data" / study.run_name()):
         return study, {}
     missing = clients.cannot_run(study.clients)
     for words in missing.values():
         print(f"note: {words}; this study does without it", file=sys.stderr)
     able = tuple(name for name in study.clients if name not in missing)
-    return (study.model_copy(update={"clients": able}), missing) if able else (study, {})
+    return (study.model_copy(update={"clients": able}), missing) if missing else (study, {})
 
 
 def is_finished(folder: Path, study: Study) -> bool:

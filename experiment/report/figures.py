@@ -47,7 +47,7 @@ STYLE: list[str | Path | dict[str, Any]] = ["default", Path(__file__).with_name(
 
 IDEAL, GREY = "#999999", "#595959"
 
-LINE = 100
+LINE = 104
 """Characters of a title that a figure is wide."""
 
 LONG_LABEL = 75
@@ -55,6 +55,9 @@ LONG_LABEL = 75
 
 MOST_OF_2018 = 1.6
 """How far above what was measured a value of 2018 may stretch the axis of seconds."""
+
+BEHIND = {"fc": "white", "ec": "none", "pad": 1, "alpha": 0.8}
+"""What keeps a curve from crossing out a word."""
 
 MANY_LANES = 60
 """Workers above which the fetches of a timeline have no edges."""
@@ -284,7 +287,8 @@ def distribution(results: RunResults, client: str, *, ax: Axes) -> Axes:
         ax.ecdf(seconds, color=look.colour, ls=look.line, lw=1.6)
         height, offset, side = look.name_at
         at = (float(seconds.quantile(height)), height)
-        _note(ax, mode, at, (offset, 0), ha=side, color=look.colour, weight="bold", fontsize=9)
+        words = {"color": look.colour, "weight": "bold", "fontsize": 9, "bbox": BEHIND}
+        _note(ax, mode, at, (offset, 0), ha=side, **words)
     ax.set_xscale("log")
     _plain_ticks(ax.xaxis)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
@@ -417,14 +421,21 @@ def where_it_goes(results: RunResults, *, ax: Axes) -> Axes:
         ax.plot(measured, place + 0.12, "o", ms=9, color=colour, mec="white", zorder=5)
         at = (min(measured, left), place)
         _note(ax, f"{digits(measured)}x", at, (-9, 0), ha="right", va="center")
+        _note(ax, f"{digits(left)}x", (left, place - 0.12), (0, 5), color=GREY, fontsize=8)
     ax.set(xscale="log", xlabel="speed-up (log scale)", ylim=(len(cells) - 0.5, -0.5))
     low, high = ax.get_xlim()
     ax.set_xlim(low / 1.25, high)
     shares = {"idle workers": styles.IDLE, "slower or faster fetches": styles.SLOWER}
     keys = [Line2D([], [], color=colour, lw=6, label=words) for words, colour in shares.items()]
     ax.legend(handles=keys, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9)
-    labels = [", ".join(cell) for cell in cells]
+    labels = [f"{client}, {mode}: {_busy(results, client, mode)} busy" for client, mode in cells]
     return _in_rows(ax, labels, 1.5 + 0.45 * len(cells), _losses_title(losses))
+
+
+def _busy(results: RunResults, client: str, mode: str) -> str:
+    """Return the share of their time that workers spend fetching."""
+    utilisation = summary.of_cell(results.rounds, client, mode, "utilisation")
+    return summary.percent(summary.mean(utilisation).value)
 
 
 def _losses_title(losses: Sequence[tuple[float, float, float]]) -> str:

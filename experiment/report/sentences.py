@@ -3,6 +3,7 @@
 They are made from the numbers and the verdicts, so they cannot contradict them.
 """
 
+import hashlib
 import itertools
 from collections.abc import Sequence
 
@@ -43,39 +44,25 @@ def means(results: RunResults) -> pd.DataFrame:
 
 
 def _means(results: RunResults, client: str, mode: str) -> dict[str, str]:
-    rounds = results.rounds
+    rounds, fetches = results.rounds, results.complete_fetches
     total, fetch = (
         summary.mean(summary.of_cell(rounds, client, mode, column))
         for column in ("span_s", "fetch_mean_s")
     )
+    own = fetches.loc[(fetches["client"] == client) & (fetches["mode"] == mode), "fetch_s"]
     shown = {
         "total (s)": total.shown,
         "speed-up [95 %]": str(summary.speed_up(rounds, client, mode)),
         "speed-up in 2018": digits(article.measured(client, mode, "speed_up")),
         "one fetch (s)": fetch.shown,
+        "median (s)": digits(float(own.median())),
+        "95 % within (s)": digits(float(own.quantile(0.95))),
         "slow-down [95 %]": str(summary.slow_down(rounds, client, mode)),
         "slow-down in 2018": digits(article.measured(client, mode, "slow_down")),
     }
     if mode == "serial":
-        shown |= {name: "1" for name in shown if not name.endswith("(s)")}
+        shown |= {name: "1" for name, value in shown.items() if name[-3:] != "(s)" and value != "-"}
     return shown
-
-
-def fetch_times(results: RunResults) -> str:
-    """Return the median and the 95th percentile of the fetch times, a line for each client."""
-    seconds = results.complete_fetches.groupby(["client", "mode"])["fetch_s"]
-    medians, most = seconds.median(), seconds.quantile(0.95)
-    lines = []
-    for client in results.study.clients:
-        parts = [
-            f"{digits(medians[client, mode])} and {digits(most[client, mode])} s in {mode}"
-            for mode in results.study.modes
-            if (client, mode) in medians.index
-        ]
-        lines += [f"- {client}: {', '.join(parts)}."] if parts else []
-    if not lines:
-        return "No trial was complete."
-    return "Median and 95th percentile of the fetch times:\n\n" + "\n".join(lines)
 
 
 def origin_share(used: float, cores: int | None) -> str:
@@ -111,21 +98,6 @@ def compared(results: RunResults) -> list[tuple[str, str]]:
     """Return the clients and pools that have a speed-up."""
     cells = itertools.product(results.study.clients, POOLS)
     return [cell for cell in cells if summary.speed_up(results.rounds, *cell).rounds]
-
-
-def losses(results: RunResults) -> str:
-    """Return what reduces the ideal speed-up, a line for each client and pool."""
-    return "\n".join(_losses(results, *cell) for cell in compared(results)) or NOTHING_TO_COMPARE
-
-
-def _losses(results: RunResults, client: str, mode: str) -> str:
-    size, left, measured = summary.losses(results.rounds, client, mode)
-    busy = summary.mean(summary.of_cell(results.rounds, client, mode, "utilisation"))
-    return (
-        f"- {client}, {mode}: ideal {size:.0f}x; idle workers cut it to {digits(left)}x "
-        f"(utilisation {percent(busy.value)}), a slow-down of {digits(left / measured)} brings it "
-        f"to {digits(measured)}x."
-    )
 
 
 AA_CONTROL = {
@@ -396,3 +368,26 @@ def _steadiness(results: RunResults) -> str:
                 "from round to round (standard deviation). "
             )
     return ""
+
+
+def sources(results: RunResults) -> str:
+    """Return what the page was made from, how to make it again, and links, as Markdown."""
+    name, folder = results.name, results.folder
+    digests = [
+        f"`{file}` SHA-256 `{hashlib.sha256((folder / file).read_bytes()).hexdigest()[:16]}`"
+        for file in records.FILES.values()
+        if folder is not None
+    ]
+    links = {
+        "the data": f"../data/{name}",
+        "this page as a notebook": f"../reports/{name}.ipynb",
+        "rules and methods": "../docs/statistics.md",
+        "how to cite": "../CITATION.cff",
+        "the article's code and timings": article.REPOSITORY,
+    }
+    linked = ", ".join(f"[{words}]({address})" for words, address in links.items())
+    return (
+        f"Made from {' and '.join(digests)}, measured by the code of "
+        f"{results.run.commit or 'no commit'}. "
+        f"`make {results.study.kind} RUN={name}` makes it again. See {linked}."
+    )
