@@ -1,6 +1,7 @@
 """The widgets choose what is drawn, and draw what there is."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from experiment.analysis import runs
 from experiment.report import widgets
 from experiment.report.widgets import Explorer
-from experiment.study import Study
+from experiment.study import Study, sweep_of
 from tests.made_up import World, even, write
 
 
@@ -85,4 +86,52 @@ def test_another_run_brings_its_own_choices(
     assert shown.client.options == ("chrome", "phantomjs")
     assert shown.modes.options == ("serial", "threads")
     assert shown.page.max == 6
+    shown.other.value = "a"
+    assert shown.beside.value.startswith('<b>a</b><img alt="swim lanes, requests')
+    shown.figure.value = "one fetch"
+    assert '<img alt="one fetch, requests, serial and threads' in shown.beside.value
+    shown.other.value = widgets.NO_RUN
+    assert shown.beside.value == ""
+    shown.figure.value = "swim lanes"
     assert shown.picture.value.startswith('<img alt="swim lanes, chrome')
+
+
+def test_the_buttons_say_which_modes_are_drawn(shown: Explorer) -> None:
+    [_, threads, _] = shown.modes.children
+    threads.value = False
+    assert shown.modes.value == ("serial", "processes")
+    assert "serial and processes" in shown.picture.value
+    shown.modes.value = ("threads",)
+    assert [button.value for button in shown.modes.children] == [False, True, False]
+
+
+def test_a_sweep_is_explored_by_size_and_reuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "DATA", tmp_path)
+    study = sweep_of({"pool_sizes": "2 5", "pages": 20, "clients": "requests"})
+    write(tmp_path / "sweep", study, World(even(study)))
+    shown = widgets.Explorer("sweep")
+    assert shown.pool_size.options == (2, 5)
+    assert shown.reuse.options == ("off", "on")
+    shown.modes.value = ("threads",)
+    shown.pool_size.value = 5
+    assert set(shown.choice.results.complete_fetches["pool_size"]) == {5}
+    before = shown.choice.results.complete_fetches["fetch_s"].mean()
+    shown.reuse.value = "on"
+    fetches = shown.choice.results.complete_fetches
+    assert set(fetches["reuse"]) == {"on"}
+    assert fetches["fetch_s"].mean() < before
+    for name in list(widgets.FIGURES)[:-1]:
+        shown.figure.value = name
+        assert shown.picture.value.startswith(f'<img alt="{name}, requests, threads')
+
+
+def test_a_choice_is_drawn_at_once(shown: Explorer) -> None:
+    shown.page.value = 3
+    times = []
+    for page in (5, 7, 9):
+        begun = time.perf_counter()
+        shown.page.value = page
+        times.append(time.perf_counter() - begun)
+    assert min(times) < 2  # a person waits for it

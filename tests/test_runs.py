@@ -68,7 +68,7 @@ def test_runs_are_found_by_name(data: Path) -> None:
     (data / "broken" / "run.json").write_text("{")
     assert list(runs.of_names(None)) == ["sizes", "ten"]
     assert list(runs.of_names(["ten"])) == ["ten"]
-    assert runs.studies() == ["ten"]
+    assert runs.readable() == ["sizes", "ten"]
     with pytest.raises(UserError, match="no run is here"):
         runs.of_names(["ten", "eleven"])
 

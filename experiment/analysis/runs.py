@@ -37,12 +37,13 @@ def run_folders() -> list[Path]:
     return sorted(path.parent for path in DATA.glob("*/run.json"))
 
 
-def studies() -> list[str]:
-    """Return the names of the readable runs of one pool size."""
+def readable() -> list[str]:
+    """Return the names of the readable runs."""
     names = []
     for path in run_folders():
         with suppress(UserError):
-            names += [path.name] if records.read_run(path).study.kind == "report" else []
+            records.read_run(path)
+            names.append(path.name)
     return names
 
 

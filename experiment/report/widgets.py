@@ -1,20 +1,23 @@
 """Choose with widgets what is drawn, for notebooks/explore.ipynb."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
 import ipywidgets as widgets
 import pandas as pd
+import traitlets
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiment.analysis import runs, summary
 from experiment.analysis.results import RunResults, load
 from experiment.errors import UserError
-from experiment.report import figures, markup, styles
+from experiment.report import explored, figures, markup, styles
+from experiment.vocabulary import Reuse
 
 DPI = 80
 """Enough for a screen, and a third of the time that a printed figure takes."""
@@ -26,33 +29,43 @@ FIGURES: dict[str, Callable[..., Axes]] = {
     "one fetch": figures.fetch_times,
     "all fetches": figures.total_times,
     "distribution": figures.distribution,
+    "single fetches": explored.single_fetches,
+    "trials in order": explored.trials_in_order,
     "browser phases": figures.browser_phases,
 }
+
+NO_RUN = "none"
+"""The choice of no second run."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is chosen: a run, a client, modes, one round or all, and a page."""
+    """What is chosen: a run, a client, modes, one round or all, a page, and of a sweep a size."""
 
     run: RunResults
     client: str
     modes: tuple[str, ...]
     round: int | None
     page: int
+    pool_size: int
+    reuse: Reuse
 
     @cached_property
     def results(self) -> RunResults:
         """Return the complete rounds that were chosen, as the results of a run."""
-        cell = ["client", "mode", "round"]
-        rounds = self.run.rounds
+        cell = ["client", "mode", "pool_size", "round"]
+        study = self.run.study.model_copy(update={"reuse": (self.reuse,)})
+        run = replace(self.run, run=self.run.run.model_copy(update={"study": study}))
+        rounds = run.rounds
         chosen = (rounds["client"] == self.client) & rounds["mode"].isin(self.modes)
+        chosen &= rounds["pool_size"].isin([1, self.pool_size])
         chosen &= rounds["round"] == (self.round or rounds["round"])
         keys = pd.MultiIndex.from_frame(rounds.loc[chosen, cell])
         fetches, trials = (
             rows[(rows["arm"] == "main") & pd.MultiIndex.from_frame(rows[cell]).isin(keys)]
             for rows in (self.run.fetches, self.run.trials)
         )
-        return replace(self.run, fetches=fetches, trials=trials)
+        return replace(run, fetches=fetches, trials=trials)
 
     @cached_property
     def trials(self) -> dict[str, pd.DataFrame]:
@@ -69,10 +82,22 @@ class Choice:
 
     def drawn(self, name: str) -> Figure | None:
         """Return the figure of that name, None where there is nothing to draw."""
+        if FIGURES[name].__module__ == explored.__name__:
+            has_rows = len(self.results.complete_fetches) > 0
+            one = [(self.results, self.client)]
+            return figures.panels(FIGURES[name], one, 1) if has_rows else None
         if FIGURES[name] is not figures.swim_lanes:
             return figures.drawn(FIGURES[name], self.results)
         lanes = [(self.run.study, fetches, self.page) for fetches in self.trials.values()]
         return figures.panels(figures.lanes_of_trial, lanes, min(2, len(lanes))) if lanes else None
+
+    def of_other(self, run: RunResults) -> "Choice":
+        """Return the same choice in another run, as far as that has it."""
+        study = run.study
+        client = self.client if self.client in study.clients else study.clients[0]
+        size = self.pool_size if self.pool_size in study.sizes else study.sizes[0]
+        reuse = self.reuse if self.reuse in study.reuse else study.reuse[0]
+        return replace(self, run=run, client=client, pool_size=size, reuse=reuse)
 
     def of_page(self) -> pd.DataFrame:
         """Return what became of the chosen page in each mode: a column a trial."""
@@ -83,42 +108,83 @@ class Choice:
         return pd.DataFrame(columns)
 
 
+class Toggles(widgets.HBox):  # type: ignore[misc]
+    """A button for each option; `value` holds those that are pressed, in their order."""
+
+    value = traitlets.Tuple()
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Return the names of the buttons."""
+        return tuple(button.description for button in self.children)
+
+    @options.setter
+    def options(self, names: Sequence[str]) -> None:
+        self.children = tuple(widgets.ToggleButton(True, description=name) for name in names)
+        for button in self.children:
+            button.layout.width = "auto"
+            button.observe(self._take, "value")
+        self._take()
+
+    @traitlets.observe("value")
+    def _press(self, _change: Any) -> None:
+        pressed = self.value
+        with self.hold_trait_notifications():  # one for all buttons
+            for button in self.children:
+                button.value = button.description in pressed
+
+    def _take(self, _change: Any = None) -> None:
+        pressed = [button.description for button in self.children if button.value]
+        self.value = tuple(pressed)
+
+
 class Explorer:
     """The widgets and the figure that they choose; a notebook shows its `view`."""
 
     def __init__(self, run: str = "reference") -> None:
         """Show a run; raises `UserError` where there is none."""
-        names = runs.studies()
+        names = runs.readable()
         if not names:
             raise UserError("run: there is none yet; make report measures one")
         first = run if run in names else names[0]
         self.run = widgets.Dropdown(options=names, value=first, description="run")
+        self.other = widgets.Dropdown(options=[NO_RUN, *names], description="beside it")
         self.client = widgets.Dropdown(description="client")
-        self.modes = widgets.SelectMultiple(description="modes", rows=3)
+        self.modes = Toggles()
         self.round = widgets.Dropdown(description="round")
+        self.pool_size = widgets.Dropdown(description="workers")
+        self.reuse = widgets.Dropdown(description="reuse")
         self.figure = widgets.Dropdown(options=list(FIGURES), description="figure")
         self.page = widgets.IntSlider(1, 1, 1, description="page", continuous_update=False)
         self.page.layout.width = "40em"
-        self.picture, self.fetch = widgets.HTML(), widgets.HTML()
+        self.picture, self.beside, self.fetch = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self._load = cache(load)
         self._is_offering = False
         self.offer()
         self.run.observe(self.offer, "value")
-        for chosen in (self.client, self.modes, self.round, self.figure, self.page):
+        for chosen in (*self._of_run, self.modes, self.figure, self.page, self.other):
             chosen.observe(self.draw, "value")
 
     @property
     def view(self) -> widgets.VBox:
         """Return all widgets in a box, the choices above the figure."""
-        choices = widgets.HBox([self.run, self.client, self.round, self.figure])
-        return widgets.VBox([choices, self.modes, self.picture, self.page, self.fetch])
+        runs_chosen = widgets.HBox([self.run, self.other, self.figure, self.modes])
+        pictures = widgets.HBox([self.picture, self.beside])
+        choices = widgets.HBox(self._of_run)
+        return widgets.VBox([runs_chosen, choices, pictures, self.page, self.fetch])
+
+    @property
+    def _of_run(self) -> tuple[widgets.Dropdown, ...]:
+        """Return the choices within a run."""
+        return self.client, self.round, self.pool_size, self.reuse
 
     @property
     def choice(self) -> Choice:
         """Return what the widgets say."""
         number = None if self.round.value == ALL_ROUNDS else int(self.round.value)
         run, page = self._load(runs.DATA / self.run.value), int(self.page.value)
-        return Choice(run, self.client.value, self.modes.value, number, page)
+        way = self.pool_size.value, self.reuse.value
+        return Choice(run, self.client.value, self.modes.value, number, page, *way)
 
     def offer(self, _change: Any = None) -> None:
         """Offer what the chosen run has, or say why it cannot be read."""
@@ -133,6 +199,9 @@ class Explorer:
         self.modes.options, self.modes.value = study.modes, study.modes
         self.round.options = [ALL_ROUNDS, *map(str, numbers)]
         self.client.value, self.round.value = study.clients[0], ALL_ROUNDS
+        for dropdown, values in ((self.pool_size, study.sizes), (self.reuse, study.reuse)):
+            dropdown.options, dropdown.value = values, values[0]
+            dropdown.layout.display = "none" if len(values) == 1 else ""
         self.page.max = study.pages
         self._is_offering = False
         self.draw()
@@ -142,12 +211,19 @@ class Explorer:
         if self._is_offering:
             return
         choice = self.choice
-        figure = choice.drawn(self.figure.value)
-        name = f"{self.figure.value}, {choice.client}, {' and '.join(choice.modes)}"
-        nothing = "<p>There is nothing to draw for this choice.</p>"
-        self.picture.value = _picture(figure, name) if figure else nothing
+        self.picture.value, self.beside.value = self._drawn(choice), ""
+        if self.other.value != NO_RUN:
+            with suppress(UserError):  # a damaged run; chosen as `run`, it says what is wrong
+                other = choice.of_other(self._load(runs.DATA / self.other.value))
+                self.beside.value = f"<b>{markup.escape(other.run.name)}</b>{self._drawn(other)}"
         with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
             self.fetch.value = choice.of_page().to_html(border=0)
+
+    def _drawn(self, choice: Choice) -> str:
+        """Return the chosen figure of a run as HTML, or say that there is none."""
+        figure = choice.drawn(self.figure.value)
+        name = f"{self.figure.value}, {choice.client}, {' and '.join(choice.modes)}"
+        return _picture(figure, name) if figure else "<p>There is nothing to draw here.</p>"
 
 
 def _picture(figure: Figure, alt: str) -> str:

@@ -1,0 +1,47 @@
+"""Draw the figures that only the explorer has: single fetches, and rounds in order of time."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from experiment.analysis.results import RunResults
+from experiment.report import styles
+from experiment.vocabulary import MODES
+
+WIDTH = 0.7
+"""The width of a mode's strip, where modes are 1 apart."""
+
+
+def single_fetches(results: RunResults, client: str, *, ax: Axes) -> Axes:
+    """Draw each fetch of a client as a dot, a strip for each mode, in order of their starts."""
+    fetches = results.complete_fetches
+    own = fetches[fetches["client"] == client]
+    modes = [mode for mode in MODES if mode in set(own["mode"])]
+    for place, mode in enumerate(modes):
+        strip = own[own["mode"] == mode]
+        order = strip.groupby(["round", "repeat"])["start_s"].rank(pct=True)
+        across = place + WIDTH * (order - 0.5)
+        ax.plot(across, strip["fetch_s"], ".", color=styles.of_mode(mode).colour, ms=4, alpha=0.4)
+    ax.set_xticks(range(len(modes)), modes)
+    ax.set(ylim=(0, None), ylabel="time of a fetch (s)")
+    ax.set(title=f"{client}: every fetch", xlabel="in a strip: from the first fetch to the last")
+    return ax
+
+
+def trials_in_order(results: RunResults, client: str, *, ax: Axes) -> Axes:
+    """Draw the total of each trial against the time of its start, to show whether it drifts."""
+    trials = results.main_trials
+    own = trials[(trials["client"] == client) & trials["span_s"].notna()]
+    for mode in (mode for mode in MODES if mode in set(own["mode"])):
+        of_mode = own[own["mode"] == mode].sort_values("started_at")
+        look = styles.of_mode(mode)
+        ax.plot(_minutes(results, of_mode), of_mode["span_s"] / of_mode["span_s"].mean(),
+                marker="o", ms=4, color=look.colour, ls=look.line, label=mode)  # fmt: skip
+    ax.axhline(1, color="black", lw=1)
+    ax.set(xlabel="minutes since the run began", ylabel="total / mean of its mode")
+    ax.set_title(f"{client}: trials in order of time")
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
+    return ax
+
+
+def _minutes(results: RunResults, trials: pd.DataFrame) -> "pd.Series[float]":
+    return (trials["started_at"] - results.run.started_at).dt.total_seconds() / 60
