@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from datetime import date
 from pathlib import Path
 
 import yaml
@@ -138,6 +139,25 @@ def test_the_lock_pins_every_package_with_hashes() -> None:
 def test_the_version_is_said_once_in_effect() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     assert project["version"] == VERSION
+
+
+def test_the_citation_names_this_version_and_what_it_builds_on() -> None:
+    cited = yaml.safe_load((PROJECT / "CITATION.cff").read_text())
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    assert cited["cff-version"] == "1.2.0"
+    assert {"message", "title", "abstract", "type", "keywords"} <= set(cited)
+    assert cited["version"] == project["version"]
+    assert cited["license"] == project["license"]
+    assert cited["authors"] == project["authors"]
+    released = date.fromisoformat(cited["date-released"])
+    changes = (PROJECT / "CHANGELOG.md").read_text()
+    assert f"## [{cited['version']}] - {released}\n" in changes
+    article, timings = cited["references"]
+    assert (article["type"], timings["type"]) == ("article", "data")
+    for reference in (article, timings):
+        assert reference["authors"] and reference["year"] == 2018
+        assert f"({reference['repository-code']})" in (PROJECT / "data" / "README.md").read_text()
+    assert f'"{article["title"]}"' in (PROJECT / "data" / "README.md").read_text()
 
 
 def test_the_title_of_a_notebook_is_its_heading() -> None:
