@@ -13,6 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from experiment.study import PROJECT, VERSION
+from tests.conftest import Copy
 
 PACKAGE = PROJECT / "experiment"
 WINGS = ("measure", "analysis", "report")
@@ -212,14 +213,35 @@ def test_a_commit_passes_the_checks_of_make_test() -> None:
     configuration = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text())
     [repository] = configuration["repos"]
     assert repository["repo"] == "local"  # nothing is downloaded
-    [hook] = repository["hooks"]
-    tool, *targets = hook["entry"].split()
-    assert tool == "make"
-    checks, tests = recipe(*targets), recipe("test")
+    strip, check = repository["hooks"]
+    assert strip["entry"] == "make strip"
+    assert check["entry"] == "make check"
+    checks, tests = recipe("check"), recipe("test")
     assert tests == [*checks, "-m pytest"]
-    for check in ("-m ruff check", "-m ruff format --check", "-m mypy"):
-        assert check in checks
-    assert any("without_outputs" in check for check in checks)
+    assert {"-m ruff check", "-m ruff format --check", "-m mypy"} <= set(checks)
+    assert any("without_outputs" in line for line in checks)
+
+
+def test_a_commit_loses_the_outputs_of_notebooks_but_not_of_reports(copy: Copy) -> None:
+    hook = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"][0]
+    [command] = recipe(*hook["entry"].split()[1:])
+    copy.run("git", "init", "-q")
+    copy.run("git", "add", "notebooks", "reports")
+    before = {path: path.read_bytes() for path in copy.path.glob("*/*.ipynb")}
+    executed = (copy.path / "reports" / "reference.ipynb").read_text()
+    for name in ("report", "mine"):  # the second is nobody's but the user's
+        (copy.path / "notebooks" / f"{name}.ipynb").write_text(executed)
+    ended = copy.run("sh", "-c", f"exec {sys.executable} {command}")
+    assert ended.returncode == 0, ended.stderr
+    assert {path for path, text in before.items() if path.read_bytes() != text} == {
+        copy.path / "notebooks" / "report.ipynb"
+    }
+    stripped = json.loads((copy.path / "notebooks" / "report.ipynb").read_text())
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in stripped["cells"])
+    assert (copy.path / "notebooks" / "mine.ipynb").read_text() == executed
+    names = {str(path.relative_to(copy.path)) for path in before}
+    starting = {name for name in names if re.search(hook["files"], name)}
+    assert starting == {name for name in names if name.startswith("notebooks/")}
 
 
 def test_ci_runs_each_test_once() -> None:
