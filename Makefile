@@ -89,8 +89,10 @@ compare: setup ## set several runs into one view: make compare RUNS="default poo
 lab: setup ## explore the measurements in JupyterLab
 	@export JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 MPLBACKEND=; $(run_python) -m jupyterlab notebooks/explore.ipynb
 
+kept := cell_metadata_mask=tags $(addprefix nb_metadata_mask=,title kernelspec language_info)
+strip: metadata = --ClearMetadataPreprocessor.enabled=True $(addprefix --ClearMetadataPreprocessor.preserve_,$(kept))
 strip: setup ## remove the outputs of notebooks/, which are committed without (pre-commit does so, too)
-	@$(run_python) -m nbconvert --clear-output --inplace --log-level=WARN $$(git ls-files 'notebooks/*.ipynb')
+	@$(run_python) -m nbconvert --clear-output $(metadata) --inplace --log-level=WARN $$(git ls-files 'notebooks/*.ipynb')
 
 check: setup ## check the code: ruff, mypy, notebooks without outputs (what pre-commit runs)
 	@$(run_python) -m ruff check

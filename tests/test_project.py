@@ -237,7 +237,10 @@ def test_a_commit_loses_the_outputs_of_notebooks_but_not_of_reports(copy: Copy) 
         copy.path / "notebooks" / "report.ipynb"
     }
     stripped = json.loads((copy.path / "notebooks" / "report.ipynb").read_text())
-    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in stripped["cells"])
+    cells = [cell for cell in stripped["cells"] if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in cells)
+    assert {name for cell in cells for name in cell["metadata"]} == {"tags"}
+    assert set(stripped["metadata"]) == {"title", "kernelspec", "language_info"}
     assert (copy.path / "notebooks" / "mine.ipynb").read_text() == executed
     names = {str(path.relative_to(copy.path)) for path in before}
     starting = {name for name in names if re.search(hook["files"], name)}
