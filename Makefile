@@ -87,7 +87,7 @@ compare: setup ## set several runs into one view: make compare RUNS="default poo
 	@$(run_python) -m experiment compare --runs=$(call quoted,RUNS)
 
 lab: setup ## explore the measurements in JupyterLab
-	@export JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 MPLBACKEND=; $(run_python) -m jupyterlab notebooks/explore.ipynb
+	@export JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 MPLBACKEND=; $(run_python) -m jupyterlab --ServerApp.root_dir=. notebooks/explore.ipynb
 
 kept := cell_metadata_mask=tags $(addprefix nb_metadata_mask=,title kernelspec language_info)
 strip: metadata = --ClearMetadataPreprocessor.enabled=True $(addprefix --ClearMetadataPreprocessor.preserve_,$(kept))

@@ -31,6 +31,8 @@ def test_the_explorer_redraws_and_measures_live(
         [lanes] = notebook.images('img[alt^="swim lanes, requests"]')
         [live] = notebook.images(".jp-RenderedImage img")
         assert live.startswith("data:image/png")
+        [width] = notebook.told(".jp-MarkdownOutput img", "naturalWidth")
+        assert int(width) > 0
         notebook.slide(3)
         notebook.wait_for(
             lambda: notebook.images('img[alt^="swim lanes"]') not in ([], [lanes]), 10
