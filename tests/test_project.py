@@ -2,12 +2,14 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
 import tomllib
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import yaml
 from packaging.requirements import Requirement
@@ -254,15 +256,58 @@ def test_ci_runs_each_test_once() -> None:
     assert commands[-1] == "-m pytest -m slow and not faults and not calibration"
 
 
+def hosted_tests() -> dict[str, Any]:
+    """The workflow of the hosted tests."""
+    text = (PROJECT / ".github" / "workflows" / "test.yml").read_text()
+    workflow: dict[str, Any] = yaml.safe_load(text)
+    return workflow
+
+
+def hosted_pythons() -> list[str]:
+    """The versions of Python that the hosted tests use."""
+    return list(hosted_tests()["jobs"]["test"]["strategy"]["matrix"]["python"])
+
+
 def test_the_hosted_tests_begin_with_the_oldest_python() -> None:
-    workflow = yaml.safe_load((PROJECT / ".github" / "workflows" / "test.yml").read_text())
+    workflow, pythons = hosted_tests(), hosted_pythons()
     job = workflow["jobs"]["test"]
     assert workflow["permissions"] == {"contents": "read"}
     assert any(str(step.get("run", "")).startswith("make test ") for step in job["steps"])
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    pythons = job["strategy"]["matrix"]["python"]
     assert f">={pythons[0]}" == project["requires-python"]
     assert pythons == [f"3.{minor}" for minor in range(11, 11 + len(pythons))]
+
+
+def apt_packages(text: str) -> set[str]:
+    """The packages of the first command in a text that installs some with apt."""
+    found = re.search(r"\bapt(?:-get)? install (?:-y )?([a-z0-9 -]+)", text)
+    assert found
+    return set(found[1].split())
+
+
+def test_the_dev_container_is_set_up_as_the_readme_says() -> None:
+    container = json.loads((PROJECT / ".devcontainer" / "devcontainer.json").read_text())
+    python, debian = container["image"].split(":")[1].split("-")
+    assert python in hosted_pythons()
+    assert debian == "bookworm"  # Debian 12
+    needed = apt_packages((PROJECT / "README.md").read_text())
+    assert apt_packages(container["onCreateCommand"]) == needed - {"python3-venv"}
+    assert container["postCreateCommand"] == "make setup"
+    interpreter = container["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"]
+    assert interpreter == "${containerWorkspaceFolder}/.venv/bin/python"  # as `make setup` makes it
+
+
+def test_binder_installs_the_locked_packages_and_the_project() -> None:
+    folder = PROJECT / ".binder"
+    [line] = (folder / "requirements.txt").read_text().splitlines()
+    assert (folder / line.removeprefix("-r ")).resolve() == PROJECT / "requirements.lock"
+    assert (folder / "runtime.txt").read_text().strip().removeprefix("python-") in hosted_pythons()
+    needed = apt_packages((PROJECT / "README.md").read_text())
+    assert set((folder / "apt.txt").read_text().split()) < needed
+    install = "--no-deps --no-build-isolation --editable .\n"
+    for script in (folder / "postBuild", PROJECT / "environment.sh"):
+        assert install in script.read_text()
+    assert os.access(folder / "postBuild", os.X_OK)
 
 
 def test_commands_of_the_tests_obey_signals_that_the_tests_ignore() -> None:
