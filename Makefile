@@ -50,7 +50,7 @@ environment := $(or $(value VIRTUAL_ENV),$(conda),$(folder)/.venv)
 run_python = $(here) exec $(call quoted,environment)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help note setup report sweep crossover compare quick lab check test test-all test-calibration test-faults lock clean
+.PHONY: help note setup report sweep crossover compare quick lab strip check test test-all test-calibration test-faults lock clean
 
 help: ## say what can be done
 	@echo "usage: make TARGET [VARIABLE=value ...]"
@@ -87,7 +87,12 @@ compare: setup ## set several runs into one view: make compare RUNS="default poo
 	@$(run_python) -m experiment compare --runs=$(call quoted,RUNS)
 
 lab: setup ## explore the measurements in JupyterLab
-	@export JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 MPLBACKEND=; $(run_python) -m jupyterlab notebooks/explore.ipynb
+	@export JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 MPLBACKEND=; $(run_python) -m jupyterlab --ServerApp.root_dir=. notebooks/explore.ipynb
+
+kept := cell_metadata_mask=tags $(addprefix nb_metadata_mask=,title kernelspec language_info)
+strip: metadata = --ClearMetadataPreprocessor.enabled=True $(addprefix --ClearMetadataPreprocessor.preserve_,$(kept))
+strip: setup ## remove the outputs of notebooks/, which are committed without (pre-commit does so, too)
+	@$(run_python) -m nbconvert --clear-output $(metadata) --inplace --log-level=WARN $$(git ls-files 'notebooks/*.ipynb')
 
 check: setup ## check the code: ruff, mypy, notebooks without outputs (what pre-commit runs)
 	@$(run_python) -m ruff check

@@ -1,4 +1,4 @@
-"""Every notebook works where it is used: in JupyterLab, and through papermill without a browser."""
+"""Every notebook works where it is used: in JupyterLab, and through nbconvert without a browser."""
 
 import sys
 from collections.abc import Iterator
@@ -31,6 +31,8 @@ def test_the_explorer_redraws_and_measures_live(
         [lanes] = notebook.images('img[alt^="swim lanes, requests"]')
         [live] = notebook.images(".jp-RenderedImage img")
         assert live.startswith("data:image/png")
+        [width] = notebook.told(".jp-MarkdownOutput img", "naturalWidth")
+        assert int(width) > 0
         notebook.slide(3)
         notebook.wait_for(
             lambda: notebook.images('img[alt^="swim lanes"]') not in ([], [lanes]), 10
@@ -71,13 +73,16 @@ def test_a_report_can_be_run_in_the_lab(
 
 
 @pytest.mark.slow
-def test_the_explorer_runs_without_a_browser(copy: Copy) -> None:
+def test_the_explorer_runs_without_a_browser_and_from_any_folder(
+    copy: Copy, tmp_path: Path
+) -> None:
     ended = copy.run(
-        "env", f"PYTHONPATH={copy.path}", sys.executable, "-m", "papermill",
-        "notebooks/explore.ipynb", "out.ipynb", "--cwd", str(copy.path),
+        "env", f"PYTHONPATH={copy.path}", sys.executable, "-m", "jupyter", "nbconvert",
+        "--execute", "--to=notebook", f"--output-dir={tmp_path}",
+        str(copy.path / "notebooks" / "explore.ipynb"), cwd=tmp_path,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    text = (copy.path / "out.ipynb").read_text()
+    text = (tmp_path / "explore.ipynb").read_text()
     assert "What each worker of the live trial did when" in text
     assert '"output_type": "error"' not in text
     copy.assert_nothing_left()

@@ -2,16 +2,20 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
 import tomllib
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import yaml
 from packaging.requirements import Requirement
 
 from experiment.study import PROJECT, VERSION
+from tests.conftest import Copy
 
 PACKAGE = PROJECT / "experiment"
 WINGS = ("measure", "analysis", "report")
@@ -140,6 +144,25 @@ def test_the_version_is_said_once_in_effect() -> None:
     assert project["version"] == VERSION
 
 
+def test_the_citation_names_this_version_and_what_it_builds_on() -> None:
+    cited = yaml.safe_load((PROJECT / "CITATION.cff").read_text())
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    assert cited["cff-version"] == "1.2.0"
+    assert {"message", "title", "abstract", "type", "keywords"} <= set(cited)
+    assert cited["version"] == project["version"]
+    assert cited["license"] == project["license"]
+    assert cited["authors"] == project["authors"]
+    released = date.fromisoformat(cited["date-released"])
+    changes = (PROJECT / "CHANGELOG.md").read_text()
+    assert f"## [{cited['version']}] - {released}\n" in changes
+    article, timings = cited["references"]
+    assert (article["type"], timings["type"]) == ("article", "data")
+    for reference in (article, timings):
+        assert reference["authors"] and reference["year"] == 2018
+        assert f"({reference['repository-code']})" in (PROJECT / "data" / "README.md").read_text()
+    assert f'"{article["title"]}"' in (PROJECT / "data" / "README.md").read_text()
+
+
 def test_the_title_of_a_notebook_is_its_heading() -> None:
     for path in (PROJECT / "notebooks").glob("*.ipynb"):
         notebook = json.loads(path.read_text())
@@ -233,14 +256,38 @@ def test_a_commit_passes_the_checks_of_make_test() -> None:
     configuration = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text())
     [repository] = configuration["repos"]
     assert repository["repo"] == "local"  # nothing is downloaded
-    [hook] = repository["hooks"]
-    tool, *targets = hook["entry"].split()
-    assert tool == "make"
-    checks, tests = recipe(*targets), recipe("test")
+    strip, check = repository["hooks"]
+    assert strip["entry"] == "make strip"
+    assert check["entry"] == "make check"
+    checks, tests = recipe("check"), recipe("test")
     assert tests == [*checks, "-m pytest"]
-    for check in ("-m ruff check", "-m ruff format --check", "-m mypy"):
-        assert check in checks
-    assert any("without_outputs" in check for check in checks)
+    assert {"-m ruff check", "-m ruff format --check", "-m mypy"} <= set(checks)
+    assert any("without_outputs" in line for line in checks)
+
+
+def test_a_commit_loses_the_outputs_of_notebooks_but_not_of_reports(copy: Copy) -> None:
+    hook = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"][0]
+    [command] = recipe(*hook["entry"].split()[1:])
+    copy.run("git", "init", "-q")
+    copy.run("git", "add", "notebooks", "reports")
+    before = {path: path.read_bytes() for path in copy.path.glob("*/*.ipynb")}
+    executed = (copy.path / "reports" / "reference.ipynb").read_text()
+    for name in ("report", "mine"):  # the second is nobody's but the user's
+        (copy.path / "notebooks" / f"{name}.ipynb").write_text(executed)
+    ended = copy.run("sh", "-c", f"exec {sys.executable} {command}")
+    assert ended.returncode == 0, ended.stderr
+    assert {path for path, text in before.items() if path.read_bytes() != text} == {
+        copy.path / "notebooks" / "report.ipynb"
+    }
+    stripped = json.loads((copy.path / "notebooks" / "report.ipynb").read_text())
+    cells = [cell for cell in stripped["cells"] if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in cells)
+    assert {name for cell in cells for name in cell["metadata"]} == {"tags"}
+    assert set(stripped["metadata"]) == {"title", "kernelspec", "language_info"}
+    assert (copy.path / "notebooks" / "mine.ipynb").read_text() == executed
+    names = {str(path.relative_to(copy.path)) for path in before}
+    starting = {name for name in names if re.search(hook["files"], name)}
+    assert starting == {name for name in names if name.startswith("notebooks/")}
 
 
 def test_ci_runs_each_test_once() -> None:
@@ -250,15 +297,58 @@ def test_ci_runs_each_test_once() -> None:
     assert commands[-1] == "-m pytest -m slow and not faults and not calibration"
 
 
+def hosted_tests() -> dict[str, Any]:
+    """The workflow of the hosted tests."""
+    text = (PROJECT / ".github" / "workflows" / "test.yml").read_text()
+    workflow: dict[str, Any] = yaml.safe_load(text)
+    return workflow
+
+
+def hosted_pythons() -> list[str]:
+    """The versions of Python that the hosted tests use."""
+    return list(hosted_tests()["jobs"]["test"]["strategy"]["matrix"]["python"])
+
+
 def test_the_hosted_tests_begin_with_the_oldest_python() -> None:
-    workflow = yaml.safe_load((PROJECT / ".github" / "workflows" / "test.yml").read_text())
+    workflow, pythons = hosted_tests(), hosted_pythons()
     job = workflow["jobs"]["test"]
     assert workflow["permissions"] == {"contents": "read"}
     assert any(str(step.get("run", "")).startswith("make test ") for step in job["steps"])
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    pythons = job["strategy"]["matrix"]["python"]
     assert f">={pythons[0]}" == project["requires-python"]
     assert pythons == [f"3.{minor}" for minor in range(11, 11 + len(pythons))]
+
+
+def apt_packages(text: str) -> set[str]:
+    """The packages of the first command in a text that installs some with apt."""
+    found = re.search(r"\bapt(?:-get)? install (?:-y )?([a-z0-9 -]+)", text)
+    assert found
+    return set(found[1].split())
+
+
+def test_the_dev_container_is_set_up_as_the_readme_says() -> None:
+    container = json.loads((PROJECT / ".devcontainer" / "devcontainer.json").read_text())
+    python, debian = container["image"].split(":")[1].split("-")
+    assert python in hosted_pythons()
+    assert debian == "bookworm"  # Debian 12
+    needed = apt_packages((PROJECT / "README.md").read_text())
+    assert apt_packages(container["onCreateCommand"]) == needed - {"python3-venv"}
+    assert container["postCreateCommand"] == "make setup"
+    interpreter = container["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"]
+    assert interpreter == "${containerWorkspaceFolder}/.venv/bin/python"  # as `make setup` makes it
+
+
+def test_binder_installs_the_locked_packages_and_the_project() -> None:
+    folder = PROJECT / ".binder"
+    [line] = (folder / "requirements.txt").read_text().splitlines()
+    assert (folder / line.removeprefix("-r ")).resolve() == PROJECT / "requirements.lock"
+    assert (folder / "runtime.txt").read_text().strip().removeprefix("python-") in hosted_pythons()
+    needed = apt_packages((PROJECT / "README.md").read_text())
+    assert set((folder / "apt.txt").read_text().split()) < needed
+    install = "--no-deps --no-build-isolation --editable .\n"
+    for script in (folder / "postBuild", PROJECT / "environment.sh"):
+        assert install in script.read_text()
+    assert os.access(folder / "postBuild", os.X_OK)
 
 
 def test_commands_of_the_tests_obey_signals_that_the_tests_ignore() -> None:
