@@ -120,6 +120,7 @@ class Toggles(widgets.HBox):  # type: ignore[misc]
 
     @options.setter
     def options(self, names: Sequence[str]) -> None:
+        """Make a button for each name, all pressed."""
         self.children = tuple(widgets.ToggleButton(True, description=name) for name in names)
         for button in self.children:
             button.layout.width = "auto"
