@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from packaging.requirements import Requirement
 
-from experiment.study import PROJECT, VERSION
+from experiment.study import PROJECT
 
 PACKAGE = PROJECT / "experiment"
 WINGS = ("measure", "analysis", "report")
@@ -135,9 +135,11 @@ def test_the_lock_pins_every_package_with_hashes() -> None:
     assert "http" + "s://" not in text
 
 
-def test_the_version_is_said_once_in_effect() -> None:
+def test_the_version_is_that_of_the_project() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    assert project["version"] == VERSION
+    command = [sys.executable, "-m", "experiment", "--version"]
+    shown = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert shown.stdout == f"{project['name']} {project['version']}\n"
 
 
 def test_the_title_of_a_notebook_is_its_heading() -> None:
