@@ -136,7 +136,9 @@ def test_a_run_whose_text_no_terminal_can_show_is_listed_all_the_same(
     run = records.read_run(drawn)
     machine = run.machine.model_copy(update={"cpu": "Ω processor"})
     records.write_run(drawn, run.model_copy(update={"machine": machine}))
-    ended = copy.run("env", "PYTHONIOENCODING=ascii", sys.executable, "-m", "experiment", "runs")
+    ended = copy.run(
+        "env", "PYTHONIOENCODING=ascii", sys.executable, "-m", "experiment", "runs", "--wide"
+    )
     assert ended.returncode == 0, ended.stderr
     assert r"\u03a9 processor, 2 cores" in ended.stdout
 

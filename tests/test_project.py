@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -188,6 +189,12 @@ def recipe(*targets: str) -> list[str]:
         line.split("/bin/python ")[1].replace("'", "") for line in shown.stdout.splitlines()
         if "/bin/python " in line
     ]  # fmt: skip
+
+
+def test_the_lab_allows_root_to_root_alone() -> None:
+    [command] = recipe("lab")
+    allowed = " --allow-root" if os.getuid() == 0 else ""
+    assert command == f"-m jupyterlab{allowed} notebooks/explore.ipynb"
 
 
 def test_a_commit_passes_the_checks_of_make_test() -> None:
