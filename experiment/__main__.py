@@ -61,7 +61,9 @@ def _notices(quiet: bool) -> Iterator[None]:
 
 
 def _run(quiet: bool, **parameters: str) -> None:
-    _print_paths({"measured": experiment.run(Study.of(parameters))}, quiet)
+    folder = experiment.run(Study.of(parameters))
+    print(f"its answer: python -m experiment verdicts {folder.name}", file=sys.stderr)
+    _print_paths({"measured": folder}, quiet)
 
 
 def _report(quiet: bool, **parameters: str) -> None:

@@ -45,7 +45,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    "name", ["reference", "reference-today", "article-2018", "reference-sweep"]
+    "name",
+    ["reference", "reference-today", "article-2018", "reference-sweep", "reference-crossover"],
 )
 def test_an_answer_fits_100_columns_and_is_plain_where_it_is_piped(name: str) -> None:
     results = load(PROJECT / "data" / name)

@@ -53,11 +53,15 @@ def test_a_report_is_drawn_alike_in_any_surroundings(
     copy: Copy, drawn: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(drawn, drawn.with_name("usual"))
-    usual = copy.start(*REPORT[:-1], "usual")
+    usual = copy.start(*REPORT[:-1], "usual", "--quiet")
     ended = copy.run("env", *surroundings(tmp_path / "settings"), *REPORT)
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.splitlines() == ["drawing the figures and writing the report"]
-    usual.communicate(timeout=120)
+    out, err = usual.communicate(timeout=120)
+    assert (out.split(), err) == (
+        ["reports/usual.html", "reports/usual.ipynb", "figures/usual", "data/usual"],
+        "",
+    )
     drawings, usual_ones = (
         {name: text for name, text in pictures(copy, run).items() if "by-run" not in name}
         for run in ("drawn", "usual")

@@ -92,6 +92,8 @@ def test_nothing_heavy_is_loaded_where_it_is_not_needed() -> None:
     trial = loaded("import experiment.measure.trial")
     assert not trial & {"selenium", "pandas", "matplotlib", "aiohttp", "scipy", "requests"}
     assert not trial & {"pydantic", "psutil"}  # which a spawned worker would import, too
+    printing = loaded("from experiment.report import answers, page")
+    assert not printing & {"matplotlib", "selenium", "requests"}
     reading = loaded("from experiment.report import figures, headline, sentences")
     assert not reading & {"selenium", "requests", "aiohttp"}
 

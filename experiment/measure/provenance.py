@@ -16,6 +16,7 @@ from experiment.study import PROJECT
 
 PACKAGE = Path(__file__).parents[1]
 COMMAND_LINE = ("__main__.py", "options.py")
+"""The shared modules that say nothing of how a run is measured."""
 
 
 def code() -> dict[str, str]:

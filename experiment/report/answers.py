@@ -146,7 +146,8 @@ def of_runs(table: pd.DataFrame, wide: bool = False) -> str:
     if wide:
         return console.aligned([list(table.columns), *table.to_numpy().tolist()])
     columns, width = ["run", "measured", "rounds", *runs.TIMES.values()], console.width()
-    rows = table[columns].to_numpy().tolist()
+    whole_parts = table[columns].replace(r"(?<!,) ", console.NO_BREAK, regex=True)
+    rows = whole_parts.to_numpy().tolist()
     widths = console.fitting([columns, *rows], width)
     shown = console.lines(columns, widths)
     for row, run in zip(rows, table.to_dict("records"), strict=True):

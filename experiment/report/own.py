@@ -10,7 +10,7 @@ from experiment.analysis import own, summary
 from experiment.analysis.own import Answer, Limit, PoolResult
 from experiment.analysis.results import RunResults
 from experiment.analysis.summary import digits, percent
-from experiment.report import figures, headline, markup
+from experiment.report import headline, markup
 from experiment.vocabulary import MODES, is_function
 
 LIMITS: dict[Limit, str] = {
@@ -161,6 +161,8 @@ class Compared:
 
 def _picture(results: RunResults) -> str:
     """Return the swim lanes of a run as an image; nothing where no round is complete."""
+    from experiment.report import figures
+
     figure = figures.drawn(figures.swim_lanes, results)
     if figure is None:
         return ""
