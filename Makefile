@@ -73,8 +73,8 @@ setup: ## make the environment: .venv, or the one that is active
 report: note setup ## measure, and write figures/<run>/ and reports/<run>.html
 	@$(run_python) -m experiment report $(options)
 
-quick: few = --pages=20 --rounds=1
-quick: report ## the same with 20 pages and one round: a look in about a minute
+quick: few = --pages=20 --rounds=3 --clients=requests
+quick: report ## the same with requests alone, 20 pages and 3 rounds: an answer in two minutes
 
 sweep: note setup ## measure several pool sizes, and write reports/sweep.html (about twelve minutes)
 	@$(run_python) -m experiment sweep $(options)
@@ -86,8 +86,10 @@ compare: RUNS =
 compare: setup ## set several runs into one view: make compare RUNS="default pool_size-20"
 	@$(run_python) -m experiment compare --runs=$(call quoted,RUNS)
 
+# JupyterLab refuses root, who is the only user in many containers, unless it is told not to.
+as_root = $(if $(filter 0,$(shell id -u)),--allow-root)
 lab: setup ## explore the measurements in JupyterLab
-	@export JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 MPLBACKEND=; $(run_python) -m jupyterlab --ServerApp.root_dir=. notebooks/explore.ipynb
+	@export JUPYTER_PATH= JUPYTER_PREFER_ENV_PATH=1 MPLBACKEND=; $(run_python) -m jupyterlab --ServerApp.root_dir=. $(as_root) notebooks/explore.ipynb
 
 kept := cell_metadata_mask=tags $(addprefix nb_metadata_mask=,title kernelspec language_info)
 strip: metadata = --ClearMetadataPreprocessor.enabled=True $(addprefix --ClearMetadataPreprocessor.preserve_,$(kept))

@@ -4,8 +4,10 @@ The command line, make, the notebooks and `run.json` all take their parameters f
 """
 
 import ast
+import importlib.metadata
 import platform
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -56,8 +58,6 @@ from experiment.vocabulary import (
 )
 
 Item = TypeVar("Item")
-
-VERSION = "1.0.0"
 
 PROJECT = Path(__file__).resolve().parent.parent
 """The checkout, in which data, figures and reports are kept."""
@@ -113,6 +113,14 @@ UNUSED: dict[Kind, tuple[str, ...]] = {
     ),
 }
 """The parameters that studies of a kind do not have."""
+
+
+def version() -> str:
+    """Return the version: that of the checkout, or of the package where it is installed alone."""
+    project = PROJECT / "pyproject.toml"
+    if not project.exists():
+        return importlib.metadata.version("threads-or-processes")
+    return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
 
 
 def phantomjs_is_built_here() -> bool:
@@ -264,8 +272,9 @@ class Study(BaseModel):
     def _as_stored(cls, parameters: Any) -> Any:
         if not isinstance(parameters, dict):
             return parameters
-        for name in (name for name in parameters if name not in PARAMETERS):
-            raise UserError(f"{name}: no such parameter; there are {', '.join(PARAMETERS)}")
+        if unknown := [str(name) for name in parameters if name not in PARAMETERS]:
+            there_are = f"no such parameter; there are {', '.join(PARAMETERS)}"
+            raise UserError(f"{', '.join(unknown)}: {there_are}")
         values = dict(parameters)
         for name in values.keys() & {"pool_sizes", "clients", "precision"}:
             if none_if_empty(values[name]) is None:
@@ -284,12 +293,13 @@ class Study(BaseModel):
 
     @model_validator(mode="after")
     def _parameters_agree(self) -> Self:
-        for conflict in chain(
-            self._conflicts_with_kind(),
-            self._conflicts_with_source(),
-            self._conflicts_of_elsewhere(),
-        ):
-            raise UserError(conflict)
+        conflicts = [
+            *self._conflicts_with_kind(),
+            *self._conflicts_with_source(),
+            *self._conflicts_of_elsewhere(),
+        ]
+        if conflicts:
+            raise UserError("; ".join(conflicts))
         return self
 
     def _conflicts_with_kind(self) -> Iterator[str]:
@@ -512,11 +522,12 @@ class Study(BaseModel):
 
 def _of_a_sweep(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values without those that a sweep does not have; refuse any that was chosen."""
-    for name in (name for name in UNUSED["sweep"] if name in values):
-        value = as_words(none_if_empty(values[name]))
-        if value != as_words(PARAMETERS[name].default):
-            own = f"pool_sizes and chunks of {SWEEP_CHUNK_SIZE}"
-            raise UserError(f"{name}: {value} has no use in a sweep, which has {own}")
+    given = {
+        name: as_words(none_if_empty(values[name])) for name in UNUSED["sweep"] if name in values
+    }
+    own = f"has no use in a sweep, which has pool_sizes and chunks of {SWEEP_CHUNK_SIZE}"
+    if chosen := [name for name in given if given[name] != as_words(PARAMETERS[name].default)]:
+        raise UserError("; ".join(f"{name}: {given[name]} {own}" for name in chosen))
     return {name: value for name, value in values.items() if name not in UNUSED["sweep"]}
 
 
@@ -577,8 +588,14 @@ def from_notebook(namespace: Mapping[str, Any], kind: Kind | None = None) -> Stu
 
 
 def _message(error: ValidationError) -> str:
-    first = error.errors()[0]
-    name = str(first["loc"][0])
-    value = as_words(first["input"])
-    shown = redacted(value) if name == "source" else value
-    return f"{name}: {shown} is not {expected(PARAMETERS[name])}"
+    """Return what is wrong with each parameter, in one line."""
+    wrong: dict[str, list[str]] = {}
+    for one in error.errors():
+        name, value = str(one["loc"][0]), as_words(one["input"])
+        if name in wrong and one["type"] == "too_short":  # since its items are wrong
+            continue
+        wrong.setdefault(name, []).append(redacted(value) if name == "source" else value)
+    return "; ".join(
+        f"{name}: {' '.join(values)} is not {expected(PARAMETERS[name])}"
+        for name, values in wrong.items()
+    )

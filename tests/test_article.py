@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from experiment import records
-from experiment.analysis import article, claims, many_runs
+from experiment.analysis import article, claims, many_runs, runs
 from experiment.analysis.article import FOLDER
 from experiment.analysis.results import RunResults, load
 from experiment.measure import origin
-from experiment.report import figures, headline, sentences, widgets
+from experiment.report import answers, figures, headline, sentences, widgets
 from experiment.report import many_runs as said
 from experiment.study import Study
 from tests import made_up
@@ -121,13 +121,14 @@ def test_claims_have_too_few_rounds_or_were_not_measured(theirs: RunResults) -> 
 
 
 def test_the_command_line_shows_its_numbers_and_lists_it(copy: Copy) -> None:
-    ended = copy.experiment("verdicts", "data/article-2018")
+    ended = copy.experiment("verdicts", "data/article-2018", "--wide")
     assert ended.returncode == 0, ended.stderr
     assert re.search(r"requests-8x +too few rounds .* 7\.54 .* 1 complete round", ended.stdout)
     assert "This is the article itself" in ended.stdout
-    assert "different experiment" not in ended.stdout
-    listed = copy.experiment("runs")
-    assert re.search(r"^article-2018 +2018-03-18 +1 of 1 .*an unnamed machine", listed.stdout, re.M)
+    assert "different experiment" not in " ".join(ended.stdout.split())
+    listed = answers.of_runs(runs.overview([FOLDER]))
+    assert re.search(r"^article-2018 +2018-03-18 +1 of 1 ", listed, re.M)
+    assert listed.endswith("; an unnamed machine")
 
 
 def test_it_stands_beside_other_runs() -> None:

@@ -53,11 +53,15 @@ def test_a_report_is_drawn_alike_in_any_surroundings(
     copy: Copy, drawn: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(drawn, drawn.with_name("usual"))
-    usual = copy.start(*REPORT[:-1], "usual")
+    usual = copy.start(*REPORT[:-1], "usual", "--quiet")
     ended = copy.run("env", *surroundings(tmp_path / "settings"), *REPORT)
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.splitlines() == ["drawing the figures and writing the report"]
-    usual.communicate(timeout=120)
+    out, err = usual.communicate(timeout=120)
+    assert (out.split(), err) == (
+        ["reports/usual.html", "reports/usual.ipynb", "figures/usual", "data/usual"],
+        "",
+    )
     drawings, usual_ones = (
         {name: text for name, text in pictures(copy, run).items() if "by-run" not in name}
         for run in ("drawn", "usual")
@@ -136,7 +140,9 @@ def test_a_run_whose_text_no_terminal_can_show_is_listed_all_the_same(
     run = records.read_run(drawn)
     machine = run.machine.model_copy(update={"cpu": "Ω processor"})
     records.write_run(drawn, run.model_copy(update={"machine": machine}))
-    ended = copy.run("env", "PYTHONIOENCODING=ascii", sys.executable, "-m", "experiment", "runs")
+    ended = copy.run(
+        "env", "PYTHONIOENCODING=ascii", sys.executable, "-m", "experiment", "runs", "--wide"
+    )
     assert ended.returncode == 0, ended.stderr
     assert r"\u03a9 processor, 2 cores" in ended.stdout
 

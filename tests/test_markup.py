@@ -17,7 +17,7 @@ from experiment import records
 from experiment.analysis import runs
 from experiment.errors import UserError
 from experiment.records import FetchRow, Run, TrialRow
-from experiment.report import headline, markup
+from experiment.report import answers, markup
 from experiment.study import Study
 from tests import lab, made_up
 from tests.conftest import Copy, need
@@ -250,4 +250,4 @@ def test_what_is_printed_steers_no_terminal(
     machine = run.machine.model_copy(update={"cpu": "a\x1b[2Jb\u202ec\n"})
     records.write_run(folder, run.model_copy(update={"machine": machine}))
     monkeypatch.setattr(runs, "DATA", tmp_path)
-    assert r"a\x1b[2Jb\u202ec\n, 2 cores" in headline.aligned(runs.overview(runs.run_folders()))
+    assert r"a\x1b[2Jb\u202ec\n, 2 cores" in answers.of_runs(runs.overview(runs.run_folders()))

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from packaging.requirements import Requirement
 
-from experiment.study import PROJECT, VERSION
+from experiment.study import PROJECT
 from tests.conftest import Copy
 
 PACKAGE = PROJECT / "experiment"
@@ -95,6 +95,8 @@ def test_nothing_heavy_is_loaded_where_it_is_not_needed() -> None:
     trial = loaded("import experiment.measure.trial")
     assert not trial & {"selenium", "pandas", "matplotlib", "aiohttp", "scipy", "requests"}
     assert not trial & {"pydantic", "psutil"}  # which a spawned worker would import, too
+    printing = loaded("from experiment.report import answers, page")
+    assert not printing & {"matplotlib", "selenium", "requests"}
     reading = loaded("from experiment.report import figures, headline, sentences")
     assert not reading & {"selenium", "requests", "aiohttp"}
 
@@ -139,9 +141,11 @@ def test_the_lock_pins_every_package_with_hashes() -> None:
     assert "http" + "s://" not in text
 
 
-def test_the_version_is_said_once_in_effect() -> None:
+def test_the_version_is_that_of_the_project() -> None:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    assert project["version"] == VERSION
+    command = [sys.executable, "-m", "experiment", "--version"]
+    shown = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert shown.stdout == f"{project['name']} {project['version']}\n"
 
 
 def test_the_citation_names_this_version_and_what_it_builds_on() -> None:
@@ -250,6 +254,12 @@ def recipe(*targets: str) -> list[str]:
         line.split("/bin/python ")[1].replace("'", "") for line in shown.stdout.splitlines()
         if "/bin/python " in line
     ]  # fmt: skip
+
+
+def test_the_lab_allows_root_to_root_alone() -> None:
+    [command] = recipe("lab")
+    allowed = " --allow-root" if os.getuid() == 0 else ""
+    assert command == f"-m jupyterlab{allowed} notebooks/explore.ipynb"
 
 
 def test_a_commit_passes_the_checks_of_make_test() -> None:

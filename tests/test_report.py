@@ -269,7 +269,11 @@ def test_the_committed_run_can_be_read_and_drawn_without_measuring(
     before = {path: path.read_bytes() for path in (odd.path / "data" / "reference").iterdir()}
     status, out, err = make(odd, "report", "RUN=reference")
     assert status == 0, err
-    assert "report:   reports/reference.html" in out
+    answer, _, paths = out.partition("\n\n")
+    assert answer.startswith("Use threads: ")
+    assert "\nOf the article's 13 claims, on this machine, 11 hold and 2 are mixed.\n" in answer
+    assert "\n- chrome: threads 2.01 [1.89, 2.14], processes " in answer
+    assert paths.startswith("report:   reports/reference.html\n")
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -331,10 +335,10 @@ def test_the_report_of_any_data_says_what_the_data_say(
     for words in unsaid:
         assert words not in text, words
     assert not {"nan", "nan,", "nan]", "None"} & set(text.split())
-    printed = copy.experiment("verdicts", "data/made-up")
+    printed = copy.experiment("verdicts", "made-up", "--wide")
     assert printed.returncode == 0, printed.stderr
     judged = json.loads(copy.experiment("verdicts", "data/made-up", "--json").stdout)
-    lines = printed.stdout.splitlines()[3 : 3 + len(judged)]
+    lines = re.split(r"^claim .*\n", printed.stdout, flags=re.M)[1].splitlines()[: len(judged)]
     for row, line in zip(judged, lines, strict=True):
         assert line.startswith(row["id"])
         assert row["reason"] in line
@@ -384,3 +388,4 @@ def test_the_verdicts_of_a_folder_without_a_run_are_refused(copy: Copy) -> None:
         assert ended.stdout == ""
         [line] = ended.stderr.splitlines()
         assert line.startswith("error: ")
+        assert "; there are article-2018, reference, " in line or "--jason" in line

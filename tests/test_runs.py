@@ -1,6 +1,7 @@
 """The runs that are here: listed, found by name, combined only where they are alike."""
 
 import html
+import json
 import math
 import re
 from pathlib import Path
@@ -9,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiment import records
+from experiment import load, records
 from experiment.analysis import many_runs, runs, summary
 from experiment.errors import UserError
-from experiment.report import figures, sentences
+from experiment.report import answers, figures, sentences
 from experiment.report import many_runs as said
 from experiment.study import SWEEP, Study
 from tests import made_up
@@ -33,31 +34,74 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_every_run_is_listed_with_what_it_is(copy: Copy) -> None:
-    data = copy.path / "data"
+def some(data: Path) -> None:
+    """Write a run, a sweep and a damaged run, and a folder that is none."""
     write(data, "p20", pool_size=20, rounds=4)
     sweep = Study.of({**SWEEP, "pages": 12})
     made_up.write(data / "sizes", sweep, World(even(sweep), controls=False))
     write(data, "broken")
     (data / "broken" / "run.json").write_text("{")
     (data / "no run").mkdir()
+
+
+def test_every_run_is_listed_with_what_it_is(copy: Copy) -> None:
+    some(copy.path / "data")
     ended = copy.experiment("runs")
     assert ended.returncode == 0, ended.stderr
-    head, *lines = ended.stdout.splitlines()
+    assert max(map(len, ended.stdout.splitlines())) <= 100
+    head, *blocks = ended.stdout.split("\n\n")
+    assert head.split() == ["run", "measured", "rounds", "threads", "x", "processes", "x"]
+    rows = {block.split()[0]: " ".join(block.split()) for block in blocks}
+    assert {"p20", "sizes", "broken", "reference", "reference-crossover"} <= set(rows)
+    assert "no" not in rows
+    assert re.search(
+        r"4 of 4 \d+\.\d+ \d+\.\d+ answer: \d+ holds, .*study: pool_size 20, ", rows["p20"]
+    )
+    assert rows["p20"].endswith("pages 12, rounds 4, clients requests; made up, 2 cores")
+    assert "study: sweep, pages 12" in rows["sizes"]
+    assert "run.json: damaged" in rows["broken"]
+    assert "answer: 11 holds, 2 mixed" in rows["reference"]
+    assert re.search(r"requests threads .*, requests processes \d+", rows["sizes"])
+
+
+def test_the_whole_list_has_a_line_for_each_run(data: Path) -> None:
+    some(data)
+    head, *lines = answers.of_runs(runs.overview(runs.run_folders()), wide=True).splitlines()
     assert head.split() == [
         "run", "measured", "rounds", "threads", "x", "processes", "x", "answer", "study", "machine",
     ]  # fmt: skip
-    rows = {line.split()[0]: line for line in lines}
-    assert {"p20", "sizes", "broken", "reference"} <= set(rows)
-    assert "no" not in rows
-    assert "pool_size 20, pages 12, rounds 4, clients requests" in rows["p20"]
-    assert "made up, 2 cores" in rows["p20"]
-    assert "4 of 4" in rows["p20"]
-    assert re.search(r"4 of 4 +\d+\.\d+ +\d+\.\d+ +\d+ holds", rows["p20"])
-    assert "sweep, pages 12" in rows["sizes"]
-    assert "run.json: damaged" in rows["broken"]
-    assert re.search(r"requests 7\.\d+, phantomjs 5\.\d+.*11 holds, 2 mixed", rows["reference"])
-    assert re.search(r"requests threads .*, requests processes \d+", rows["sizes"])
+    assert [line.split()[0] for line in lines] == ["broken", "p20", "sizes"]
+    assert re.search(r"rounds 4, clients requests +made up, 2 cores$", lines[1])
+
+
+def test_programs_get_the_values_of_each_run(data: Path) -> None:
+    some(data)
+    study = Study.of({"pages": 12, "clients": "mine:work"})
+    made_up.write(data / "own", study, World(even(study, threads=0.5), controls=False))
+    broken, own, p20, sizes = json.loads(json.dumps(runs.described(runs.run_folders())))
+    assert set(broken) == {"run", "error"}
+    assert (p20["rounds"], p20["rounds_asked"], p20["kind"]) == (4, 4, "report")
+    results = load(data / "p20")
+    speed_up = summary.speed_up(results.rounds, "requests", "threads").value
+    assert p20["times_as_fast_as_serial"]["threads"] == {"requests": speed_up}
+    assert sum(p20["claims_by_verdict"].values()) == 13
+    assert p20["parameters"]["pool_size"] == 20
+    assert p20["machine"] == {"cpu": "made up", "cores": 2, "memory_gb": 4}
+    assert own["functions"] == [{"client": "mine:work", "use": "threads"}]
+    assert own["claims_by_verdict"] == {}
+    threads, *_ = sizes["enough_workers"]
+    assert (threads["client"], threads["mode"], threads["reuse"]) == ("requests", "threads", "off")
+    assert (threads["workers_at_least"], threads["workers_at_most"]) == (30, None)
+    assert "requests threads 30 or more" in sizes["answer"]
+
+
+def test_a_run_is_named_or_its_path_is(data: Path, tmp_path: Path) -> None:
+    write(data, "ten")
+    write(tmp_path / "elsewhere", "eleven")
+    assert runs.folder_of("ten") == data / "ten"
+    assert runs.folder_of(str(tmp_path / "elsewhere" / "eleven")).parent.name == "elsewhere"
+    with pytest.raises(UserError, match="run: eleven is neither a run in data/ nor the path of "):
+        runs.folder_of("eleven")
 
 
 def test_runs_are_found_by_name(data: Path) -> None:

@@ -180,7 +180,10 @@ def test_make_takes_parameters_from_its_own_line_alone(
     for how in ("make", "make -e"):
         ended = copy.run(*how.split(), "-o", "setup", "quick", source, "RUN=typed", "PAGES=7")
         asked = ended.stdout.split("\n")[:-1]
-        options = [f"<--{word}>" for word in ("pages=20", "rounds=1", "pages=7", "run=typed")]
+        options = [
+            f"<--{word}>"
+            for word in ("pages=20", "rounds=3", "clients=requests", "pages=7", "run=typed")
+        ]
         assert asked == ["<-m>", "<experiment>", "<report>", *options, f"<--source={source[7:]}>"]
         [note] = ended.stderr.splitlines()
         assert note.startswith("note: set in the environment and not used: TIMEOUT SEED; ")

@@ -10,7 +10,7 @@ import pytest
 from experiment import records
 from experiment.analysis import claims, summary
 from experiment.analysis.results import RunResults
-from experiment.report import headline, sentences
+from experiment.report import answers, headline, sentences
 from experiment.study import Study
 from tests import made_up
 from tests.made_up import World, even
@@ -26,7 +26,8 @@ def told(folder: Path, study: Study, world: World) -> str:
             headline.headline(results, judged),
             headline.caveats(results),
             headline.table(judged).to_string(),
-            headline.text(judged),
+            answers.whole_table(judged),
+            answers.short(results),
             headline.beside_2018(results),
             sentences.means(results).to_string(),
             sentences.lower_bounds(results),
@@ -231,8 +232,8 @@ def test_the_table_names_each_claim_once_and_every_cell(tmp_path: Path) -> None:
     assert len(table) == sum(len(claim.cells) for claim in judged)
     assert [words for words in table["the article says"] if words] == [c.words for c in judged]
     assert [words for words in table["verdict"] if words] == [c.ruling.verdict for c in judged]
-    lines = headline.text(judged).splitlines()
-    assert len(lines) == 1 + len(table) + 2
+    lines = answers.whole_table(judged).splitlines()
+    assert len(lines) == 1 + len(table)
     assert all(claim.id in "\n".join(lines) for claim in judged)
     assert [claim.ruling.verdict for claim in judged].count("mixed") == 1
-    assert "1 is mixed" in lines[-1]
+    assert "1 is mixed" in headline.tally(judged)

@@ -69,9 +69,43 @@ def test_a_bad_value_is_named_with_what_would_be_right(name: str, value: Any, ri
         assert as_words(value).split()[-1].strip('"[') in message
 
 
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        (
+            {"pool_size": "ten", "pages": 0, "clients": "lynx requests links"},
+            {"pool_size": "ten", "pages": "0", "clients": "lynx links"},
+        ),
+        (
+            {"scheduler": "tcp://192.0.2.1:8786", "chunk_size": 101, "wiki": "de.wikipedia.org"},
+            {"scheduler": "tcp://192.0.2.1:8786", "chunk_size": "101", "wiki": "de.wikipedia.org"},
+        ),
+        (
+            {"pool_sizes": "2 3", "pool_size": 5, "chunk_size": 3},
+            {"pool_size": "5", "chunk_size": "3"},
+        ),
+    ],
+)
+def test_all_that_is_wrong_is_named_at_once(
+    parameters: dict[str, Any], named: dict[str, str]
+) -> None:
+    with pytest.raises(UserError) as caught:
+        Study.of(parameters)
+    said = {
+        part.partition(": ")[0]: part.partition(": ")[2] for part in str(caught.value).split("; ")
+    }
+    assert {
+        name: words for name, words in said.items() if name in PARAMETERS
+    }.keys() == named.keys()
+    for name, value in named.items():
+        assert said[name].startswith((f"{value} is not ", f"{value} has no use "))
+
+
 def test_an_unknown_parameter_is_refused_by_name() -> None:
     with pytest.raises(UserError, match="pol_size: no such parameter"):
         Study.of({"pol_size": 20})
+    with pytest.raises(UserError, match="pol_size, page: no such parameter"):
+        Study.of({"pol_size": 20, "pages": 3, "page": 3})
 
 
 @pytest.mark.parametrize(

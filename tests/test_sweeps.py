@@ -479,9 +479,12 @@ def test_make_sweep_measures_and_answers(copy: Copy) -> None:
     again = copy.experiment("report", "--run", "small")
     assert again.returncode == 2
     assert again.stderr == "error: run: small is a sweep; it goes with make sweep\n"
-    judged = copy.experiment("verdicts", "data/small")
-    assert judged.returncode == 2
-    assert "this run is a sweep" in judged.stderr
+    assert "Fastest: " in ended.stdout
+    printed = copy.experiment("verdicts", "small")
+    assert printed.returncode == 0, printed.stderr
+    assert "- requests, threads, kept connections: " in printed.stdout
+    claims_of_it = copy.experiment("verdicts", "small", "--json")
+    assert "this run is a sweep" in claims_of_it.stderr
     copy.assert_nothing_left()
 
 

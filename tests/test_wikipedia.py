@@ -14,12 +14,12 @@ from experiment import records
 from experiment.errors import UserError
 from experiment.measure import sources, wikipedia
 from experiment.measure.rate_limit import wait_s
-from experiment.study import VERSION, Study
+from experiment.study import Study, version
 from tests.conftest import Copy, need
 from tests.wiki import Guest, Wiki
 
 CONTACT = "you@example.org"
-AGENT = rf"threads-or-processes/{re.escape(VERSION)} \(you@example\.org\) "
+AGENT = rf"threads-or-processes/{re.escape(version())} \(you@example\.org\) "
 
 
 def run(copy: Copy, wiki: Wiki, *options: str) -> "CompletedProcess[str]":
@@ -190,6 +190,7 @@ def test_kept_pages_must_be_articles_of_the_wiki(tmp_path: Path) -> None:
         ({"pool_size": 9}, "contact: none is not an e-mail address or a URL"),
         ({"pool_size": 9, "contact": "me"}, "contact: me is not an e-mail address or a URL"),
         ({"pool_size": 9, "contact": CONTACT, "wiki": "a b"}, "wiki: a b is not a host"),
+        ({}, "rules for robots allow; contact: none is not an e-mail address"),
     ],
 )
 def test_what_the_rules_forbid_is_refused(values: dict[str, object], words: str) -> None:

@@ -12,13 +12,15 @@ import pandas as pd
 from experiment import records
 from experiment.analysis import claims, crossover, own, summary, sweeps
 from experiment.analysis.results import RunResults, load
+from experiment.analysis.rules import Verdict
 from experiment.analysis.summary import digits
+from experiment.analysis.sweeps import EnoughWorkers
 from experiment.errors import UserError
 from experiment.records import Machine, Run
 from experiment.redaction import redacted
 from experiment.study import PARAMETERS, PROJECT
 from experiment.values import as_words, listed
-from experiment.vocabulary import ARTICLE_PAIR, Mode
+from experiment.vocabulary import ARTICLE_PAIR, POOLS, Mode
 
 DATA = PROJECT / "data"
 
@@ -58,6 +60,16 @@ def of_names(names: Any) -> dict[str, RunResults]:
     return readable
 
 
+def folder_of(name: str) -> Path:
+    """Return the folder of a run, by its name in data/ or by its path; refuse any other."""
+    for folder in (Path(name), DATA / name):
+        if records.run_is_there(folder):
+            return folder
+    names = ", ".join(path.name for path in run_folders())
+    there = f"there are {names}" if names else "none is here yet; make report measures one"
+    raise UserError(f"run: {name} is neither a run in data/ nor the path of one; {there}")
+
+
 def overview(folders: Sequence[Path]) -> pd.DataFrame:
     """Return a table of the runs, a row each; the row of a damaged run says so."""
     columns = ["run", "measured", "rounds", *TIMES.values(), "answer", "study", "machine"]
@@ -76,7 +88,7 @@ def _in_a_row(folder: Path) -> dict[str, str]:
         "measured": f"{run.started_at:%Y-%m-%d}",
         "rounds": f"{done} of {study.rounds}",
         **{name: _most_times(results, mode) for mode, name in TIMES.items()},
-        "answer": _answer(results),
+        "answer": answer(results),
         "study": study.in_short(),
         "machine": run.machine.hardware,
     }
@@ -84,18 +96,23 @@ def _in_a_row(folder: Path) -> dict[str, str]:
 
 def _most_times(results: RunResults, mode: Mode) -> str:
     """Return how many times as fast as serial a mode is, for each client at its best size."""
+    best = _best_times(results, mode)
+    if len(best) == 1 == len(results.study.clients):
+        return "".join(map(digits, best.values()))
+    return ", ".join(f"{client} {digits(value)}" for client, value in best.items()) or "-"
+
+
+def _best_times(results: RunResults, mode: Mode) -> dict[str, float]:
     best: dict[str, float] = {}
     for client, size in itertools.product(results.study.clients, results.study.sizes):
         rounds = summary.of_size(results.rounds, size)
         speed_up = summary.speed_up(rounds, client, mode)
         if speed_up.rounds:
             best[client] = max(best.get(client, 0.0), speed_up.value)
-    if len(best) == 1 == len(results.study.clients):
-        return "".join(map(digits, best.values()))
-    return ", ".join(f"{client} {digits(value)}" for client, value in best.items()) or "-"
+    return best
 
 
-def _answer(results: RunResults) -> str:
+def answer(results: RunResults) -> str:
     """Return the answer of a run in a few words: of a sweep, how many workers are enough."""
     if results.study.kind == "crossover":
         return "; ".join(
@@ -107,8 +124,62 @@ def _answer(results: RunResults) -> str:
         return ", ".join(f"{_way(results, *way)} {it.words}" for way, it in enough.items())
     if results.study.only_functions:
         return ", ".join(f"use {it.use}" if it.use else "open" for it in own.answers(results))
-    counts = Counter(claim.ruling.verdict for claim in claims.judge(results))
+    counts = _verdicts(results)
     return ", ".join(f"{counts[name]} {name}" for name in ("holds", "mixed") if counts[name])
+
+
+def _verdicts(results: RunResults) -> Counter[Verdict]:
+    return Counter(claim.ruling.verdict for claim in claims.judge(results))
+
+
+def described(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return the runs as plain values, for programs; a damaged run has an error alone."""
+    return [_described(folder) for folder in folders]
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    try:
+        results = load(folder)
+    except UserError as mistake:
+        return {"run": folder.name, "error": str(mistake)}
+    run, study = results.run, results.study
+    return {
+        "run": folder.name,
+        "kind": study.kind,
+        "started_at": run.started_at.isoformat(),
+        "rounds": results.main_trials["round"].nunique(),
+        "rounds_asked": study.rounds,
+        "times_as_fast_as_serial": {
+            mode: it for mode in POOLS if (it := _best_times(results, mode))
+        },
+        "answer": answer(results),
+        **_values(results),
+        "parameters": study.written().model_dump(mode="json"),
+        "machine": {name: getattr(run.machine, name) for name in ("cpu", "cores", "memory_gb")},
+    }
+
+
+def _values(results: RunResults) -> dict[str, Any]:
+    """Return the answer of a run as values, by what was asked."""
+    match results.study.kind:
+        case "crossover":
+            found = crossover.crossovers(results)
+            names = ("pool_size", "alike_ms", "processes_ms")
+            return {"crossovers": [{name: getattr(one, name) for name in names} for one in found]}
+        case "sweep":
+            enough = sweeps.enough_workers(results, sweeps.compare_sizes(results))
+            return {"enough_workers": [_size(*way, it) for way, it in enough.items()]}
+    functions = [{"client": it.client, "use": it.use} for it in own.answers(results)]
+    verdicts = {} if results.study.only_functions else dict(_verdicts(results))
+    return {"functions": functions, "claims_by_verdict": verdicts}
+
+
+def _size(client: str, mode: str, reuse: str, enough: EnoughWorkers) -> dict[str, Any]:
+    """Return the sizes between which the smallest one that is enough lies; None is unknown."""
+    least = enough.low if enough.low > enough.sizes[0] else None
+    most = enough.high if enough.enough else None
+    way = {"client": client, "mode": mode, "reuse": reuse}
+    return {**way, "workers_at_least": least, "workers_at_most": most}
 
 
 def _way(results: RunResults, client: str, mode: str, reuse: str) -> str:

@@ -15,12 +15,14 @@ from experiment.records import Machine, Run
 from experiment.study import PROJECT
 
 PACKAGE = Path(__file__).parents[1]
+COMMAND_LINE = ("__main__.py", "options.py")
+"""The shared modules that say nothing of how a run is measured."""
 
 
 def code() -> dict[str, str]:
     """Return the shared modules and all files that measure, each with the start of its SHA-256."""
     measuring = [path for end in ("py", "js") for path in PACKAGE.glob(f"measure/**/*.{end}")]
-    shared = [path for path in PACKAGE.glob("*.py") if path.name != "__main__.py"]
+    shared = [path for path in PACKAGE.glob("*.py") if path.name not in COMMAND_LINE]
     return {
         path.relative_to(PACKAGE).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         for path in sorted([*measuring, *shared])

@@ -4,9 +4,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Never
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from experiment import records, shadowing
 from experiment.measure import (
@@ -26,6 +25,7 @@ from experiment.measure import (
     wikipedia,
 )  # fmt: skip
 from experiment.measure.launch import launch
+from experiment.measure.progress import Progress
 from experiment.measure.rows import Measured
 from experiment.records import Run, TrialKey
 from experiment.study import PROJECT, Study
@@ -101,33 +101,34 @@ def _measure(
     launches = schedule.launches(study, 1, machine.cores())
     total = len(missing) * sum(progress.typical_s(study, key) for keys in launches for key in keys)
     rounds = f"{len(missing)} of {study.rounds} rounds"
-    print(f"measuring {folder.name}: {rounds}, about {total / 60:.0f} minutes", file=sys.stderr)
-    form = "{desc} {percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left"
-    with tqdm(total=total, bar_format=form, smoothing=0, disable=None) as bar:
-        measuring = Measuring(study, opened, bar)
+    print(f"measuring {folder.name}: {rounds}, {progress.duration(total)}", file=sys.stderr)
+    with Progress(study.rounds, total) as shown:
+        measuring = Measuring(study, opened, shown)
         for number in missing:
             trials, anew = measuring.round(number)
             provenance.check_code(folder, own)  # each trial has read it anew
             run_folder.add_round(folder, number, trials, anew)
             if number == missing[0] < missing[-1]:
                 sources.check_answered(folder, own)
-            if enough(folder):
+            is_last = number == missing[-1] or enough(folder)
+            shown.finish_round(number, f"data/{folder.name}" if is_last else "")
+            if is_last:
                 break
 
 
 @dataclass
 class Measuring:
-    """Measure the rounds of a study, with a bar that shows how far it is."""
+    """Measure the rounds of a study, and show how far it is."""
 
     study: Study
     opened: plans.Sources
-    bar: "tqdm[Never]"
+    progress: Progress
     refusals: int = 0
     """How often the site has refused."""
 
     def round(self, number: int) -> tuple[list[Measured], int]:
         """Measure a round, anew where something was suspended; return also how often that was."""
-        begun = self.bar.n
+        begun = self.progress.done_s
         for anew in range(MOST_ANEW):
             trials = []
             for one in self._trials(number):
@@ -137,7 +138,7 @@ class Measuring:
             else:
                 return trials, anew
             tqdm.write(f"round {number} is measured anew: {one.suspended}", file=sys.stderr)
-            self.bar.n = begun
+            self.progress.move_to(begun)
         last = self._trials(number)
         return [one.failed() if one.suspended else one for one in last], MOST_ANEW
 
@@ -145,13 +146,13 @@ class Measuring:
         """Measure the trials of a round, one after another."""
         launches = schedule.launches(self.study, number, machine.cores())
         for position, keys in enumerate(launches, start=1):
-            words = f"round {number} of {self.study.rounds}: {progress.label(keys)}"
-            self.bar.set_description(words)
+            self.progress.begin(number, keys)
             measured = measure_launch(self.study, self.opened, keys, position)
             if measured[0].wait_s:
                 self._wait(measured[0].wait_s)
             stopped = [source.check() for source in self.opened.values()]
-            self.bar.update(sum(progress.typical_s(self.study, key) for key in keys))
+            took_s = sum(progress.typical_s(self.study, key) for key in keys)
+            self.progress.move_to(self.progress.done_s + took_s)
             for one in measured:
                 if any(stopped) and one.row.state == "ok":
                     one = replace(one, suspended="the embedded origin was stopped by a signal")

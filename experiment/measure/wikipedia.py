@@ -18,7 +18,7 @@ from experiment.errors import UserError
 from experiment.measure import environment
 from experiment.measure.rate_limit import REFUSALS, wait_s
 from experiment.redaction import redacted
-from experiment.study import VERSION, Study
+from experiment.study import Study, version
 from experiment.vocabulary import BROWSERS, ClientName
 
 PROJECTS = (
@@ -39,7 +39,7 @@ def starts_a_second(client: ClientName) -> float:
 
 def user_agent(study: Study) -> str:
     """Return the User-Agent header, to which the client adds its library."""
-    return f"threads-or-processes/{VERSION} ({study.contact})"
+    return f"threads-or-processes/{version()} ({study.contact})"
 
 
 def has_robot_rules(url: str) -> bool:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple
-from unicodedata import category
 
 import pandas as pd
 
@@ -246,15 +245,15 @@ def table(judged: Sequence[JudgedClaim]) -> pd.DataFrame:
 
 
 def _rows(claim: JudgedClaim) -> list[dict[str, str]]:
-    verdict, unknown = claim.ruling.verdict, "a guess" if claim.id == "contention" else "-"
+    verdict = claim.ruling.verdict
     rows = [
         {
             "the article says": "",
             "verdict": "",
             "measured": cell.words,
-            f"value [{percent_of(claim.levels.difference)}]": _value(cell, claim.levels),
-            "2018": unknown if cell.article_2018 is None else digits(cell.article_2018),
-            "in detail": _detail(cell, verdict),
+            f"value [{percent_of(claim.levels.difference)}]": value(cell, claim.levels),
+            "2018": in_2018(claim, cell),
+            "in detail": detail(cell, verdict),
         }
         for cell in claim.cells
     ]
@@ -262,38 +261,25 @@ def _rows(claim: JudgedClaim) -> list[dict[str, str]]:
     return rows
 
 
-def _value(cell: Comparison, levels: Levels) -> str:
+def value(cell: Comparison, levels: Levels) -> str:
+    """Return what was measured, with its interval."""
     if cell.estimate is None:
         return ""
     interval = cell.estimate.interval(levels.difference)
     return f"{cell.estimate.shown} {summary.brackets(interval)}".strip()
 
 
-def _detail(cell: Comparison, verdict: Verdict) -> str:
+def in_2018(claim: JudgedClaim, cell: Comparison) -> str:
+    """Return what the article measured; it guessed one cause."""
+    if cell.article_2018 is None:
+        return "a guess" if claim.id == "contention" else "-"
+    return digits(cell.article_2018)
+
+
+def detail(cell: Comparison, verdict: Verdict) -> str:
     """Return the cell's own verdict where it is not the claim's, and the reason."""
     own = "" if cell.ruling.verdict == verdict else cell.ruling.verdict
     return ": ".join(filter(None, [own, cell.ruling.reason]))
-
-
-def text(judged: Sequence[JudgedClaim]) -> str:
-    """Return the table of claims for a terminal, with their ids instead of their words."""
-    rows = table(judged)
-    names = [claim.id for claim in judged for _ in claim.cells]
-    shown = rows.assign(**{"the article says": names}).rename(columns={"the article says": "claim"})
-    return f"{aligned(shown)}\n\n{tally(judged)}"
-
-
-def aligned(table: pd.DataFrame) -> str:
-    """Return a table of words for a terminal: a line for each row, columns aligned."""
-    lines = [list(table.columns), *([_printable(cell) for cell in row] for row in table.to_numpy())]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-
-
-def _printable(text: str) -> str:
-    """Escape control characters and changes of direction, by their categories in Unicode."""
-    steering = ("Cc", "Cf", "Cs", "Zl", "Zp")
-    return "".join(repr(c)[1:-1] if category(c) in steering else c for c in text)
 
 
 def beside_2018(results: RunResults) -> str:

@@ -10,7 +10,7 @@ from experiment.analysis import own, summary
 from experiment.analysis.own import Answer, Limit, PoolResult
 from experiment.analysis.results import RunResults
 from experiment.analysis.summary import digits, percent
-from experiment.report import figures, headline, markup
+from experiment.report import headline, markup
 from experiment.vocabulary import MODES, is_function
 
 LIMITS: dict[Limit, str] = {
@@ -31,11 +31,22 @@ def answer(results: RunResults) -> str:
 
 
 def _of_function(results: RunResults, one: Answer) -> str:
+    if not one.pools:
+        return _first_line(results, one)
+    lines = [_first_line(results, one), "", *_limits(results, one)]
+    return "\n".join([*lines, *_failures(results, one.client)])
+
+
+def in_short(results: RunResults) -> str:
+    """Return one line for each function of a run, as Markdown; empty without functions."""
+    return "\n".join(_first_line(results, one) for one in own.answers(results))
+
+
+def _first_line(results: RunResults, one: Answer) -> str:
     name = f"`{one.client}`"
     if not one.pools:
         return f"**No answer yet for {name}**: no round of a pool and of serial was complete."
-    lines = [f"{_advice(one, name)} {_gains(results, one)}", "", *_limits(results, one)]
-    return "\n".join([*lines, *_failures(results, one.client)])
+    return f"{_advice(one, name)} {_gains(results, one)}"
 
 
 def _advice(one: Answer, name: str) -> str:
@@ -153,6 +164,8 @@ class Compared:
 
 def _picture(results: RunResults) -> str:
     """Return the swim lanes of a run as an image; nothing where no round is complete."""
+    from experiment.report import figures
+
     figure = figures.drawn(figures.swim_lanes, results)
     if figure is None:
         return ""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from experiment.analysis import claims, sweeps, ways
+from experiment.analysis import claims, runs, sweeps, ways
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import MOST_ROUNDS, POWER
 from experiment.analysis.summary import ENOUGH_ROUNDS, digits, percent
@@ -37,6 +37,16 @@ def answer(results: RunResults, sizes: Sequence[SizeResult]) -> str:
         if (*way, size) not in by_size
     ]
     return "\n".join([ASKED, "", *(f"- {line}" for line in lines)])
+
+
+def in_short(results: RunResults, sizes: Sequence[SizeResult]) -> str:
+    """Return the answer in a few lines: the sizes that are enough, and the fastest way."""
+    if claims.paced(results.study):
+        return answer(results, sizes)
+    fastest = [
+        line.replace("- ", "Fastest: ", 1) for line in best(results, sizes).splitlines()[2:3]
+    ]
+    return "\n".join([ASKED, f"- {runs.answer(results)}", *fastest])
 
 
 def _way(results: RunResults, client: str, mode: str, reuse: str) -> str:
