@@ -84,7 +84,7 @@ def test_colours_come_with_signs_and_words_on_a_terminal_alone(
     assert f"\x1b[38;5;{console.BLUE}m✓ holds" in coloured
     assert f"\x1b[38;5;{console.ORANGE}m~ mixed" in coloured
     assert max(map(len, COLOUR.sub("", coloured).splitlines())) <= 100
-    assert set(answers.SIGNS) == {*headline.TALLY}
+    assert set(headline.SIGNS) == {*headline.TALLY}
 
 
 def test_few_cells_are_folded_and_no_word_is_broken_that_need_not_be() -> None:

@@ -14,19 +14,6 @@ from experiment.report import crossover as work
 from experiment.report.console import BLUE, ORANGE
 from experiment.vocabulary import POOLS
 
-SIGNS: dict[Verdict, str] = {
-    "holds": "✓",
-    "stronger": "✓",
-    "weaker": "~",
-    "less than claimed": "~",
-    "does not hold": "✗",
-    "mixed": "~",
-    "partly open": "?",
-    "inconclusive": "?",
-    "too few rounds": "?",
-    "not applicable": "-",
-    "not measured": "-",
-}
 COLOURS = {"✓": BLUE, "~": ORANGE, "✗": ORANGE}
 
 
@@ -111,7 +98,7 @@ def table_of_claims(judged: Sequence[JudgedClaim], width: int, styled: bool | No
     for block in blocks:
         shown.append([])
         for verdict, row in block:
-            colour = COLOURS.get(SIGNS[verdict]) if styled else None
+            colour = COLOURS.get(headline.SIGNS[verdict]) if styled else None
             shown.append([_painted(line, widths[0], colour) for line in console.lines(row, widths)])
     return "\n".join("\n".join(part) for part in shown)
 
@@ -123,7 +110,7 @@ def _value_head(judged: Sequence[JudgedClaim]) -> str:
 def _block(claim: JudgedClaim, styled: bool) -> Iterator[tuple[Verdict, console.Row]]:
     """Yield the rows of a claim, each with the verdict that decides its colour."""
     verdict, indent = claim.ruling.verdict, "  " if styled else ""
-    sign = f"{SIGNS[verdict]} " if styled else ""
+    sign = f"{headline.SIGNS[verdict]} " if styled else ""
     yield verdict, (f"{sign}{verdict}", claim.words, "", "")
     is_common = len({cell.ruling.reason for cell in claim.cells}) == 1
     for cell in claim.cells:

@@ -6,21 +6,11 @@ from html import escape
 import pandas as pd
 
 from experiment.analysis.claims import JudgedClaim
-from experiment.analysis.rules import Verdict
 from experiment.analysis.summary import digits
 from experiment.report import headline
 
-LOOKS: dict[Verdict, tuple[str, str]] = {
-    "holds": ("✓", "for"),
-    "stronger": ("▲", "for"),
-    "weaker": ("▼", "against"),
-    "less than claimed": ("▼", "against"),
-    "does not hold": ("✗", "against"),
-    "mixed": ("±", "both"),
-}
-"""The sign and the class of each verdict that is decided; others get `OPEN`."""
-
-OPEN = "?", "open"
+CLASSES = {"✓": "for", "~": "both", "✗": "against"}
+"""The class of an element, by the sign of its verdict; that of others is `open`."""
 
 
 def html(judged: Sequence[JudgedClaim]) -> str:
@@ -30,9 +20,9 @@ def html(judged: Sequence[JudgedClaim]) -> str:
 
 def _claim(claim: JudgedClaim) -> str:
     verdict = claim.ruling.verdict
-    sign, side = LOOKS.get(verdict, OPEN)
+    sign = headline.SIGNS[verdict]
     parts = {
-        f"verdict {side}": f'<span aria-hidden="true">{sign}</span> {verdict}',
+        f"verdict {CLASSES.get(sign, 'open')}": f'<span aria-hidden="true">{sign}</span> {verdict}',
         "words": escape(claim.words),
         "measured": escape(_measured(claim)),
         "then": escape(_range_words("2018: ", (cell.article_2018 for cell in claim.cells))),

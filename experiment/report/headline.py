@@ -37,6 +37,22 @@ TALLY: dict[Verdict, tuple[str, str]] = {
 }
 
 
+SIGNS: dict[Verdict, str] = {
+    "holds": "✓",
+    "stronger": "✓",
+    "weaker": "~",
+    "less than claimed": "~",
+    "does not hold": "✗",
+    "mixed": "~",
+    "partly open": "?",
+    "inconclusive": "?",
+    "too few rounds": "?",
+    "not applicable": "-",
+    "not measured": "-",
+}
+"""What stands before each verdict, where signs can be shown."""
+
+
 def headline(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
     """Return the answer as Markdown: how many claims hold, then a sentence for each client."""
     lines = [f"- {_of_client(results, judged, client)}" for client in results.known_clients]
