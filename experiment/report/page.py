@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -82,7 +83,18 @@ def _execute(notebook: str, parameters: Mapping[str, str]) -> str:
                 process.wait()
     if process.returncode:
         raise _failure(errors)
-    return executed
+    return _without_times(executed)
+
+
+def _without_times(executed: str) -> str:
+    """Return a notebook without times and random names, so that a run always gives the same."""
+    notebook = json.loads(executed)
+    for part in (notebook, *notebook["cells"]):
+        for name in ("execution", "papermill"):
+            part["metadata"].pop(name, None)
+        if "injected-parameters" in part["metadata"].get("tags", []):
+            part["id"] = "injected-parameters"
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
 def _environment(folder: Path) -> dict[str, str]:
