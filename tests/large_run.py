@@ -31,7 +31,7 @@ def read(folder: Path) -> dict[str, float]:
     results = load(folder)
     loaded = time.perf_counter()
     judged = claims.judge(results)
-    headline.headline(results, judged)
+    headline.certainty(results, judged)
     sentences.means(results)
     sentences.instrument(results)
     judged_at = time.perf_counter()

@@ -13,7 +13,7 @@ from experiment.analysis import article, claims, many_runs, runs
 from experiment.analysis.article import FOLDER
 from experiment.analysis.results import RunResults, load
 from experiment.measure import origin
-from experiment.report import answers, figures, headline, sentences, widgets
+from experiment.report import answers, figures, sentences, widgets
 from experiment.report import many_runs as said
 from experiment.study import Study
 from tests import made_up
@@ -97,7 +97,6 @@ def test_what_the_article_did_not_measure_is_empty(tmp_path: Path) -> None:
     assert "2018" not in [text.get_text() for text in ax.texts]
     judged = claims.judge(results)
     assert {cell.article_2018 for cell in claims.cells_of(judged, "fetch-slower")} == {None}
-    assert "2018" in headline.table(judged).columns
 
 
 def test_the_origin_draws_from_what_the_article_measured() -> None:

@@ -15,7 +15,7 @@ from experiment.analysis import claims, rules, summary
 from experiment.analysis.claims import Comparison, JudgedClaim
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import ONE_LOOK, SEVERAL_LOOKS, Ruling, Verdict
-from experiment.report import headline
+from experiment.report import claim_list
 from experiment.study import PROJECT, Study
 from tests import made_up
 from tests.made_up import World, even
@@ -223,7 +223,7 @@ def test_a_claim_is_mixed_only_where_its_cells_contradict_each_other(
     assert [(row["verdict"], row["claim_verdict"]) for row in rows] == [
         (one, verdict) for one in cells
     ]
-    details = headline.table([claim])["in detail"]
+    details = claim_list.comparisons(claim)["in detail"]
     assert list(details) == [one if one != verdict else "" for one in cells]
 
 
@@ -265,7 +265,7 @@ def test_a_run_that_was_given_more_rounds_shows_the_intervals_that_judge_it(tmp_
     folder = made_up.write(tmp_path / "run", STUDY, World(AS_IN_2018))
     run = records.read_run(folder).model_copy(update={"looks": [3]})
     judged = claims.judge(RunResults(run, *records.load(folder)))
-    table, [row, *_] = headline.table(judged), claims.rows(judged)
+    table, [row, *_] = claim_list.comparisons(judged[0]), claims.rows(judged)
     assert "value [98.3 %]" in table.columns
     assert row["levels"] == (0.983, 0.964)
     (wide, narrow), estimate = row["intervals"], judged[0].cells[0].estimate

@@ -259,7 +259,7 @@ def recipe(*targets: str) -> list[str]:
 def test_the_lab_allows_root_to_root_alone() -> None:
     [command] = recipe("lab")
     allowed = " --allow-root" if os.getuid() == 0 else ""
-    assert command == f"-m jupyterlab{allowed} notebooks/explore.ipynb"
+    assert command == f"-m jupyterlab --ServerApp.root_dir=.{allowed} notebooks/explore.ipynb"
 
 
 def test_a_commit_passes_the_checks_of_make_test() -> None:

@@ -325,7 +325,7 @@ def test_a_study_stops_at_the_precision_that_it_was_asked_for(copy: Copy) -> Non
     name, width = precision.widest(results)
     assert 5 <= done < 20
     assert width <= 0.5
-    said = headline.headline(results, claims.judge(results))
+    said = headline.certainty(results, claims.judge(results))
     why = f"stopped at the precision of 50 %: the main ratio that is known least ({name})"
     assert why in said
     assert why in first.stderr

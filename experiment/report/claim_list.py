@@ -6,7 +6,7 @@ from html import escape
 import pandas as pd
 
 from experiment.analysis.claims import JudgedClaim
-from experiment.analysis.summary import digits
+from experiment.analysis.summary import digits, percent_of
 from experiment.report import headline
 
 CLASSES = {"✓": "for", "~": "both", "✗": "against"}
@@ -34,7 +34,16 @@ def _claim(claim: JudgedClaim) -> str:
 
 def comparisons(claim: JudgedClaim) -> pd.DataFrame:
     """Return a row for each comparison of a claim."""
-    return headline.table([claim]).drop(columns=["the article says", "verdict"])
+    rows = [
+        {
+            "measured": cell.words,
+            f"value [{percent_of(claim.levels.difference)}]": headline.value(cell, claim.levels),
+            "2018": headline.in_2018(claim, cell),
+            "in detail": headline.detail(cell, claim.ruling.verdict),
+        }
+        for cell in claim.cells
+    ]
+    return pd.DataFrame(rows)
 
 
 def _measured(claim: JudgedClaim) -> str:

@@ -7,14 +7,13 @@ from dataclasses import astuple
 import pandas as pd
 
 from experiment.analysis import article, precision, rules, summary
-from experiment.analysis.claims import NOT_JUDGED, SIDES, Comparison, JudgedClaim, cells_of
+from experiment.analysis.claims import NOT_JUDGED, SIDES, Comparison, JudgedClaim
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import Levels, Verdict
 from experiment.analysis.summary import digits, percent, percent_of
 from experiment.report import markup
 from experiment.study import Study
 from experiment.values import as_words
-from experiment.vocabulary import POOLS
 
 OTHERS_CPU, DISTURBED_TRIALS = 0.10, 0.10
 """CPU share of other programs that disturbs a trial; share of such trials that is too many."""
@@ -51,12 +50,6 @@ SIGNS: dict[Verdict, str] = {
     "not measured": "-",
 }
 """What stands before each verdict, where signs can be shown."""
-
-
-def headline(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
-    """Return the answer as Markdown: how many claims hold, then a sentence for each client."""
-    lines = [f"- {_of_client(results, judged, client)}" for client in results.known_clients]
-    return "\n".join([f"{tally(judged)} {certainty(results, judged)}", "", *lines])
 
 
 def certainty(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
@@ -116,54 +109,6 @@ def tally(judged: Sequence[JudgedClaim]) -> str:
     *others, last = (f"{count} {words[count > 1]}" for count, words in known)
     listed = " and ".join(filter(None, [", ".join(others), last]))
     return f"Of the article's {len(judged)} claims, on this machine, {listed}."
-
-
-def _of_client(results: RunResults, judged: Sequence[JudgedClaim], client: str) -> str:
-    study, rounds = results.study, results.rounds
-    totals = {
-        mode: summary.mean(summary.of_cell(rounds, client, mode, "span_s")) for mode in study.modes
-    }
-    took = [f"{mode} took {total.shown} s" for mode, total in totals.items() if total.rounds]
-    if not took:
-        return f"**{client}**: no round was complete, so there is no result."
-    faster = [
-        f"{_pool(study, mode)} **{ratio.shown} times** as fast as serial{ratio.beside}"
-        for mode in POOLS
-        if (ratio := summary.speed_up(rounds, client, mode)).rounds
-    ]
-    said = "; ".join(faster) or ", ".join(took)
-    return f"**{client}**: {said}. {_threads_or_processes(results, judged, client)}".strip()
-
-
-def _pool(study: Study, mode: str) -> str:
-    one = {"threads": "thread", "processes": "process"}
-    if mode not in one:
-        are = "workers were" if study.pool_size > 1 else "worker was"
-        return f"{study.pool_size} {mode} {are}"
-    return f"{study.pool_size} {mode} were" if study.pool_size > 1 else f"1 {one[mode]} was"
-
-
-def _threads_or_processes(results: RunResults, judged: Sequence[JudgedClaim], client: str) -> str:
-    cell = next(cell for cell in cells_of(judged, "no-difference") if cell.client == client)
-    ratio = cell.estimate
-    if ratio is None:
-        return ""
-    took = f"threads took {ratio.shown} times as long as processes{ratio.beside}"
-    faster = "processes" if ratio.value > 1 else "threads"
-    wide = ratio.interval(results.levels.difference)
-    differ = wide is not None and not wide[0] <= 1 <= wide[1]
-    match cell.ruling.verdict:
-        case "holds" if differ:
-            return f"The two are less than 10 % apart, with {faster} a little faster: {took}."
-        case "holds":
-            return f"The two perform the same, less than 10 % apart: {took}."
-        case "does not hold":
-            return f"The two differ, {faster} were faster: {took}."
-        case "inconclusive" if differ:
-            return f"Here {faster} were faster, but it is open by how much: {took}."
-        case "inconclusive":
-            return f"It is open whether the two perform the same: {took}."
-    return f"{took.capitalize()}."
 
 
 def _rounds_said(results: RunResults) -> str:
@@ -253,28 +198,6 @@ def _unlike_2018(study: Study) -> str:
     unlike += ["pages of another source"] if study.source != "embedded" else []
     said = f"The 2018 figures come from a different experiment ({'; '.join(unlike)})."
     return said if unlike else ""
-
-
-def table(judged: Sequence[JudgedClaim]) -> pd.DataFrame:
-    """Return a row for each comparison; the first row of a claim has its words and verdict."""
-    return pd.DataFrame([row for claim in judged for row in _rows(claim)])
-
-
-def _rows(claim: JudgedClaim) -> list[dict[str, str]]:
-    verdict = claim.ruling.verdict
-    rows = [
-        {
-            "the article says": "",
-            "verdict": "",
-            "measured": cell.words,
-            f"value [{percent_of(claim.levels.difference)}]": value(cell, claim.levels),
-            "2018": in_2018(claim, cell),
-            "in detail": detail(cell, verdict),
-        }
-        for cell in claim.cells
-    ]
-    rows[0] |= {"the article says": claim.words, "verdict": verdict}
-    return rows
 
 
 def value(cell: Comparison, levels: Levels) -> str:

@@ -100,6 +100,35 @@ def compared(results: RunResults) -> list[tuple[str, str]]:
     return [cell for cell in cells if summary.speed_up(results.rounds, *cell).rounds]
 
 
+def differences(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
+    """Return whether threads and processes perform the same, a line for each client."""
+    cells = cells_of(judged, "no-difference")
+    said = {cell.client: _difference(results, cell) for cell in cells if cell.estimate}
+    return "\n".join(f"- {client}: {words}" for client, words in said.items())
+
+
+def _difference(results: RunResults, cell: Comparison) -> str:
+    ratio = cell.estimate
+    if ratio is None:
+        return ""
+    took = f"threads took {ratio.shown} times as long as processes{ratio.beside}"
+    faster = "processes" if ratio.value > 1 else "threads"
+    wide = ratio.interval(results.levels.difference)
+    differ = wide is not None and not wide[0] <= 1 <= wide[1]
+    match cell.ruling.verdict:
+        case "holds" if differ:
+            return f"The two are less than 10 % apart, with {faster} a little faster: {took}."
+        case "holds":
+            return f"The two perform the same, less than 10 % apart: {took}."
+        case "does not hold":
+            return f"The two differ, {faster} were faster: {took}."
+        case "inconclusive" if differ:
+            return f"Here {faster} were faster, but it is open by how much: {took}."
+        case "inconclusive":
+            return f"It is open whether the two perform the same: {took}."
+    return f"{took.capitalize()}."
+
+
 AA_CONTROL = {
     "fails": "does not cover 1: something disturbed the measurement",
     "passes": "covers 1, as expected, and the 90 % interval lies within 10 % of it",
