@@ -162,7 +162,7 @@ class Run(BaseModel):
     """The files that measured, by digest; None in runs from before these were noted."""
     functions: dict[str, FunctionFile] = {}
     """The files of the functions that are its clients, by function."""
-    left_out: dict[str, str] = {}
+    left_out: dict[ClientName, str] = {}
     """The clients of a default study that could not run, with what is missing."""
     locked: bool = True
     """Whether a lock kept other studies of the machine away all the time."""

@@ -48,7 +48,10 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     "name",
     ["reference", "reference-today", "article-2018", "reference-sweep", "reference-crossover"],
 )
-def test_an_answer_fits_100_columns_and_is_plain_where_it_is_piped(name: str) -> None:
+def test_an_answer_fits_100_columns_and_is_plain_where_it_is_piped(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
     results = load(PROJECT / "data" / name)
     for text in (answers.whole(results), answers.short(results)):
         assert max(map(len, text.splitlines())) <= 100

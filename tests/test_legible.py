@@ -67,8 +67,10 @@ def _check(draw: Callable[..., Axes], results: RunResults, judged: figures.Judge
         assert not _overlap(first, second), f"{draw.__name__}: {_said(one)} and {_said(other)}"
     sheet = figure.bbox.expanded(1.004, 1.01)
     for text, box in boxes.items():
-        inside = sheet.x0 <= box.x0 and box.x1 <= sheet.x1 and sheet.y0 <= box.y0 <= box.y1
-        assert inside and box.y1 <= sheet.y1, f"{draw.__name__}: {_said(text)} is cut"
+        across = sheet.x0 <= box.x0 and box.x1 <= sheet.x1
+        assert across and sheet.y0 <= box.y0 and box.y1 <= sheet.y1, (
+            f"{draw.__name__}: {_said(text)} is cut"
+        )
         for x, y in _marks(figure):
             over = box.x0 < x < box.x1 and box.y0 < y < box.y1
             assert not over, f"{draw.__name__}: {_said(text)} lies over a mark"

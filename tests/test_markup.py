@@ -40,7 +40,8 @@ ADDRESS = "<img/src=//{server}/address>@example.org"
 """Texts that a page must show as they are; the shorter ones for fields that are choosy."""
 
 ALIVE = """
-const own = 'img[src^="data:"], link[href^="data:"], a[href^="#"]';
+const own = 'img[src^="data:"], link[href^="data:"], a[href^="#"], a[href^="../"], '
+  + 'a[href="https://github.com/thedataincubator/python-multi-benchmark"]';
 const loading = [...document.querySelectorAll('[src], [href], [srcset], [data], [action]')];
 const active = [...document.querySelectorAll('script, iframe, object, embed, svg, form, base')];
 const handling = [...document.querySelectorAll('*')].filter(
@@ -236,7 +237,13 @@ def test_no_text_of_a_run_comes_alive_in_jupyterlab(
         notebook = lab.Lab(chromium, url, "drawn")
         outputs = notebook.told(".jp-OutputArea", "textContent")
         assert plain(taken["machine.cpu"]) in plain(" ".join(outputs))
-        for alive in ("a", "img:not([src^='data:'])", "script", "iframe", "mjx-container", "h1"):
+        links = notebook.told(".jp-OutputArea a", "textContent")
+        assert len(links) == 5
+        assert set(links) == {
+            "the data", "this page as a notebook", "rules and methods", "how to cite",
+            "the article's code and timings",
+        }  # fmt: skip
+        for alive in ("img:not([src^='data:'])", "script", "iframe", "mjx-container", "h1"):
             assert notebook.told(f".jp-OutputArea {alive}", "outerHTML") == []
     assert server.asked == []
 

@@ -13,7 +13,7 @@ from experiment import records
 from experiment.analysis import claims, summary
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import Verdict
-from experiment.report import figures
+from experiment.report import answers, figures
 from experiment.study import PROJECT, Study
 from tests import made_up
 from tests.made_up import World, even
@@ -164,3 +164,25 @@ def test_figures_are_numbered_in_the_order_of_the_notebook(name: str) -> None:
     assert re.findall(r"figures\.show\(figures\.(\w+)", text) == [
         layout.draw.__name__ for layout in layouts
     ]
+
+
+def test_a_paced_run_has_no_figure_of_speed_ups(tmp_path: Path) -> None:
+    paced = {"source": "wikipedia", "pool_size": 9, "contact": "a@example.org", "rounds": 3}
+    study = Study.of({**paced, "clients": "requests", "pages": 12})
+    results, judged = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
+    assert figures.drawn(figures.speed_ups, results, list(judged.values())) is None
+    assert "times as fast" not in answers.short(results)
+    assert "- requests: serial took" in answers.short(results)
+
+
+def test_a_figure_of_another_number_does_not_stay(
+    results: RunResults, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(figures, "PROJECT", tmp_path)
+    folder = tmp_path / "figures" / "run"
+    folder.mkdir(parents=True)
+    (folder / "8-browser-phases.png").write_text("of another version")
+    (folder / "8-other.png").write_text("another figure")
+    figures.show(figures.browser_phases, results)
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"8-other.png", "9-browser-phases.png", "9-browser-phases.svg"}

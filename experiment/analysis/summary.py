@@ -329,6 +329,11 @@ def speed_up_without_start(rounds: pd.DataFrame, client: str, mode: str) -> Esti
     return ratio(parallel, serial)
 
 
+def fetch_times(fetches: pd.DataFrame, client: str, mode: str) -> "pd.Series[float]":
+    """Return the times (s) of the fetches of a client in a mode."""
+    return fetches.loc[(fetches["client"] == client) & (fetches["mode"] == mode), "fetch_s"]
+
+
 def losses(rounds: pd.DataFrame, client: str, mode: str) -> tuple[float, float, float]:
     """Return the pool size, the speed-up left by idle workers, and the measured speed-up.
 

@@ -44,7 +44,10 @@ def without_missing(study: Study) -> tuple[Study, dict[ClientName, str]]:
     for words in missing.values():
         print(f"note: {words}; this study does without it", file=sys.stderr)
     able = tuple(name for name in study.clients if name not in missing)
-    return (study.model_copy(update={"clients": able}), missing) if missing else (study, {})
+    if not missing:
+        return study, {}
+    name = study.run or f"{study.run_name()}_without-{'-'.join(missing)}"
+    return study.model_copy(update={"clients": able, "run": name}), missing
 
 
 def is_finished(folder: Path, study: Study) -> bool:

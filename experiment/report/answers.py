@@ -48,7 +48,8 @@ def short(results: RunResults) -> str:
 def caveats(results: RunResults) -> str:
     """Return what makes the results of a run doubtful, as Markdown."""
     on_claims = results.study.kind == "report" and not results.study.only_functions
-    return headline.caveats(results) if on_claims else headline.disturbed(results)
+    doubts = headline.caveats(results) if on_claims else headline.disturbed(results)
+    return "\n\n".join(filter(None, [headline.left_out(results), doubts]))
 
 
 def _of_its_kind(results: RunResults) -> str:
@@ -71,8 +72,14 @@ def _of_claims(results: RunResults) -> list[str]:
 def _of_client(results: RunResults, client: str) -> str:
     gains = {mode: summary.speed_up(results.rounds, client, mode) for mode in POOLS}
     said = [f"{mode} {gain}" for mode, gain in gains.items() if gain.rounds]
-    times = f"{', '.join(said)} times as fast as serial" if said else "no round was complete"
-    return f"- {client}: {times}"
+    if said and not claims.paced(results.study):
+        return f"- {client}: {', '.join(said)} times as fast as serial"
+    cells = {
+        mode: summary.of_cell(results.rounds, client, mode, "span_s")
+        for mode in results.study.modes
+    }
+    totals = [f"{mode} took {summary.mean(own)} s" for mode, own in cells.items() if len(own)]
+    return f"- {client}: {', '.join(totals) or 'no round was complete'}"
 
 
 def whole_table(judged: Sequence[JudgedClaim]) -> str:

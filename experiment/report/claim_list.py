@@ -13,6 +13,10 @@ CLASSES = {"✓": "for", "~": "both", "✗": "against"}
 """The class of an element, by the sign of its verdict; that of others is `open`."""
 
 
+GAP = '<span class="gap"> · </span>'
+"""What parts a claim's verdict, words and values where there is no style sheet."""
+
+
 def html(judged: Sequence[JudgedClaim]) -> str:
     """Return the claims as HTML, a `details` each, in the article's order."""
     return f'<div class="claims">{"".join(map(_claim, judged))}</div>'
@@ -27,7 +31,9 @@ def _claim(claim: JudgedClaim) -> str:
         "measured": escape(_measured(claim)),
         "then": escape(_range_words("2018: ", (cell.article_2018 for cell in claim.cells))),
     }
-    spans = "".join(f'<span class="{name}">{words}</span>' for name, words in parts.items())
+    spans = GAP.join(
+        f'<span class="{name}">{words}</span>' for name, words in parts.items() if words
+    )
     table = comparisons(claim).to_html(index=False, classes="comparisons", border=0)
     return f"<details><summary>{spans}</summary>{table}</details>"
 
@@ -48,9 +54,12 @@ def comparisons(claim: JudgedClaim) -> pd.DataFrame:
 
 def _measured(claim: JudgedClaim) -> str:
     """Return the values of a claim's comparisons, from least to most, and what they are of."""
-    [*quantities] = dict.fromkeys(cell.quantity for cell in claim.cells)
-    estimates = (cell.estimate.value if cell.estimate else None for cell in claim.cells)
-    return _range_words(f"{quantities[0]}: ", estimates)
+    name = f"{claim.cells[0].quantity}: "
+    known = [cell for cell in claim.cells if cell.estimate]
+    if all(cell.mode and not cell.client for cell in known):  # each mode has a rule of its own
+        each = [f"{cell.mode} {cell.estimate.shown}" for cell in known if cell.estimate]
+        return f"{name}{', '.join(each)}" if each else ""
+    return _range_words(name, (cell.estimate.value for cell in known if cell.estimate))
 
 
 def _range_words(name: str, values: Iterable[float | None]) -> str:

@@ -26,12 +26,12 @@ from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from experiment import records
 from experiment.analysis import article, many_runs, runs, summary, sweeps, ways
-from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
+from experiment.analysis.claims import Comparison, JudgedClaim, cells_of, paced
 from experiment.analysis.crossover import Crossover, crossovers
 from experiment.analysis.engine import Cost, costs
 from experiment.analysis.many_runs import ManyRuns
 from experiment.analysis.results import RunResults
-from experiment.analysis.rules import ALIKE, ONE_LOOK, Levels
+from experiment.analysis.rules import ALIKE, ONE_LOOK, Levels, Verdict
 from experiment.analysis.summary import Estimate, digits, percent_of
 from experiment.analysis.sweeps import EnoughWorkers, SizeResult
 from experiment.errors import writing
@@ -102,6 +102,9 @@ def show(
     picture = _encoded(figure, format="png")
     with writing("figures", folder):
         folder.mkdir(parents=True, exist_ok=True)
+        for numbered in folder.glob(f"[0-9]*-{name}.*"):  # by another version
+            if numbered.name.partition("-")[0] != str(number):
+                numbered.unlink(missing_ok=True)
         records.replace_bytes(folder / f"{number}-{name}.svg", drawing)
         records.replace_bytes(folder / f"{number}-{name}.png", picture)
     width, alt = int(figure.get_figwidth() * 100), f"Figure {number}: {layout.alt}"
@@ -281,7 +284,7 @@ def distribution(results: RunResults, client: str, *, ax: Axes) -> Axes:
     """Draw the share of fetches that were done within a time, for each mode."""
     fetches, medians = results.complete_fetches, {}
     for mode in _modes(results, client):
-        seconds = fetches.loc[(fetches["client"] == client) & (fetches["mode"] == mode), "fetch_s"]
+        seconds = summary.fetch_times(fetches, client, mode)
         medians[mode] = digits(seconds.median())
         look = styles.of_mode(mode)
         ax.ecdf(seconds, color=look.colour, ls=look.line, lw=1.6)
@@ -356,7 +359,7 @@ def _titled(client: str, before: str, values: dict[str, str], between: str) -> s
 
 def _bars(results: RunResults, client: str, column: article.Quantity, ax: Axes) -> None:
     """Draw bars from zero with the rounds, their mean and its 95 % interval, and 2018."""
-    modes = _modes(results, client)
+    modes, far_off = _modes(results, client), False
     most = max(summary.of_cell(results.rounds, client, mode, column).max() for mode in modes)
     for place, mode in enumerate(modes):
         values = summary.of_cell(results.rounds, client, mode, column)
@@ -370,12 +373,12 @@ def _bars(results: RunResults, client: str, column: article.Quantity, ax: Axes) 
         ax.plot(place, height, "o", ms=6, color=colour, mec="white", zorder=5)
         then = article.measured(client, mode, column)
         if then is not None:
+            far_off |= then > MOST_OF_2018 * most
             _mark_2018(ax, place + 0.28, then, MOST_OF_2018 * most)
         top = max(height, (estimate.ci95 or (0, 0))[1], values.max())
         words, at = f"{estimate.shown} s", (place + 0.12, top)
         _note(ax, words, at, (0, 5), ha="right", weight="bold", color=colour)
     ax.set_xticks(range(len(modes)), modes)
-    far_off = any("▲" in text.get_text() for text in ax.texts)
     ax.set_ylim(0, ax.get_ylim()[1] * (1.25 if far_off else 1.08))
     ax.grid(axis="y", color="#E5E5E5")
 
@@ -564,15 +567,18 @@ def _total_ratios(results: RunResults) -> list[tuple[str, Estimate, bool]]:
     return [line for line in ratios if line[1].rounds]
 
 
+NO_ANSWER: tuple[Verdict, ...] = ("not applicable", "not measured")
+
+
 def _against_title(judged: Judged) -> str:
     words = {"holds": "the same within 10 %", "does not hold": "not the same"}
     clients: dict[str, list[str]] = {}
     for cell in cells_of(judged, "no-difference"):
-        if cell.estimate and cell.client:
+        if cell.estimate and cell.client and cell.ruling.verdict not in NO_ANSWER:
             verdict = words.get(cell.ruling.verdict, cell.ruling.verdict)
             clients.setdefault(verdict, []).append(cell.client)
-    parts = (f"{verdict} ({', '.join(names)})" for verdict, names in clients.items())
-    return f"Threads and processes: {', '.join(parts)}"
+    parts = [f"{verdict} ({', '.join(names)})" for verdict, names in clients.items()]
+    return f"Threads and processes: {', '.join(parts)}" if parts else ""
 
 
 def _lines(levels: Levels) -> str:
@@ -841,6 +847,11 @@ def _panels_of_many(many: Any) -> list[tuple[Any, ...]]:
     return [(many, client) for client in clients]
 
 
+def _has_speed_ups(results: RunResults) -> bool:
+    """Return whether a run has speed-ups that say something of its pools."""
+    return bool(sentences.compared(results)) and not paced(results.study)
+
+
 def _clients(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
     return [(results, client) for client in results.study.clients if _modes(results, client)]
 
@@ -864,7 +875,7 @@ REPORT = (
     Layout(
         speed_ups,
         "speed-up of each client in each mode over serial, beside 2018",
-        lambda results, judged: [(results, judged)] if sentences.compared(results) else [],
+        lambda results, judged: [(results, judged)] if _has_speed_ups(results) else [],
     ),
     Layout(
         claims,

@@ -1,4 +1,4 @@
-"""Write the first screen of a report: the answer, caveats, and the table of claims."""
+"""Write what a report says of all claims: their tally, how certain they are, and caveats."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -82,7 +82,7 @@ def _more_rounds_said(judged: Sequence[JudgedClaim]) -> str:
     if all(cell.ruling.verdict != "inconclusive" for cell in _cells(judged)):
         return ""
     return (
-        "The table says how many rounds would decide what is inconclusive, with a chance of "
+        "Each claim that is inconclusive says how many rounds would decide it with a chance of "
         f"{percent(rules.POWER)}; `ROUNDS=10` adds to this run."
     )
 
@@ -126,7 +126,7 @@ def _rounds_said(results: RunResults) -> str:
 def left_out(results: RunResults) -> str:
     """Say which clients of a default study could not run, and what installs them."""
     return "\n\n".join(
-        f"**Without {name}**: {markup.escape(words)}. Then `make report` measures it, too."
+        f"**Without {name}**: {markup.escape(words)}. Then measure again with another `RUN`."
         for name, words in results.run.left_out.items()
     )
 

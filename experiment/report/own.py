@@ -130,15 +130,14 @@ def _row(results: RunResults, client: str, mode: str) -> dict[str, str]:
         summary.of_cell(results.rounds, client, mode, name) for name in ("fetch_cpu_s", "span_s")
     )
     speed_up = summary.speed_up(results.rounds, client, mode)
-    fetches = results.complete_fetches
-    own = fetches.loc[(fetches["client"] == client) & (fetches["mode"] == mode), "fetch_s"]
+    seconds = summary.fetch_times(results.complete_fetches, client, mode)
     return {
         "function": client,
         "mode": mode,
         "total (s)": mean("span_s"),
         "times as fast [95 %]": "1" if mode == "serial" else str(speed_up),
         "a call (ms)": mean("fetch_mean_s", 1000),
-        "95 % within (ms)": digits(float(own.quantile(0.95)) * 1000),
+        "95 % within (ms)": digits(float(seconds.quantile(0.95)) * 1000),
         "CPU of a call (ms)": mean("fetch_cpu_mean_ms"),
         "cores in use": digits(summary.mean(cpu / span).value),
         "memory (MB)": mean("python_pss_mb"),

@@ -6,6 +6,7 @@ They are made from the numbers and the verdicts, so they cannot contradict them.
 import hashlib
 import itertools
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,7 @@ def _means(results: RunResults, client: str, mode: str) -> dict[str, str]:
         summary.mean(summary.of_cell(rounds, client, mode, column))
         for column in ("span_s", "fetch_mean_s")
     )
-    own = fetches.loc[(fetches["client"] == client) & (fetches["mode"] == mode), "fetch_s"]
+    own = summary.fetch_times(fetches, client, mode)
     shown = {
         "total (s)": total.shown,
         "speed-up [95 %]": str(summary.speed_up(rounds, client, mode)),
@@ -349,7 +350,6 @@ def environment(results: RunResults) -> pd.DataFrame:
     """Return the machine and the versions, a row each."""
     run, machine = results.run, results.run.machine
     memory = "" if machine.memory_gb is None else f", {machine.memory_gb} GB"
-    no_commit = "the article's" if article.is_article(run.study) else "not under git"
     rows = {
         "processor": f"{machine.hardware}{memory}",
         "system": f"{machine.system}, kernel {run.kernel}",
@@ -358,10 +358,16 @@ def environment(results: RunResults) -> pd.DataFrame:
         **{f"{name} (browser)": words for name, words in machine.browsers.items()},
         "packages": ", ".join(f"{name} {number}" for name, number in machine.packages.items()),
         **({"TLS library": machine.openssl} if machine.openssl else {}),
-        "code": run.commit or no_commit,
+        "code": _code(results),
         "measured": f"{run.started_at:%Y-%m-%d %H:%M} UTC",
     }
     return pd.DataFrame({"": rows})
+
+
+def _code(results: RunResults) -> str:
+    """Return the commit of the code that measured, or whose it was."""
+    own = "not under git" if not article.is_article(results.study) else "the article's"
+    return results.run.commit or own
 
 
 def parameters(results: RunResults) -> pd.DataFrame:
@@ -408,15 +414,15 @@ def sources(results: RunResults) -> str:
         if folder is not None
     ]
     links = {
-        "the data": f"../data/{name}",
-        "this page as a notebook": f"../reports/{name}.ipynb",
+        "the data": f"../data/{quote(name)}",
+        "this page as a notebook": f"../reports/{quote(name)}.ipynb",
         "rules and methods": "../docs/statistics.md",
         "how to cite": "../CITATION.cff",
         "the article's code and timings": article.REPOSITORY,
     }
     linked = ", ".join(f"[{words}]({address})" for words, address in links.items())
     return (
-        f"Made from {' and '.join(digests)}, measured by the code of "
-        f"{results.run.commit or 'no commit'}. "
-        f"`make {results.study.kind} RUN={name}` makes it again. See {linked}."
+        f"Made from {' and '.join(digests)}; code that measured: "
+        f"{markup.escape(_code(results))}. <code>make {results.study.kind} "
+        f"RUN={markup.escape(name)}</code> makes it again. See {linked}."
     )

@@ -43,9 +43,7 @@ def in_short(results: RunResults, sizes: Sequence[SizeResult]) -> str:
     """Return the answer in a few lines: the sizes that are enough, and the fastest way."""
     if claims.paced(results.study):
         return answer(results, sizes)
-    fastest = [
-        line.replace("- ", "Fastest: ", 1) for line in best(results, sizes).splitlines()[2:3]
-    ]
+    fastest = [f"Fastest: {way}" for way in _by_rate(results, sizes)[:1]]
     return "\n".join([ASKED, f"- {runs.answer(results)}", *fastest])
 
 
@@ -58,6 +56,12 @@ def _way(results: RunResults, client: str, mode: str, reuse: str) -> str:
 
 def best(results: RunResults, sizes: Sequence[SizeResult]) -> str:
     """Say how fast each way is at its best size, and how it compares with the article's way."""
+    lines = [f"- {way}" for way in _by_rate(results, sizes)]
+    return "\n".join(["At the best size of each way:", "", *lines]) if lines else ""
+
+
+def _by_rate(results: RunResults, sizes: Sequence[SizeResult]) -> list[str]:
+    """Return what `best` says of each way, fastest first."""
     bests = [
         min(own, key=lambda item: item.total.value)
         for _, own in itertools.groupby(sizes, key=lambda item: item.way)
@@ -67,8 +71,8 @@ def best(results: RunResults, sizes: Sequence[SizeResult]) -> str:
         rate = digits(results.study.pages / item.total.value)
         unit = "calls" if is_function(item.client) else "pages"
         words = f"{_way(results, *item.way)}: {rate} {unit}/s with {item.size} workers"
-        lines.append(f"- {words}{_against_article(results, item, bests)}.")
-    return "\n".join(["At the best size of each way:", "", *lines]) if lines else ""
+        lines.append(f"{words}{_against_article(results, item, bests)}.")
+    return lines
 
 
 def _against_article(results: RunResults, item: SizeResult, bests: Sequence[SizeResult]) -> str:

@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
@@ -56,9 +55,8 @@ class Choice:
         cell = ["client", "mode", "pool_size", "round"]
         study = self.run.study.model_copy(update={"reuse": (self.reuse,)})
         run = replace(self.run, run=self.run.run.model_copy(update={"study": study}))
-        rounds = run.rounds
+        rounds = summary.of_size(run.rounds, self.pool_size)
         chosen = (rounds["client"] == self.client) & rounds["mode"].isin(self.modes)
-        chosen &= rounds["pool_size"].isin([1, self.pool_size])
         chosen &= rounds["round"] == (self.round or rounds["round"])
         keys = pd.MultiIndex.from_frame(rounds.loc[chosen, cell])
         fetches, trials = (
@@ -192,7 +190,7 @@ class Explorer:
         try:
             run = self._load(runs.DATA / self.run.value)
         except UserError as mistake:
-            self.picture.value, self.fetch.value = f"<p>{markup.escape(str(mistake))}</p>", ""
+            self.picture.value, self.fetch.value, self.beside.value = _told(mistake), "", ""
             return
         study, numbers = run.study, sorted(run.rounds["round"].unique())
         self._is_offering = True  # each of these would draw
@@ -214,17 +212,27 @@ class Explorer:
         choice = self.choice
         self.picture.value, self.beside.value = self._drawn(choice), ""
         if self.other.value != NO_RUN:
-            with suppress(UserError):  # a damaged run; chosen as `run`, it says what is wrong
-                other = choice.of_other(self._load(runs.DATA / self.other.value))
-                self.beside.value = f"<b>{markup.escape(other.run.name)}</b>{self._drawn(other)}"
+            self.beside.value = self._drawn_beside(choice)
         with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
             self.fetch.value = choice.of_page().to_html(border=0)
+
+    def _drawn_beside(self, choice: Choice) -> str:
+        """Return the same figure of the other run below its name, or say what is wrong with it."""
+        try:
+            other = choice.of_other(self._load(runs.DATA / self.other.value))
+        except UserError as mistake:
+            return _told(mistake)
+        return f"<b>{markup.escape(other.run.name)}</b>{self._drawn(other)}"
 
     def _drawn(self, choice: Choice) -> str:
         """Return the chosen figure of a run as HTML, or say that there is none."""
         figure = choice.drawn(self.figure.value)
         name = f"{self.figure.value}, {choice.client}, {' and '.join(choice.modes)}"
         return _picture(figure, name) if figure else "<p>There is nothing to draw here.</p>"
+
+
+def _told(mistake: UserError) -> str:
+    return f"<p>{markup.escape(str(mistake))}</p>"
 
 
 def _picture(figure: Figure, alt: str) -> str:
