@@ -66,7 +66,7 @@ def test_a_report_is_drawn_alike_in_any_surroundings(
         {name: text for name, text in pictures(copy, run).items() if "by-run" not in name}
         for run in ("drawn", "usual")
     )  # the other one names the runs that are alike
-    assert len(usual_ones) == 2 * 7
+    assert len(usual_ones) == 2 * 8
     assert drawings == usual_ones
     text = (copy.path / "reports" / "drawn.ipynb").read_text()
     streams = [

@@ -29,8 +29,9 @@ def test_the_explorer_redraws_and_measures_live(
         notebook.run_all()
         assert notebook.errors() == []
         [lanes] = notebook.images('img[alt^="swim lanes, requests"]')
-        [live] = notebook.images(".jp-RenderedImage img")
+        live, plot = notebook.images(".jp-RenderedImage img")
         assert live.startswith("data:image/png")
+        assert plot.startswith("data:image/png")
         [width] = notebook.told(".jp-MarkdownOutput img", "naturalWidth")
         assert int(width) > 0
         notebook.slide(3)

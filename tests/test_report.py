@@ -151,12 +151,12 @@ def test_papermill_alone_measures_from_any_folder_in_one_of_any_name(
     fetches, trials = records.load(odd.path / "data" / name)
     assert (trials["arm"] == "main").sum() == 3
     assert (fetches["arm"] == "main").sum() == 15
-    advice, about, headline, *_ = told(elsewhere / "out.ipynb")
-    assert advice.startswith("**No advice yet**")
-    assert "This run: pool size **2**, 5 pages a trial, 1 of 1 rounds, requests" in about
-    assert "2 threads were" in headline
-    assert "Of the article's 13 claims" in headline
-    assert "Only 1 complete round" in headline
+    said = told(elsewhere / "out.ipynb")
+    assert said[0].startswith("**No advice yet**")
+    text = "\n".join(said)
+    assert "This run: pool size **2**, 5 pages a trial, 1 of 1 rounds, requests" in text
+    assert "Of the article's 13 claims" in text
+    assert "Only 1 complete round" in text
 
 
 @pytest.mark.slow
@@ -174,7 +174,7 @@ def test_a_pool_size_through_papermill_lands_beside_the_other_runs(copy: Copy) -
         *"papermill notebooks/report.ipynb reports/p20.ipynb -p pool_size 20".split(),
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    assert "pool size **20**" in told(copy.path / "reports" / "p20.ipynb")[1]
+    assert "pool size **20**" in "".join(told(copy.path / "reports" / "p20.ipynb"))
     [name] = {path.name for path in (copy.path / "data").iterdir()} - before
     assert name == "pool_size-20_pages-2_clients-requests"
 
@@ -315,7 +315,7 @@ NO_PROCESSES = Study(
         ),
         pytest.param(
             NO_PROCESSES, World(even(NO_PROCESSES)),
-            ["the study has no processes", "no complete rounds of both pools"],
+            ["the study has no processes", "A/A control, phantomjs"],
             ["The two perform", "The two differ"], id="no processes",
             marks=pytest.mark.faults,
         ),

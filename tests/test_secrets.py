@@ -169,7 +169,7 @@ def test_a_report_has_no_secret_of_its_url(copy: Copy, server: Server) -> None:
     assert set(fetches["final_url"]) == {led}
     assert set(server.asked) == {"/session?token=t0ken", "/page?session=s3ssion"}
     assert f"session?token={T0KEN}" in (copy.path / "reports" / f"{folder.name}.html").read_text()
-    assert folder.name in run(copy, "runs")
+    assert folder.name in run(copy, "runs", "--wide")
 
     count = len(server.asked)
     run(copy, "run", *asked[1:])  # is measured already

@@ -418,8 +418,9 @@ def sources(results: RunResults) -> str:
         "this page as a notebook": f"../reports/{quote(name)}.ipynb",
         "rules and methods": "../docs/statistics.md",
         "how to cite": "../CITATION.cff",
-        "the article's code and timings": article.REPOSITORY,
     }
+    if not results.study.only_functions:
+        links["the article's code and timings"] = article.REPOSITORY
     linked = ", ".join(f"[{words}]({address})" for words, address in links.items())
     return (
         f"Made from {' and '.join(digests)}; code that measured: "
