@@ -96,6 +96,10 @@ class _Handler(socketserver.StreamRequestHandler):
     def do_download(self) -> None:
         self.answer(b"a file", headers="Content-Disposition: attachment\r\n")
 
+    def do_late(self) -> None:
+        time.sleep(0.2)
+        self.answer(PAGE)
+
     def do_delay(self) -> None:
         self.answer(PAGE, headers="Server-Timing: origin;dur=5\r\n")
 

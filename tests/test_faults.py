@@ -97,7 +97,7 @@ def assert_it_goes_on(copy: Copy, client: str, kept: str) -> None:
 @pytest.mark.parametrize(
     ("number", "status"),
     [
-        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.faults),
         (signal.SIGKILL, -9),
         pytest.param(signal.SIGTERM, 143, marks=pytest.mark.faults),
         pytest.param(signal.SIGHUP, 129, marks=pytest.mark.faults),

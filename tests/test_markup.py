@@ -183,7 +183,7 @@ def test_no_text_of_a_run_comes_alive(
     assert printed.returncode == 0, printed.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_no_text_of_other_runs_comes_alive(
     copy: Copy, server: Server, chromium: webdriver.Chrome
 ) -> None:

@@ -20,7 +20,7 @@ from tests import made_up
 from tests.conftest import ODD_NAME, Copy, need
 from tests.made_up import World, even
 
-SMALL = ("PAGES=6", "POOL_SIZE=3", "ROUNDS=3", "LATENCY=0.3")
+SMALL = ("PAGES=6", "POOL_SIZE=3", "ROUNDS=1", "LATENCY=0.3")
 
 
 def make(copy: Copy, *arguments: str) -> tuple[int, str, str]:
@@ -77,7 +77,7 @@ def page(copy: Copy) -> Page:
         assert (copy.path / "figures" / name / f"{figure}.png").stat().st_size > 10_000
         assert "<svg" in (copy.path / "figures" / name / f"{figure}.svg").read_text()
     _, trials = records.load(copy.path / "data" / name)
-    assert (trials["arm"] == "main").sum() == 24
+    assert (trials["arm"] == "main").sum() == 8
     assert not list((copy.path / "reports").glob("*partial*"))
     rows = (copy.path / "data" / name / "fetches.csv").read_bytes()
     begun = time.monotonic()
@@ -99,8 +99,8 @@ def test_make_report_measures_draws_and_tells(page: Page) -> None:
     assert page.headings[0] == "Threads or processes?"
     assert page.headings[1] == "The answer"
     assert page.headings[-1] == "Limits"
-    assert "In brackets: 95 % intervals over 3 complete rounds." in text
-    assert re.search(r"All (72|63) trials were complete: no fetch of 342 failed.", text)
+    assert "Only 1 complete round: too few to judge; it takes 3" in text
+    assert re.search(r"All (24|21) trials were complete: no fetch of 114 failed.", text)
     assert text.index("ThreadPool has the interface of Pool") < text.index("What was measured")
     assert "7.54" in text
     assert "3.93" in text
@@ -307,6 +307,7 @@ NO_PROCESSES = Study(
             ONE_ROUND, World(even(ONE_ROUND)),
             ["Only 1 complete round: too few to judge", "1 complete round; it takes 3"],
             ["perform the same, less", "were faster"], id="a single round",
+            marks=pytest.mark.faults,
         ),
         pytest.param(
             ONE_CLIENT, World(even(ONE_CLIENT)),
