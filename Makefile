@@ -111,7 +111,7 @@ test-all: test ## the same, then the tests that take longer (under half an hour)
 test-calibration: setup ## simulate every case of the verdict rules (a quarter of an hour)
 	@$(run_python) -m pytest -m calibration -q -o faulthandler_timeout=0
 
-test-faults: setup ## break studies in the ways that take longer (a quarter of an hour)
+test-faults: setup ## run the tests that take longest, most of which break studies
 	@$(run_python) -m pytest -m faults
 
 lock: ## pin the newest packages that fit pyproject.toml (needs uv)

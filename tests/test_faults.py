@@ -276,7 +276,7 @@ def at_work(copy: Copy, client: str, mode: str) -> psutil.Process:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("client", "name"),
     [
@@ -322,7 +322,7 @@ def test_an_origin_that_dies_ends_the_study_with_a_line(copy: Copy, client: Clie
     assert records.rounds_done(folder) == {1, 2, 3}
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_report_that_is_interrupted_while_it_draws_leaves_nothing(copy: Copy) -> None:
     options = ("--pages", "2", "--rounds", "1", "--clients", "requests", "--latency", "0")
     assert copy.experiment("run", *options, "--run", "small").returncode == 0

@@ -94,7 +94,7 @@ def is_listening(port: int) -> bool:
     return False
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_zim_file_is_a_source_by_chance_and_by_list(copy: Copy, kiwix: str) -> None:
     for client in ("phantomjs", "chrome"):
         need(client)

@@ -352,7 +352,7 @@ def test_a_precision_that_cannot_be_is_one_line(
     assert words in one_line(copy, "run", *options)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_another_study_or_a_damaged_run_is_refused_and_untouched(copy: Copy) -> None:
     assert copy.experiment(*SMALL, "--rounds", "1", "--run", "small").returncode == 0
     folder = copy.path / "data" / "small"
@@ -375,7 +375,7 @@ def test_another_study_or_a_damaged_run_is_refused_and_untouched(copy: Copy) -> 
     assert not fetches.exists()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_run_goes_on_only_where_it_began(copy: Copy) -> None:
     assert copy.experiment(*SMALL_SWEEP).returncode == 0
     folder = copy.path / "data" / "small"

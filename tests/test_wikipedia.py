@@ -111,7 +111,7 @@ def test_a_refusal_fails_the_trial_and_the_study_goes_on_as_told(
     assert max(after - before for before, after in itertools.pairwise(times)) >= 6
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_the_third_refusal_ends_the_study_which_goes_on_later(copy: Copy, tmp_path: Path) -> None:
     angry = True
     with Wiki(tmp_path, refuses=lambda number: angry and number > 20) as wiki:
