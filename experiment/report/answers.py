@@ -8,7 +8,6 @@ from experiment.analysis import claims, crossover, runs, summary, sweeps
 from experiment.analysis.claims import JudgedClaim
 from experiment.analysis.results import RunResults
 from experiment.analysis.rules import Verdict
-from experiment.analysis.summary import percent_of
 from experiment.report import console, headline, own, sweep, today
 from experiment.report import crossover as work
 from experiment.report.console import BLUE, ORANGE
@@ -84,7 +83,14 @@ def _of_client(results: RunResults, client: str) -> str:
 
 def whole_table(judged: Sequence[JudgedClaim]) -> str:
     """Return the table of claims with a line for each comparison, however long."""
-    head = ("claim", "verdict", "measured", _value_head(judged), "2018", "in detail")
+    head = (
+        "claim",
+        "verdict",
+        "measured",
+        headline.value_heading(judged[0].levels),
+        "2018",
+        "in detail",
+    )
     rows = [head]
     for claim in judged:
         verdict = claim.ruling.verdict
@@ -98,7 +104,12 @@ def whole_table(judged: Sequence[JudgedClaim]) -> str:
 def table_of_claims(judged: Sequence[JudgedClaim], width: int, styled: bool | None = None) -> str:
     """Return the table of claims, a block each: verdict and claim, then what was measured."""
     styled = console.is_styled() if styled is None else styled
-    head = (f"{'  ' if styled else ''}verdict", "the article says", _value_head(judged), "2018")
+    head = (
+        f"{'  ' if styled else ''}verdict",
+        "the article says",
+        headline.value_heading(judged[0].levels),
+        "2018",
+    )
     blocks = [[*_block(claim, styled)] for claim in judged]
     widths = console.fitting([head, *(row for block in blocks for _, row in block)], width)
     shown = [console.lines(head, widths)]
@@ -108,10 +119,6 @@ def table_of_claims(judged: Sequence[JudgedClaim], width: int, styled: bool | No
             colour = COLOURS.get(headline.SIGNS[verdict]) if styled else None
             shown.append([_painted(line, widths[0], colour) for line in console.lines(row, widths)])
     return "\n".join("\n".join(part) for part in shown)
-
-
-def _value_head(judged: Sequence[JudgedClaim]) -> str:
-    return f"value [{percent_of(judged[0].levels.difference)}]"
 
 
 def _block(claim: JudgedClaim, styled: bool) -> Iterator[tuple[Verdict, console.Row]]:

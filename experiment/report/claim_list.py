@@ -6,7 +6,7 @@ from html import escape
 import pandas as pd
 
 from experiment.analysis.claims import JudgedClaim
-from experiment.analysis.summary import digits, percent_of
+from experiment.analysis.summary import digits
 from experiment.report import headline
 
 CLASSES = {"✓": "for", "~": "both", "✗": "against"}
@@ -43,7 +43,7 @@ def comparisons(claim: JudgedClaim) -> pd.DataFrame:
     rows = [
         {
             "measured": cell.words,
-            f"value [{percent_of(claim.levels.difference)}]": headline.value(cell, claim.levels),
+            headline.value_heading(claim.levels): headline.value(cell, claim.levels),
             "2018": headline.in_2018(claim, cell),
             "in detail": headline.detail(cell, claim.ruling.verdict),
         }

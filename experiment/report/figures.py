@@ -165,9 +165,14 @@ def speed_ups(results: RunResults, judged: Judged = (), *, ax: Axes) -> Axes:
     cells = sentences.compared(results)
     clients = list(dict.fromkeys(client for client, _ in cells))
     places = [row + 0.5 * clients.index(client) for row, (client, _) in enumerate(cells)]
-    end = _end_of_speed_ups(results, cells)
-    for place, cell in zip(places, cells, strict=True):
-        _speed_up(ax, place, results, cell, end)
+    ratios = {cell: summary.speed_up(results.rounds, *cell) for cell in cells}
+    end = _end_of_speed_ups(results, list(ratios.values()))
+    for place, (cell, ratio) in zip(places, ratios.items(), strict=True):
+        _interval(ax, place, ratio, styles.of_mode(cell[1]).colour, levels=results.levels)
+        brackets = summary.brackets(ratio.interval(results.levels.difference))
+        ax.annotate(brackets, (1.01, place), xycoords=("axes fraction", "data"), va="center")
+        if in_2018 := _speed_up_2018(results, cell):
+            _mark_speed_up_2018(ax, place - 0.3, in_2018, end)
     for value, words in {results.study.pool_size: "ideal: {}x", 1: "serial"}.items():
         if value <= end:
             ax.axvline(value, color=IDEAL, lw=1, zorder=0)
@@ -177,34 +182,25 @@ def speed_ups(results: RunResults, judged: Judged = (), *, ax: Axes) -> Axes:
     ax.xaxis.set_major_formatter("{x:g}x")
     then = "; ◇ the article, 2018" if any(_speed_up_2018(results, cell) for cell in cells) else ""
     ax.set_xlabel(f"speed-up over a serial loop ({_lines(results.levels)}{then})")
-    speed_up = [summary.speed_up(results.rounds, *cell).shown for cell in cells]
-    labels = [f"{', '.join(cell)}: {value}x" for cell, value in zip(cells, speed_up, strict=True)]
+    labels = [f"{', '.join(cell)}: {ratio.shown}x" for cell, ratio in ratios.items()]
     title = _against_title(judged) if judged else ""
     return _in_rows(ax, labels, 1.2 + 0.34 * (places[-1] + 1), title, places)
 
 
-def _end_of_speed_ups(results: RunResults, cells: Sequence[tuple[str, str]]) -> float:
+def _end_of_speed_ups(results: RunResults, ratios: Sequence[Estimate]) -> float:
     """Return where the axis ends: beyond all intervals, and the ideal where it is not far off."""
     wide, ideal = results.levels.difference, results.study.pool_size
-    ratios = [summary.speed_up(results.rounds, *cell) for cell in cells]
     most = max(1.0, *(max(it.value, *(it.interval(wide) or (0,))) for it in ratios))
     return 1.06 * max(most, ideal if ideal <= 3 * most else 0.0)
 
 
-def _speed_up(
-    ax: Axes, place: float, results: RunResults, cell: tuple[str, str], end: float
-) -> None:
-    """Draw a speed-up with its intervals, and that of 2018; one beyond the axis is written."""
-    ratio, colour = summary.speed_up(results.rounds, *cell), styles.of_mode(cell[1]).colour
-    _interval(ax, place, ratio, colour, levels=results.levels)
-    brackets = summary.brackets(ratio.interval(results.levels.difference))
-    ax.annotate(brackets, (1.01, place), xycoords=("axes fraction", "data"), va="center")
-    then = _speed_up_2018(results, cell)
-    if then and then <= end:
-        ax.plot(then, place - 0.3, "D", ms=5, mfc="white", mec="black", zorder=6)
-    elif then:
-        words = f"2018: {digits(then)}x ▶"
-        _note(ax, words, (end, place - 0.3), (0, 0), ha="right", va="center", size=8)
+def _mark_speed_up_2018(ax: Axes, place: float, value: float, end: float) -> None:
+    """Mark a value of 2018; one beyond the end of the axis is written there."""
+    if value <= end:
+        ax.plot(value, place, "D", ms=5, mfc="white", mec="black", zorder=6)
+    else:
+        words = f"2018: {digits(value)}x ▶"
+        _note(ax, words, (end, place), (0, 0), ha="right", va="center", size=8)
 
 
 def _speed_up_2018(results: RunResults, cell: tuple[str, str]) -> float | None:

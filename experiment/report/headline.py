@@ -200,6 +200,11 @@ def _unlike_2018(study: Study) -> str:
     return said if unlike else ""
 
 
+def value_heading(levels: Levels) -> str:
+    """Return the heading of the column of values, which names the level of their intervals."""
+    return f"value [{percent_of(levels.difference)}]"
+
+
 def value(cell: Comparison, levels: Levels) -> str:
     """Return what was measured, with its interval."""
     if cell.estimate is None:
