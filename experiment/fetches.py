@@ -38,6 +38,7 @@ class Fetch:
     start_s: Seconds
     end_s: Seconds
     fetch_s: Seconds
+    queue_s: Seconds | None = None
     browser_start_s: Seconds | None = None
     load_s: Seconds | None = None
     check_s: Seconds | None = None

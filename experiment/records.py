@@ -93,6 +93,7 @@ ADDED = (
     ("fetch_cpu_s", "origin_cpu_s"),
     ("reuse",),
     ("dask_processes", "clock_error_s", "retried"),
+    ("queue_s",),
 )
 """The columns that were added, in turn; runs from before do not have them."""
 

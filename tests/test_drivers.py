@@ -72,7 +72,7 @@ def opened(client: ClientName, server: Server) -> Iterator[list[int]]:
     """A browser with a page; yields the ports at which it and its driver listen."""
     opened = clients.of(client)(60, base.ClientSettings())
     assert isinstance(opened, browser.Browser)
-    with opened._open(base.Phases(), base.Deadline(60)) as driver:
+    with opened._open(1, base.Phases(), base.Deadline(60)) as driver:
         driver.get(server.url("page"))
         yield sorted(listening(psutil.Process().children(recursive=True)))
 

@@ -1,6 +1,7 @@
 """Selenium Grid: browsers that are elsewhere, and no session left there whatever happens."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,8 +16,9 @@ import pytest
 
 import experiment
 from experiment.errors import UserError
-from experiment.measure import grid
-from experiment.report import sentences
+from experiment.measure import clients, grid
+from experiment.measure.clients import base, browser
+from experiment.report import sentences, styles
 from experiment.study import Study
 from tests.conftest import Copy, eventually, need
 
@@ -36,6 +38,9 @@ stereotype = '{{"browserName": "chrome"}}'
 max-sessions = {slots}
 webdriver-executable = "{driver}"
 """
+TRIAL = r"threads-or-processes-\w+"
+"""The pattern of the name that any trial has at a Grid."""
+
 QUICK = ("--clients", "chrome", "--rounds", "1", "--run", "own", "--pool-size", "3")
 
 
@@ -125,9 +130,37 @@ def test_browsers_of_a_grid_fetch_new_and_kept_ones(copy: Copy, address: str) ->
     assert len(fetches) == 4 * 6
     assert fetches["origin_ms"].notna().all()
     assert results.main_trials["cpu_s"].isna().all()
-    assert results.run.machine.browsers["chrome"].startswith("Selenium Grid 4.")
+    described = results.run.machine.browsers["chrome"]
+    assert re.fullmatch(rf"Selenium Grid 4\.\d+\.\d+ with {SLOTS} slots", described)
     assert "Chrome came from the Selenium Grid" in sentences.clients(results)
+    phases = fetches[[f"{phase}_s" for phase in styles.PHASES]]
+    assert phases.notna().all(axis=None)
+    assert (phases.sum(axis=1) <= fetches["fetch_s"]).all()
     copy.assert_nothing_left()
+
+
+@pytest.mark.slow
+def test_a_wait_for_a_slot_is_a_phase_of_its_own(copy: Copy, address: str) -> None:
+    """Somebody else has one of the three slots for a while."""
+    settings = base.ClientSettings(grid=address, session_name="somebody")
+    somebody = clients.of("chrome")(60, settings)
+    assert isinstance(somebody, browser.Browser)
+    asked = ("--modes", "threads", "--repeats", "1", "--pages", "6", "--latency", "0.2")
+    with somebody._open(1, base.Phases(), base.Deadline(60)) as driver:
+        running = copy.start(
+            sys.executable, "-m", "experiment", "run", *QUICK, *asked, "--grid", address
+        )
+        assert eventually(lambda: grid._queued_pages(address, TRIAL), 60)
+        time.sleep(1.0)
+        assert driver.current_url
+    assert running.wait(60) == 0
+    results = experiment.load(copy.path / "data" / "own")
+    fetches = results.fetches.query("arm == 'main'")
+    assert fetches["error"].isna().all()
+    assert fetches["queue_s"].max() > 0.5
+    assert (fetches["queue_s"] == 0).any()
+    assert (fetches["browser_start_s"] > 0.1).all()
+    assert "in threads in the Grid's queue" in sentences.clients(results)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +178,7 @@ def test_no_session_is_left_there(copy: Copy, address: str, killed: str) -> None
     command = (sys.executable, "-m", "experiment", "run", *QUICK, *asked, "--grid", address)
     running = copy.start(*command)
     if killed == "the trial at its start":
-        assert eventually(lambda: grid._are_coming(address, "threads-or-processes"), 60)
+        assert eventually(lambda: grid._are_coming(address, TRIAL), 60)
     else:
         assert eventually(lambda: sessions(address) == SLOTS, 60)
     if killed.startswith("the trial"):

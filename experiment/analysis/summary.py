@@ -181,6 +181,7 @@ MOST_LOG = 50.0
 
 MEANS = {
     "fetch_s": "fetch_mean_s",
+    "queue_s": "queue_mean_s",
     "browser_start_s": "browser_start_mean_s",
     "load_s": "load_mean_s",
     "check_s": "check_mean_s",
@@ -201,7 +202,7 @@ def per_trial(fetches: pd.DataFrame, trials: pd.DataFrame, arm: Arm = "main") ->
     """
     own = fetches[fetches["arm"] == arm]
     own = own.assign(
-        without_start_s=own["fetch_s"] - own["browser_start_s"].fillna(0),
+        without_start_s=own["fetch_s"] - own[["queue_s", "browser_start_s"]].sum(axis=1),
         beyond_ms=own["fetch_s"] * 1000 - own["origin_ms"],
     )
     groups = own.groupby(TRIAL)

@@ -4,12 +4,12 @@ This is the runner's half of the protocol: `plan.json` goes in, a report comes o
 supervisor, and `outcome.json` out of the trial.
 """
 
-import json
 import math
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from experiment.vocabulary import Mode
 
 PLAN = TypeAdapter(Plan)
 OUTCOME = TypeAdapter(Outcome)
+REPORT = TypeAdapter(Report)
 
 UNEXPECTED = 1
 """The status of a Python program that ended with a traceback."""
@@ -41,6 +42,7 @@ class Launched:
     cpu_s: float | None = None
     browser_pss_mb: float | None = None
     suspended: str | None = None
+    queued_s: Mapping[int, float] | None = None
 
     def of_mode(self, mode: Mode) -> "Launched":
         """Return what became of one mode, where a launch of arm `cpu` measured several."""
@@ -72,7 +74,14 @@ def launch(plan: Plan) -> Launched:
         report = _report(printed, folder)
         outcome = _outcome(report, folder, limit_s, log)
     stopped = "a worker was stopped by a signal" if outcome.stopped else None
-    return Launched(outcome, log, report.cpu_s, report.browser_pss_mb, report.suspended or stopped)
+    return Launched(
+        outcome,
+        log,
+        report.cpu_s,
+        report.browser_pss_mb,
+        report.suspended or stopped,
+        report.queued_s,
+    )
 
 
 def time_limit_s(plan: Plan) -> float:
@@ -112,7 +121,7 @@ def _for_dask(plan: Plan, folder: Path) -> dict[str, str]:
 def _report(printed: str, folder: Path) -> Report:
     """Return a supervisor's report; its own errors are ours."""
     try:
-        return Report(**json.loads(printed))
+        return REPORT.validate_json(printed)
     except ValueError:
         if shortages.is_full(folder):
             raise shortages.no_room() from None

@@ -65,7 +65,7 @@ def of_trial(
     )
     fetches = [
         FetchRow(**asdict(key), **asdict(_without_secrets(study, fetch)))
-        for fetch in _with_workers_numbered(outcome.fetches)
+        for fetch in _with_workers_numbered(_with_queue_apart(launched))
     ]
     suspended = None if outcome.reason else launched.suspended
     return Measured(fetches, row, outcome.wait_s, suspended)
@@ -84,6 +84,20 @@ def _as_far_as_known(study: Study, key: TrialKey, launched: Launched) -> Launche
         machine_cpu=None,
     )
     return replace(launched, outcome=outcome, cpu_s=None, browser_pss_mb=None)
+
+
+def _with_queue_apart(launched: Launched) -> Sequence[Fetch]:
+    """Return the fetches; those with a browser of a Grid tell how long they waited for it."""
+    fetches, queued_s = launched.outcome.fetches, launched.queued_s
+    if queued_s is None:
+        return fetches
+    return [_waited(fetch, queued_s.get(fetch.page, 0.0)) for fetch in fetches]
+
+
+def _waited(fetch: Fetch, seconds: float) -> Fetch:
+    start_s = fetch.browser_start_s or 0.0
+    queue_s = min(seconds, start_s)
+    return replace(fetch, queue_s=queue_s, browser_start_s=start_s - queue_s)
 
 
 def _without_secrets(study: Study, fetch: Fetch) -> Fetch:

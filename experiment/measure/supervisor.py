@@ -44,6 +44,8 @@ class Report:
     """What was suspended while it ran, in words that complete "round 1: "."""
     cpu_s: float
     browser_pss_mb: float | None
+    queued_s: dict[int, float] | None = None
+    """How long requests for browsers waited in the queue of a Grid, by page."""
 
 
 def main() -> None:
@@ -54,6 +56,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     process_tree.adopt_orphans()
     watch = Watch(limit_s)
+    at_grid = grid.of_trial(folder)
+    queue = grid.QueueSampler(*at_grid) if at_grid else None
     trial = _start(folder)
     try:
         watch.until_it_ends(trial)
@@ -63,14 +67,18 @@ def main() -> None:
         with suppress(ProcessLookupError):  # all there is where orphans cannot be adopted
             os.killpg(trial.pid, signal.SIGKILL)
         process_tree.end_children()
-        grid.end_sessions_of(folder, code == 0)
+        queued_s = queue.end() if queue else None
+        if at_grid:
+            grid.end_sessions(*at_grid, code == 0)
         shutil.rmtree(folder / "tmp", ignore_errors=True)
         if _runner_is_gone():
             shutil.rmtree(folder, ignore_errors=True)
-    print(json.dumps(asdict(_report(code, full, watch))))
+    print(json.dumps(asdict(_report(code, full, watch, queued_s))))
 
 
-def _report(code: int | None, full: bool, watch: "Watch") -> Report:
+def _report(
+    code: int | None, full: bool, watch: "Watch", queued_s: dict[int, float] | None
+) -> Report:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Report(
         code=code,
@@ -79,6 +87,7 @@ def _report(code: int | None, full: bool, watch: "Watch") -> Report:
         suspended=watch.suspended,
         cpu_s=used.ru_utime + used.ru_stime,
         browser_pss_mb=watch.memory.most_mb,
+        queued_s=queued_s,
     )
 
 

@@ -633,6 +633,8 @@ def browser_phases(results: RunResults, client: str, *, ax: Axes) -> Axes:
         left, aside = 0.0, []
         for phase, colour in styles.PHASES.items():
             width = summary.mean(summary.of_cell(rounds, client, mode, f"{phase}_mean_s")).value
+            if np.isnan(width):  # only requests to a Grid have to queue
+                continue
             words = f"{phase.removeprefix('browser_')} {digits(width)} s"
             ax.barh(place, width, 0.6, left=left, color=colour, edgecolor="white", lw=0.5)
             if width > narrow:

@@ -307,13 +307,23 @@ def clients(results: RunResults) -> str:
     if study.at_grid:
         names = " and ".join(name.capitalize() for name in study.at_grid)
         return (
-            f"{names} came from the Selenium Grid at {markup.escape(study.grid or '')}. The start "
-            "of a browser includes its wait for a slot, and the way of a page the network between. "
-            "The CPU and memory of these browsers are not known."
+            f"{names} came from the Selenium Grid at {markup.escape(study.grid or '')}. "
+            f"{_queue(results)} The way of a page includes the network between. The CPU and memory "
+            "of these browsers are not known."
         )
     if "chrome" in results.study.clients and "aarch64" in results.run.machine.system:
         return "PhantomJS has no build for this machine; Chrome replaces it."
     return ""
+
+
+def _queue(results: RunResults) -> str:
+    """Return how long browsers of a Grid were waited for."""
+    at_grid = results.complete_fetches.dropna(subset="queue_s")
+    if at_grid.empty:
+        return "How long they were waited for is part of their start."
+    waited = at_grid.groupby("mode", sort=False)["queue_s"].mean()
+    means = " and ".join(f"{digits(seconds)} s in {mode}" for mode, seconds in waited.items())
+    return f"A fetch waited {means} in the Grid's queue, on average, before its browser started."
 
 
 def instrument(results: RunResults) -> pd.DataFrame:

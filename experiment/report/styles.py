@@ -42,7 +42,13 @@ OTHERS = (
 )
 """How modes that are not in `KNOWN` are drawn, in their order in the vocabulary."""
 
-PHASES = {"browser_start": "#E69F00", "load": "#56B4E9", "check": "#009E73", "close": "#CC79A7"}
+PHASES = {
+    "queue": "#BBBBBB",
+    "browser_start": "#E69F00",
+    "load": "#56B4E9",
+    "check": "#009E73",
+    "close": "#CC79A7",
+}
 
 IDLE, SLOWER = "#E69F00", "#CC79A7"
 ZONE = "#BFE3D3"

@@ -145,9 +145,12 @@ class Attempt:
     page: Page
     worker: int
     phases: Phases = field(default_factory=Phases)
-    response: Response = field(default_factory=Response)
+    response: Response = field(init=False)
     is_late: Callable[[], bool] = lambda: False
     row: Fetch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.response = Response(self.page.number)
 
     def __enter__(self) -> Self:
         self._start = time.perf_counter()

@@ -28,11 +28,11 @@ from urllib3.exceptions import HTTPError
 
 from experiment import process_tree
 from experiment.fetches import Count, Seconds
-from experiment.measure import programs
+from experiment.measure import grid, programs
 from experiment.measure.clients import base
 from experiment.measure.clients.base import SIZE_LIMIT, Deadline, FetchError, Phases, Response
 from experiment.measure.clients.kept import Kept
-from experiment.measure.grid import NAME, GridService
+from experiment.measure.grid import GridService
 from experiment.measure.programs import Programs
 from experiment.vocabulary import ClientName
 
@@ -166,8 +166,10 @@ class Browser(base.Client):
         """Return the driver program, not yet started."""
         raise NotImplementedError
 
-    def _driver_program(self) -> AnyService:
-        return GridService(self.settings.grid) if self.settings.grid else self.service()
+    def _driver_program(self, page: int) -> AnyService:
+        if not self.settings.grid:
+            return self.service()
+        return GridService(self.settings.grid, grid.name_of(self.settings.session_name, page))
 
     def options(self) -> ArgOptions:
         """Return what the session asks of the browser."""
@@ -176,7 +178,7 @@ class Browser(base.Client):
     def get(self, url: str, phases: Phases, deadline: Deadline, response: Response) -> None:
         """Load the page, in a fresh browser or in this worker's own with a clean profile."""
         open_browser = self._keep if self.settings.reuse else self._open
-        with open_browser(phases, deadline) as driver:
+        with open_browser(response.page, phases, deadline) as driver:
             with phases.timed("load"):
                 driver.get(url)
             with phases.timed("check"):
@@ -201,8 +203,8 @@ class Browser(base.Client):
         response.final_url, response.length, response.status, response.origin_ms = facts
 
     @contextmanager
-    def _open(self, phases: Phases, deadline: Deadline) -> Iterator[webdriver.Remote]:
-        service = self._driver_program()
+    def _open(self, page: int, phases: Phases, deadline: Deadline) -> Iterator[webdriver.Remote]:
+        service = self._driver_program(page)
         deadline.stop = lambda: _kill(service)
         try:
             with phases.timed("browser_start"):
@@ -222,10 +224,10 @@ class Browser(base.Client):
                 service.stop()
 
     @contextmanager
-    def _keep(self, phases: Phases, deadline: Deadline) -> Iterator[webdriver.Remote]:
+    def _keep(self, page: int, phases: Phases, deadline: Deadline) -> Iterator[webdriver.Remote]:
         """Yield the driver of this worker's browser; one that failed is not kept."""
         with phases.timed("browser_start"):
-            kept = KEPT.get(lambda: self._launch(deadline))
+            kept = KEPT.get(lambda: self._launch(page, deadline))
         deadline.stop = lambda: _kill(kept.service)
         try:
             yield kept.driver
@@ -237,8 +239,8 @@ class Browser(base.Client):
                 KEPT.drop()
             raise
 
-    def _launch(self, deadline: Deadline) -> "OpenBrowser":
-        service = self._driver_program()
+    def _launch(self, page: int, deadline: Deadline) -> "OpenBrowser":
+        service = self._driver_program(page)
         deadline.stop = lambda: _kill(service)
         try:
             return OpenBrowser(service, self._start(service))
@@ -272,8 +274,8 @@ class Browser(base.Client):
         options = self.options()
         options.timeouts = {"pageLoad": int(self.timeout_s * 1000)}
         options.unhandled_prompt_behavior = "dismiss"
-        if self.settings.grid:
-            options.set_capability(NAME, self.settings.session_name)
+        if isinstance(service, GridService):
+            options.set_capability(grid.NAME, service.name)
         return webdriver.Remote(self.connection(client_config=config), options=options)
 
     def reason(self, error: BaseException) -> str | None:
