@@ -160,7 +160,9 @@ def test_a_wait_for_a_slot_is_a_phase_of_its_own(copy: Copy, address: str) -> No
     assert fetches["queue_s"].max() > 0.5
     assert (fetches["queue_s"] == 0).any()
     assert (fetches["browser_start_s"] > 0.1).all()
-    assert "in threads in the Grid's queue" in sentences.clients(results)
+    assert re.search(
+        r"waited in the Grid's queue: on average [\d.]+ s \(threads\)\.", sentences.clients(results)
+    )
 
 
 @pytest.mark.parametrize(

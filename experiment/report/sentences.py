@@ -321,9 +321,10 @@ def _queue(results: RunResults) -> str:
     at_grid = results.complete_fetches.dropna(subset="queue_s")
     if at_grid.empty:
         return "How long they were waited for is part of their start."
-    waited = at_grid.groupby("mode", sort=False)["queue_s"].mean()
-    means = " and ".join(f"{digits(seconds)} s in {mode}" for mode, seconds in waited.items())
-    return f"A fetch waited {means} in the Grid's queue, on average, before its browser started."
+    waited_s = at_grid.groupby("mode")["queue_s"].mean()
+    modes = [mode for mode in MODES if mode in waited_s]
+    means = ", ".join(f"{digits(waited_s[mode])} s ({mode})" for mode in modes)
+    return f"Before its browser started, a fetch waited in the Grid's queue: on average {means}."
 
 
 def instrument(results: RunResults) -> pd.DataFrame:
