@@ -130,7 +130,7 @@ def test_a_new_client_and_a_new_pool_are_measured(extended: Copy) -> None:
     extended.assert_nothing_left()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_new_client_and_a_new_pool_are_in_the_whole_report(extended: Copy) -> None:
     run_here(extended, MADE_UP)
     ended = extended.experiment("report", "--run", "doors")
@@ -158,7 +158,7 @@ def test_a_new_client_and_a_new_pool_are_in_the_whole_report(extended: Copy) -> 
     assert then["phantomjs"] == pytest.approx(2.37, abs=0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_new_client_and_a_new_pool_are_in_a_sweep(extended: Copy) -> None:
     run_here(extended, SIZES)
     ended = extended.experiment("sweep", "--run", "sizes")

@@ -79,7 +79,7 @@ def test_a_report_is_drawn_alike_in_any_surroundings(
     copy.assert_nothing_left()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.usefixtures("drawn")
 def test_two_reports_of_a_run_at_once_are_both_whole(copy: Copy) -> None:
     (copy.path / "figures" / "drawn").mkdir()

@@ -73,7 +73,7 @@ def test_a_report_can_be_run_in_the_lab(
         chromium.get("about:blank")
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_the_explorer_runs_without_a_browser_and_from_any_folder(
     copy: Copy, tmp_path: Path
 ) -> None:

@@ -54,7 +54,7 @@ def test_the_soft_limit_of_descriptors_is_raised_and_the_hard_one_refuses(copy: 
     assert fetches["error"].isna().all()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_as_many_workers_as_are_said_to_fit_do_fit(copy: Copy) -> None:
     options = (*SMALL, "--pool-sizes", "16", "--clients", "requests", "--pages", "16")
     ended = copy.run("prlimit", "--nofile=64:64", *run(*options, "--run", "small"))

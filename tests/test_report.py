@@ -134,7 +134,7 @@ def environment_in(copy: Copy) -> Path:
     return made
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_papermill_alone_measures_from_any_folder_in_one_of_any_name(
     copy: Copy, tmp_path: Path
 ) -> None:

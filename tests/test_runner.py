@@ -193,7 +193,7 @@ def test_a_study_that_fetches_nothing_is_said_and_what_there_is_kept(
     copy.assert_nothing_left()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_firefox_fetches_from_the_embedded_origin(copy: Copy) -> None:
     need("firefox")
     options = ("--pages", "2", "--pool-size", "2", "--rounds", "1", "--modes", "threads")
