@@ -1,7 +1,7 @@
 """The verdict rules are calibrated: simulated studies go through the report's own functions.
 
 Fetch times are log-normal with a scatter of their own, one for their trial and one for their
-round. `make test` simulates 120 studies of one case; `make test-calibration` 2,000 of it and of
+round. `make test` simulates 60 studies of one case; `make test-calibration` 2,000 of it and of
 all others, and prints the table.
 """
 
@@ -112,8 +112,8 @@ def _fetches(mode: str, seconds: Numbers) -> pd.DataFrame:
             "page": np.tile(np.arange(1, PAGES + 1), rounds), "url": "http://127.0.0.1/",
             "worker": np.tile(np.arange(PAGES) % size + 1, rounds),
             "start_s": end - seconds.reshape(-1), "end_s": end, "fetch_s": seconds.reshape(-1),
-            "browser_start_s": np.nan, "load_s": seconds.reshape(-1), "check_s": 0.0,
-            "close_s": np.nan, "planned_ms": np.nan, "origin_ms": np.nan,
+            "queue_s": np.nan, "browser_start_s": np.nan, "load_s": seconds.reshape(-1),
+            "check_s": 0.0, "close_s": np.nan, "planned_ms": np.nan, "origin_ms": np.nan,
             "reuse": "off", "sha256": None, "error": None,
         }
     )  # fmt: skip
@@ -185,7 +185,7 @@ def _check(tally: Tally, scenario: Scenario, truth: Truth, rounds: int) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("studies", [120, pytest.param(STUDIES, marks=pytest.mark.calibration)])
+@pytest.mark.parametrize("studies", [60, pytest.param(STUDIES, marks=pytest.mark.calibration)])
 def test_intervals_and_verdicts_are_right_as_often_as_they_say(studies: int) -> None:
     truth = EDGES[0]
     _check(_simulated(MODERATE, truth, 5, studies), MODERATE, truth, 5)

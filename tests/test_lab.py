@@ -51,13 +51,10 @@ def test_the_explorer_redraws_and_measures_live(
     copy.assert_nothing_left()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("notebook", "run", "figures"),
-    [
-        pytest.param("report", "reference", 8, marks=pytest.mark.faults),
-        ("sweep", "reference-sweep", 1),
-    ],
+    [("report", "reference", 8), ("sweep", "reference-sweep", 1)],
 )
 def test_a_report_can_be_run_in_the_lab(
     copy: Copy, chromium: webdriver.Chrome, tmp_path: Path, notebook: str, run: str, figures: int

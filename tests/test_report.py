@@ -288,7 +288,7 @@ NO_PROCESSES = Study(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("study", "world", "said", "unsaid"),
     [
@@ -301,24 +301,21 @@ NO_PROCESSES = Study(
             STUDY, World(even(STUDY), failing="phantomjs"),
             ["0 complete rounds; it takes 3", "browser 300"],
             ["phantomjs: The two", "phantomjs, threads: ideal"], id="no selenium",
-            marks=pytest.mark.faults,
         ),
         pytest.param(
             ONE_ROUND, World(even(ONE_ROUND)),
             ["Only 1 complete round: too few to judge", "1 complete round; it takes 3"],
             ["perform the same, less", "were faster"], id="a single round",
-            marks=pytest.mark.faults,
         ),
         pytest.param(
             ONE_CLIENT, World(even(ONE_CLIENT)),
             ["the study has no browser", "This study has no browser."], ["phantomjs:"],
-            id="one client", marks=pytest.mark.faults,
+            id="one client",
         ),
         pytest.param(
             NO_PROCESSES, World(even(NO_PROCESSES)),
             ["the study has no processes", "A/A control, phantomjs"],
             ["The two perform", "The two differ"], id="no processes",
-            marks=pytest.mark.faults,
         ),
     ],
 )  # fmt: skip
