@@ -318,24 +318,33 @@ def test_a_control_has_no_client_and_no_fetches(folder: Path) -> None:
 def test_a_run_from_before_a_column_was_added_is_read(folder: Path, additions: int) -> None:
     absent = {*chain.from_iterable(records.ADDED[additions:])}
     path = folder / "trials.csv"
-    rows = list(csv.reader(path.read_text().splitlines()))
-    kept = [place for place, name in enumerate(rows[0]) if name not in absent]
-    assert len(kept) == len(rows[0]) - len(absent)
-    older = [",".join(row[place] for place in kept) for row in rows]
     whole = path.read_text()
-    path.write_text("".join(f"{line}\n" for line in older))
     run = json.loads((folder / "run.json").read_text())
-    run["extents"]["trials.csv"]["bytes"] = path.stat().st_size
     del run["machine"]["openssl"]
+    removed: set[str] = set()
+    for name in records.FILES.values():
+        removed |= remove_columns(folder / name, absent)
+        run["extents"][name]["bytes"] = (folder / name).stat().st_size
+    assert removed == absent
     (folder / "run.json").write_text(json.dumps(run))
     assert records.read_trials(folder) == [trial_row(1), trial_row(2)]
-    trials = load(folder).trials
-    assert trials[[*absent - {"reuse"}]].isna().all(axis=None)
-    assert set(trials["reuse"]) == {"off"}
+    for table in (load(folder).trials, load(folder).fetches):
+        assert table[[*(absent & {*table}) - {"reuse"}]].isna().all(axis=None)
+        assert set(table["reuse"]) == {"off"}
     assert load(folder).run.machine.openssl is None
     path.write_text(whole.replace("origin_cpu_s", "origin"))
     with pytest.raises(UserError, match="row 1, its columns are not"):
         load(folder)
+
+
+def remove_columns(path: Path, absent: set[str]) -> set[str]:
+    """Remove columns from a CSV file; returns those that it had."""
+    rows = list(csv.reader(path.read_text().splitlines()))
+    kept = [place for place, name in enumerate(rows[0]) if name not in absent]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([row[place] for place in kept] for row in rows)
+    return absent & {*rows[0]}
 
 
 def test_a_run_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
