@@ -1,8 +1,8 @@
 """The verdict rules are calibrated: simulated studies go through the report's own functions.
 
 Fetch times are log-normal with a scatter of their own, one for their trial and one for their
-round. `make test` simulates 60 studies of one case; `make test-calibration` 2,000 of it and of
-all others, and prints the table.
+round. `make test` simulates 60 studies of one case, which finds gross mistakes; `make
+test-calibration` 2,000 of it and of all others, and prints the table.
 """
 
 import math

@@ -137,7 +137,7 @@ def test_a_second_ctrl_c_ends_no_worse_than_one(copy: Copy, client: ClientName) 
     assert_it_goes_on(copy, client, kept)
 
 
-@pytest.mark.faults
+@pytest.mark.slow
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_disk_that_is_full_is_one_line_and_keeps_what_there_is(
     copy: Copy, client: ClientName

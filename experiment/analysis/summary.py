@@ -317,9 +317,9 @@ def start_share(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
 
 
 def speed_up_without_start(rounds: pd.DataFrame, client: str, mode: str) -> Estimate:
-    """Return the speed-up without the time that browsers take to start.
+    """Return the speed-up without the time that browsers are waited for and take to start.
 
-    Pool size x utilisation ratio x serial / parallel mean of `fetch_s - browser_start_s`.
+    Pool size x utilisation ratio x serial / parallel mean of `without_start_s`.
     """
     serial, parallel = (
         of_cell(rounds, client, which, "utilisation")

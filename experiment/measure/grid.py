@@ -8,13 +8,15 @@ import json
 import re
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
-from urllib.request import ProxyHandler, Request, build_opener
+from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
 
 if TYPE_CHECKING:
     from experiment.study import Study
@@ -22,12 +24,22 @@ if TYPE_CHECKING:
 NAME = "se:name"
 """The capability in which Selenium Grid keeps a session's name."""
 
-SAMPLE_EVERY_S = 0.05
-"""How often the queue is read."""
+SAMPLE_EVERY_S, SAMPLE_ANSWER_S = 0.1, 1.0
+"""The pause between two readings of the queue, and how long one may take.
 
-ANSWER_S, LATE_S, LONGEST_S = 10, 2.0, 60.0
+With this pause they cost a Grid 1.4 % of a core, with half of it 3.6 %.
+"""
+
+ANSWER_S, LATE_S, LONGEST_S = 10.0, 2.0, 60.0
 """How long a Grid may take to answer; how long after its trial a session may come; how long that
 is waited for at most, since others may ask for sessions, too."""
+
+
+NO_ANSWER = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError),
+    HTTPException,
+)
+"""What is raised where a Grid does not answer, or answers what no Grid would."""
 
 
 class GridService:
@@ -62,28 +74,27 @@ def check(study: "Study") -> None:
     assert study.grid is not None
     try:
         nodes = _nodes(study.grid)
-    except (OSError, ValueError, KeyError, TypeError):
+        slots_of = {client: _slots(nodes, client) for client in study.at_grid}
+    except NO_ANSWER:
         raise UserError(
             f"grid: no Selenium Grid answers at {study.grid}; start it with "
             "`java -jar selenium-server.jar standalone`"
         ) from None
-    for client in study.at_grid:
-        size = 1 if study.modes == ("serial",) else max(study.sizes)
-        slots = _slots(nodes, client)
+    size = 1 if study.modes == ("serial",) else max(study.sizes)
+    for client, slots in slots_of.items():
         if not slots:
             raise UserError(f"grid: {study.grid} has no slot for {client}")
         if slots < size:
             raise UserError(
                 f"{study.size_parameter}: {size} workers need as many browsers, and "
-                f"{study.grid} has {slots} slots for {client}"
+                f"{study.grid} has {slots} for {client}"
             )
 
 
-def description(address: str, browser: str) -> str:
-    """Return the version of a Grid, as its first node says it, and its slots for a browser."""
-    nodes = _nodes(address)
-    version = str(nodes[0]["version"]).split()[0]
-    return f"Selenium Grid {version} with {_slots(nodes, browser)} slots"
+def version(address: str) -> str:
+    """Return the version of a Grid, as its first node says it."""
+    words = _nodes(address)[0]["version"]
+    return f"Selenium Grid {str(words).split()[0]}"
 
 
 class QueueSampler:
@@ -91,7 +102,8 @@ class QueueSampler:
 
     def __init__(self, address: str, trial: str) -> None:
         self._address, self._trial = address, trial
-        self._waited_s: Counter[int] = Counter()
+        self._waited_s: defaultdict[int, float] = defaultdict(float)
+        self._answered = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
@@ -99,21 +111,25 @@ class QueueSampler:
     def _sample(self) -> None:
         before = time.monotonic()
         while not self._ended.wait(SAMPLE_EVERY_S):
-            with suppress(OSError, ValueError, KeyError):
-                pages = _queued_pages(self._address, self._trial)
-                now = time.monotonic()
-                self._waited_s.update(dict.fromkeys(pages, now - before))
-                before = now
+            pages: set[int] = set()
+            with suppress(*NO_ANSWER):
+                pages = _queued_pages(self._address, self._trial, SAMPLE_ANSWER_S)
+                self._answered = True
+            now = time.monotonic()
+            for page in pages:
+                self._waited_s[page] += now - before
+            before = now
 
-    def end(self) -> dict[int, float]:
-        """Stop, and return the seconds by number of the page; one that never waited is left out.
+    def end(self) -> dict[int, float] | None:
+        """Stop, and return the seconds by number of the page; None if the Grid never answered.
 
-        Each sample that saw a request adds the time since the sample before: what a page waited
-        is wrong by up to that time, and right on average.
+        A page that was never seen in the queue is left out. Each sample that saw its request adds
+        the time since the sample before, so a page's wait is wrong by up to that time, and right
+        on average.
         """
         self._ended.set()
-        self._thread.join()
-        return dict(self._waited_s)
+        self._thread.join(2 * SAMPLE_ANSWER_S)
+        return dict(self._waited_s) if self._answered else None
 
 
 def of_trial(folder: Path) -> tuple[str, str] | None:
@@ -124,13 +140,13 @@ def of_trial(folder: Path) -> tuple[str, str] | None:
 
 def end_sessions(address: str, trial: str, has_ended_well: bool) -> None:
     """End the sessions that a trial has left; if it was cut off, also late ones."""
-    with suppress(OSError, ValueError, KeyError):
+    with suppress(*NO_ANSWER):
         _end_sessions(address, trial, has_ended_well)
 
 
 def end_session(address: str, session: str) -> None:
     """End a session, if it is there."""
-    with suppress(OSError, ValueError):
+    with suppress(*NO_ANSWER):
         _ask("DELETE", f"{address}/session/{session}")
 
 
@@ -159,10 +175,12 @@ def _are_coming(address: str, trial: str) -> bool:
     return made or bool(_queued_pages(address, trial))
 
 
-def _queued_pages(address: str, trial: str) -> set[int]:
+def _queued_pages(address: str, trial: str, answer_s: float = ANSWER_S) -> set[int]:
     """Return the numbers of the pages for which a trial waits for a browser."""
-    queue = _ask("GET", f"{address}/se/grid/newsessionqueue/queue")["value"]
-    return {int(page) for page in re.findall(rf"{trial}/(\d+)", json.dumps(queue))}
+    queue = _ask("GET", f"{address}/se/grid/newsessionqueue/queue", answer_s)["value"]
+    if not isinstance(queue, list):  # an error, or no Grid
+        raise TypeError(queue)
+    return {int(page) for page in re.findall(rf"{re.escape(trial)}/(\d+)", json.dumps(queue))}
 
 
 def _sessions(address: str, trial: str) -> Iterator[str]:
@@ -189,11 +207,17 @@ def _nodes(address: str) -> list[dict[str, Any]]:
     return [node for node in nodes if node["availability"] == "UP"]
 
 
-def _ask(method: str, url: str) -> Any:
+@cache
+def _past_proxies() -> OpenerDirector:
+    """Return what opens URLs; to make it reads certificates, which takes time."""
+    return build_opener(ProxyHandler({}))
+
+
+def _ask(method: str, url: str, answer_s: float = ANSWER_S) -> Any:
     """Send a request past any proxy; returns its answer, read as JSON."""
     request = Request(url, method=method)  # noqa: S310
     try:
-        with build_opener(ProxyHandler({})).open(request, timeout=ANSWER_S) as answer:
+        with _past_proxies().open(request, timeout=answer_s) as answer:
             return json.load(answer)
     except HTTPError as error:
         return json.load(error)

@@ -41,9 +41,9 @@ def describe(study: Study) -> Machine:
 
 
 def _browsers(study: Study) -> dict[str, str]:
-    """Return the version of each browser; of one that a Selenium Grid has, what the Grid is."""
+    """Return the version of each browser; of one that a Selenium Grid has, that of the Grid."""
     of_grid = study.at_grid
-    there = {name: grid.description(study.grid, name) for name in of_grid if study.grid}
+    there = dict.fromkeys(of_grid, grid.version(study.grid)) if study.grid and of_grid else {}
     here = {name: clients.of(name).version() for name in study.clients if name not in of_grid}
     return {**{name: text for name, text in here.items() if text}, **there}
 

@@ -95,9 +95,10 @@ def _with_queue_apart(launched: Launched) -> Sequence[Fetch]:
 
 
 def _waited(fetch: Fetch, seconds: float) -> Fetch:
-    start_s = fetch.browser_start_s or 0.0
-    queue_s = min(seconds, start_s)
-    return replace(fetch, queue_s=queue_s, browser_start_s=start_s - queue_s)
+    if fetch.browser_start_s is None:
+        return fetch
+    queue_s = min(seconds, fetch.browser_start_s)
+    return replace(fetch, queue_s=queue_s, browser_start_s=fetch.browser_start_s - queue_s)
 
 
 def _without_secrets(study: Study, fetch: Fetch) -> Fetch:

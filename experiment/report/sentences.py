@@ -317,14 +317,17 @@ def clients(results: RunResults) -> str:
 
 
 def _queue(results: RunResults) -> str:
-    """Return how long browsers of a Grid were waited for."""
+    """Return how much of the fetches' time browsers of a Grid were waited for."""
     at_grid = results.complete_fetches.dropna(subset="queue_s")
     if at_grid.empty:
-        return "How long they were waited for is part of their start."
-    waited_s = at_grid.groupby("mode")["queue_s"].mean()
-    modes = [mode for mode in MODES if mode in waited_s]
-    means = ", ".join(f"{digits(waited_s[mode])} s ({mode})" for mode in modes)
-    return f"Before its browser started, a fetch waited in the Grid's queue: on average {means}."
+        return "The start of a browser includes its wait for a slot."
+    seconds = at_grid.groupby(["client", "mode"])[["queue_s", "fetch_s"]].sum()
+    shares = seconds["queue_s"] / seconds["fetch_s"]
+    cells = [key for key in itertools.product(results.study.at_grid, MODES) if key in shares]
+    shown = ", ".join(
+        f"{percent(shares[key])} for {key[0].capitalize()} in {key[1]}" for key in cells
+    )
+    return f"Part of the fetches' time was spent in the Grid's queue: {shown}."
 
 
 def instrument(results: RunResults) -> pd.DataFrame:

@@ -150,7 +150,7 @@ class Attempt:
     row: Fetch = field(init=False)
 
     def __post_init__(self) -> None:
-        self.response = Response(self.page.number)
+        self.response = Response(page=self.page.number)
 
     def __enter__(self) -> Self:
         self._start = time.perf_counter()

@@ -19,14 +19,14 @@ URL_LIMIT = 2_000
 class Response:
     """Keep what a client learnt of the page it fetched; empty where it cannot tell."""
 
-    page: int = 0
-    """The number of the page in its trial."""
     body: bytes | None = None
     length: int | None = None
     final_url: str | None = None
     status: int | None = None
     origin_ms: float | None = None
     retry_after: str | None = None
+    page: int = 0
+    """The number of the page in its trial, which is known before."""
 
 
 @dataclass
