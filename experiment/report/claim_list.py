@@ -18,7 +18,7 @@ GAP = '<span class="gap"> · </span>'
 
 
 def html(judged: Sequence[JudgedClaim]) -> str:
-    """Return the claims as HTML, a `details` each, in the article's order."""
+    """Return the claims as HTML, in the article's order; those with more to say fold out."""
     return f'<div class="claims">{"".join(map(_claim, judged))}</div>'
 
 
@@ -34,8 +34,16 @@ def _claim(claim: JudgedClaim) -> str:
     spans = GAP.join(
         f'<span class="{name}">{words}</span>' for name, words in parts.items() if words
     )
+    if _is_one_value(claim):
+        return f'<div class="claim">{spans}</div>'
     table = comparisons(claim).to_html(index=False, classes="comparisons", border=0)
     return f"<details><summary>{spans}</summary>{table}</details>"
+
+
+def _is_one_value(claim: JudgedClaim) -> bool:
+    """Return whether the claim's own line says all that is known."""
+    [first, *others] = claim.cells
+    return not others and not headline.detail(first, claim.ruling.verdict)
 
 
 def comparisons(claim: JudgedClaim) -> pd.DataFrame:
@@ -56,6 +64,8 @@ def _measured(claim: JudgedClaim) -> str:
     """Return the values of a claim's comparisons, from least to most, and what they are of."""
     name = f"{claim.cells[0].quantity}: "
     known = [cell for cell in claim.cells if cell.estimate]
+    if known and _is_one_value(claim):
+        return f"{name}{headline.value(known[0], claim.levels)}"
     if all(cell.mode and not cell.client for cell in known):  # each mode has a rule of its own
         each = [f"{cell.mode} {cell.estimate.shown}" for cell in known if cell.estimate]
         return f"{name}{', '.join(each)}" if each else ""

@@ -12,7 +12,7 @@ from experiment.report import markup
 from experiment.vocabulary import ARTICLE_PAIR, Mode
 
 NOT_MEASURED = "What a connection costs was not measured in this run."
-UNCLEAR = "not shown to differ from 0"
+UNCLEAR = "a share not shown to differ from 0"
 
 PARTS = {
     "bundle": "reading the bundle of certificates",
@@ -82,10 +82,7 @@ def _of_serial(results: RunResults) -> str:
     if cost is None:
         return ""
     library = markup.escape(results.run.machine.openssl or "an unknown version of OpenSSL")
-    return (
-        f"In serial, a page takes {cost.whole.shown} ms of CPU{cost.whole.beside}: "
-        f"{_in_words(results, cost)} ({library})."
-    )
+    return f"Of the CPU of a page in serial, {_in_words(results, cost)} ({library})."
 
 
 def _latency_adds(results: RunResults) -> str:
@@ -114,20 +111,20 @@ def _of_pool(results: RunResults, mode: Mode) -> str:
             "origin's delay left out."
         )
     return (
-        f"Of the {extra.whole.shown} ms{extra.whole.beside} by which a fetch takes longer in "
-        f"{mode} than in serial, {_in_words(results, extra)}."
+        f"Of the time by which a fetch takes longer in {mode} than in serial, "
+        f"{_in_words(results, extra)}."
     )
 
 
 def _in_words(results: RunResults, cost: Cost) -> str:
-    """Return the parts of a cost, each with its interval and its share."""
+    """Return the parts of a cost, each as its share."""
     bundle, handshake, rest = (
-        f"{part} ({percent(cost.share(part)) if _differs(results, part) else UNCLEAR})"
+        percent(cost.share(part)) if _differs(results, part) else UNCLEAR
         for part in (cost.bundle, cost.handshake, cost.rest)
     )
     return (
-        f"{bundle} go to reading the bundle of certificates, {handshake} to the TLS handshake and "
-        f"encryption, {rest} to the rest"
+        f"{bundle} goes to reading the bundle of certificates, {handshake} to the TLS handshake "
+        f"and encryption, {rest} to the rest"
     )
 
 

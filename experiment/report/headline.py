@@ -264,5 +264,7 @@ def _sleep_2018(results: RunResults) -> str:
 
 
 def not_judged() -> str:
-    """Return the article's statements that no study can test, with the reasons, as Markdown."""
-    return "\n".join(f"- “{markup.escape(said)}”: {why}." for said, why in NOT_JUDGED.items())
+    """Return the article's statements that no study can test, with the reasons, as HTML."""
+    lines = (f"<li>“{markup.escape(said)}”: {why}.</li>" for said, why in NOT_JUDGED.items())
+    words = "Statements of the article that this study cannot test"
+    return markup.folded(words, f"<ul>{''.join(lines)}</ul>")

@@ -13,6 +13,12 @@ def escape(text: str) -> str:
     return "".join(map(_escaped, text))
 
 
+def folded(words: str, html: str) -> str:
+    """Return HTML that a click on the words unfolds, and that a printed page shows."""
+    shown = f'<div class="output_html" role="group" aria-label="{words}" tabindex="0">{html}</div>'
+    return f"<details><summary>{words}</summary>{shown}</details>"
+
+
 def _escaped(character: str) -> str:
     if character.isalnum() or character == " ":
         return character

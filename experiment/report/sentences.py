@@ -78,7 +78,11 @@ def origin_share(used: float, cores: int | None) -> str:
 def lower_bounds(results: RunResults) -> str:
     """Return each pool's total beside its lower bounds, a line for each client and mode."""
     cells = itertools.product(results.study.clients, POOLS)
-    lines = filter(None, (_lower_bounds(results, *cell) for cell in cells))
+    lines = [line for cell in cells if (line := _lower_bounds(results, *cell))]
+    pools = results.rounds[results.rounds["mode"].isin(POOLS)]
+    share = origin_share(summary.origin_cores(pools), results.cores) if lines else ""
+    if share:
+        lines.append(f"- {share[0].upper()}{share[1:]} (mean).")
     return "\n".join(lines) or "No lower bounds are known."
 
 
@@ -91,8 +95,7 @@ def _lower_bounds(results: RunResults, client: str, mode: str) -> str:
     if not known:
         return ""
     total = summary.mean(own["span_s"])
-    words = f"- {client}, {mode}: {total.shown} s; lower bounds: {', '.join(known)}"
-    return "; ".join(filter(None, [words, origin_share(summary.origin_cores(own), cores)])) + "."
+    return f"- {client}, {mode}: {total.shown} s; lower bounds: {', '.join(known)}."
 
 
 def compared(results: RunResults) -> list[tuple[str, str]]:
@@ -112,22 +115,21 @@ def _difference(results: RunResults, cell: Comparison) -> str:
     ratio = cell.estimate
     if ratio is None:
         return ""
-    took = f"threads took {ratio.shown} times as long as processes{ratio.beside}"
     faster = "processes" if ratio.value > 1 else "threads"
     wide = ratio.interval(results.levels.difference)
     differ = wide is not None and not wide[0] <= 1 <= wide[1]
     match cell.ruling.verdict:
         case "holds" if differ:
-            return f"The two are less than 10 % apart, with {faster} a little faster: {took}."
+            return f"The two are less than 10 % apart, with {faster} a little faster."
         case "holds":
-            return f"The two perform the same, less than 10 % apart: {took}."
+            return "The two perform the same, less than 10 % apart."
         case "does not hold":
-            return f"The two differ, {faster} were faster: {took}."
+            return f"The two differ, {faster} were faster."
         case "inconclusive" if differ:
-            return f"Here {faster} were faster, but it is open by how much: {took}."
+            return f"Here {faster} were faster, but it is open by how much."
         case "inconclusive":
-            return f"It is open whether the two perform the same: {took}."
-    return f"{took.capitalize()}."
+            return "It is open whether the two perform the same."
+    return f"Threads took {ratio.shown} times as long as processes{ratio.beside}."
 
 
 AA_CONTROL = {
@@ -384,6 +386,12 @@ def _code(results: RunResults) -> str:
     return results.run.commit or own
 
 
+def settings(results: RunResults) -> str:
+    """Return the parameters and the environment as HTML that folds out."""
+    tables = [table.to_html(border=0) for table in (parameters(results), environment(results))]
+    return markup.folded("Parameters, machine and versions", "".join(tables))
+
+
 def parameters(results: RunResults) -> pd.DataFrame:
     """Return the parameters of the study with their values and meanings."""
     study = results.study
@@ -402,10 +410,7 @@ def about_this_run(results: RunResults) -> str:
         if others
         else "No run of the same design and machine lies beside it in data/."
     )
-    return (
-        "The intervals are about this run. Another run, in another hour, has another speed of the "
-        f"host, which the rounds of this one cannot show. {_steadiness(results)}{beside}"
-    )
+    return f"{_steadiness(results)}{beside}"
 
 
 def _steadiness(results: RunResults) -> str:

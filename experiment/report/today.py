@@ -129,7 +129,7 @@ def table(results: RunResults) -> pd.DataFrame:
             "mode": way.mode,
             "opens": ways.reuse_words(way.client, way.reuse),
             "total (s) [95 %]": str(way.total),
-            "times as fast as serial [95 %]": str(way.speed_up),
+            "times as fast as serial [95 %]": "1" if way.speed_up.value == 1 else str(way.speed_up),
             "CPU of a page (ms)": way.cpu_ms.shown,
             "memory (MB)": digits(way.memory_mb),
         }
@@ -143,10 +143,12 @@ def code(results: RunResults) -> str:
     """Return the lines of the package that differ between a run's ways, as Markdown."""
     if not ways.of_today(results):
         return ""
-    return "\n\n".join(
+    parts = (
         f"{words} (`experiment/measure/{file}`):\n\n```python\n{source(file, name)}\n```"
         for words, (file, name) in CODE.items()
     )
+    fold = ["<details><summary>The code of these ways</summary>", *parts, "</details>"]
+    return "\n\n".join(fold)
 
 
 def source(file: str, name: str) -> str:
