@@ -1,13 +1,17 @@
 """The widgets choose what is drawn, and draw what there is."""
 
+import base64
+import io
 import re
 import time
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 
 from experiment.analysis import runs
-from experiment.report import widgets
+from experiment.report import styles, widgets
 from experiment.report.widgets import Explorer
 from experiment.study import Study, sweep_of
 from tests.made_up import World, even, write
@@ -24,7 +28,7 @@ def test_every_choice_is_drawn_anew(shown: Explorer) -> None:
     for name in list(widgets.FIGURES)[1:]:
         shown.client.value = "phantomjs"
         shown.figure.value = name
-        assert shown.picture.value.startswith(f'<img alt="{name}, phantomjs')
+        assert f'<img alt="{name}, phantomjs' in shown.picture.value
         pictures.add(shown.picture.value)
     shown.figure.value = "one fetch"
     before = shown.picture.value
@@ -53,6 +57,29 @@ def test_a_chosen_page_is_told_in_every_mode(shown: Explorer) -> None:
     assert "browser_start_s" in shown.fetch.value
 
 
+def test_each_block_of_the_swim_lanes_tells_its_fetch_on_hover(shown: Explorer) -> None:
+    told = re.findall(
+        r'<rect x="(.+?)" y="(.+?)" width="(.+?)" height="(.+?)"><title>(.+?)</title>',
+        shown.picture.value,
+    )
+    trials = list(shown.choice.trials.values())
+    assert len(told) == sum(map(len, trials)) == 300
+    [encoded] = re.findall(r"base64,([^\"]+)", shown.picture.value)
+    picture = plt.imread(io.BytesIO(base64.b64decode(encoded)))
+    high, wide = picture.shape[:2]
+    looks = [styles.of_mode(mode) for mode in shown.modes.value]
+    colours = {colour for look in looks for colour in (look.colour, look.light)}
+    on_a_block = 0
+    for fetch, (*place, words) in zip(pd.concat(trials).itertuples(), told, strict=True):
+        x, y, width, height = map(float, place)
+        seen = picture[int((y + height / 2) * high), int((x + width / 2) * wide), :3]
+        on_a_block += "#{:02X}{:02X}{:02X}".format(*(255 * seen).round().astype(int)) in colours
+        assert words.startswith(f"page {fetch.page}: {fetch.fetch_s:.3f} s, from ")
+    assert on_a_block > 0.95 * len(told)  # the line of no idle workers crosses some
+    shown.figure.value = "one fetch"
+    assert "<title>" not in shown.picture.value
+
+
 def test_what_is_drawn_are_the_runs_own_rounds(shown: Explorer) -> None:
     shown.client.value, shown.modes.value = "chrome", ("serial", "processes")
     rounds = shown.choice.run.rounds
@@ -61,7 +88,7 @@ def test_what_is_drawn_are_the_runs_own_rounds(shown: Explorer) -> None:
     shown.round.value = "2"
     drawn = shown.choice.results
     assert drawn.rounds[["mode", "round"]].to_numpy().tolist() == [["processes", 2], ["serial", 2]]
-    assert len(drawn.fetches) == 100 * (1 + 3)  # each pool ran three times
+    assert len(drawn.fetches) == 100 * (1 + 2)  # each pool of browsers ran twice
 
 
 def test_what_cannot_be_drawn_says_so(shown: Explorer) -> None:
@@ -87,13 +114,14 @@ def test_another_run_brings_its_own_choices(
     assert shown.modes.options == ("serial", "threads")
     assert shown.page.max == 6
     shown.other.value = "a"
-    assert shown.beside.value.startswith('<b>a</b><img alt="swim lanes, requests')
+    assert shown.beside.value.startswith("<b>a</b>")
+    assert '<img alt="swim lanes, requests' in shown.beside.value
     shown.figure.value = "one fetch"
     assert '<img alt="one fetch, requests, serial and threads' in shown.beside.value
     shown.other.value = widgets.NO_RUN
     assert shown.beside.value == ""
     shown.figure.value = "swim lanes"
-    assert shown.picture.value.startswith('<img alt="swim lanes, chrome')
+    assert '<img alt="swim lanes, chrome' in shown.picture.value
 
 
 def test_the_buttons_say_which_modes_are_drawn(shown: Explorer) -> None:
@@ -124,7 +152,7 @@ def test_a_sweep_is_explored_by_size_and_reuse(
     assert fetches["fetch_s"].mean() < before
     for name in list(widgets.FIGURES)[:-1]:
         shown.figure.value = name
-        assert shown.picture.value.startswith(f'<img alt="{name}, requests, threads')
+        assert f'<img alt="{name}, requests, threads' in shown.picture.value
 
 
 @pytest.mark.slow

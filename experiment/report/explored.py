@@ -1,7 +1,11 @@
-"""Draw the figures that only the explorer has: single fetches, and rounds in order of time."""
+"""Draw what only the explorer has: single fetches, rounds in order of time, words on hover."""
 
+from collections.abc import Iterable
+
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from experiment.analysis.results import RunResults
 from experiment.report import styles
@@ -41,6 +45,38 @@ def trials_in_order(results: RunResults, client: str, *, ax: Axes) -> Axes:
     ax.set_title(f"{client}: trials in order of time")
     ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
     return ax
+
+
+def words_on_hover(figure: Figure, trials: Iterable[pd.DataFrame]) -> str:
+    """Return an SVG to lay over a figure of swim lanes: each block tells its fetch on hover.
+
+    `trials` are the fetches of each panel. The figure has been drawn, so its layout is final.
+    """
+    blocks = (
+        block
+        for ax, fetches in zip(figure.axes, trials, strict=True)
+        for block in _blocks(ax, fetches, figure)
+    )
+    style = "position: absolute; inset: 0; width: 100%; height: 100%"
+    return (
+        f'<svg viewBox="0 0 1 1" preserveAspectRatio="none" style="{style}" fill="transparent">'
+        f"{''.join(blocks)}</svg>"
+    )
+
+
+def _blocks(ax: Axes, fetches: pd.DataFrame, figure: Figure) -> Iterable[str]:
+    """Return a rectangle with words for each fetch, in shares of the figure from its top left."""
+    to_figure = ax.transData + figure.transFigure.inverted()
+    workers = fetches["worker"].to_numpy(float)
+    left, top = to_figure.transform(np.c_[fetches["start_s"], workers + 0.4]).T
+    right, bottom = to_figure.transform(np.c_[fetches["end_s"], workers - 0.4]).T
+    places = zip(left, 1 - top, right - left, top - bottom, strict=True)
+    for place, fetch in zip(places, fetches.itertuples(), strict=True):
+        x, y, width, height = (f"{share:.5f}" for share in place)
+        words = f"page {fetch.page}: {fetch.fetch_s:.3f} s, from {fetch.start_s:.3f} s on"
+        yield (
+            f'<rect x="{x}" y="{y}" width="{width}" height="{height}"><title>{words}</title></rect>'
+        )
 
 
 def _minutes(results: RunResults, trials: pd.DataFrame) -> "pd.Series[float]":

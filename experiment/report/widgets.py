@@ -227,8 +227,14 @@ class Explorer:
     def _drawn(self, choice: Choice) -> str:
         """Return the chosen figure of a run as HTML, or say that there is none."""
         figure = choice.drawn(self.figure.value)
+        if figure is None:
+            return "<p>There is nothing to draw here.</p>"
         name = f"{self.figure.value}, {choice.client}, {' and '.join(choice.modes)}"
-        return _picture(figure, name) if figure else "<p>There is nothing to draw here.</p>"
+        picture = _picture(figure, name)  # which lays it out, too
+        if FIGURES[self.figure.value] is figures.swim_lanes:
+            picture += explored.words_on_hover(figure, choice.trials.values())
+        width = f"width: {figure.get_figwidth() * 96:.0f}px; max-width: 100%"
+        return f'<div style="position: relative; {width}">{picture}</div>'
 
 
 def _told(mistake: UserError) -> str:
@@ -238,7 +244,7 @@ def _told(mistake: UserError) -> str:
 def _picture(figure: Figure, alt: str) -> str:
     """Return a figure as an image element that holds its data."""
     encoded = base64.b64encode(figures.png(figure, DPI)).decode()
-    style = f"width: {figure.get_figwidth() * 96:.0f}px; max-width: 100%"
+    style = "display: block; width: 100%"
     return f'<img alt="{alt}" style="{style}" src="data:image/png;base64,{encoded}">'
 
 
