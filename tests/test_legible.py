@@ -58,10 +58,16 @@ def _check_all(folder: Path, layouts: tuple[figures.Layout, ...]) -> None:
 
 
 def _check(draw: Callable[..., Axes], results: RunResults, judged: figures.Judged) -> bool:
-    """Draw a figure and check its texts; return whether there is one."""
-    figure = figures.drawn(draw, results, judged)
-    if figure is None:
-        return False
+    """Draw a figure, for phones too, and check its texts; return whether there is one."""
+    [layout] = [one for one in itertools.chain(*figures.LAYOUTS) if one.draw is draw]
+    widths = [figures.WIDE, *([figures.NARROW] if layout.phones else [])]
+    drawn = [figures.drawn(draw, results, judged, width) for width in widths]
+    for figure in filter(None, drawn):
+        _check_texts(draw, figure)
+    return any(drawn)
+
+
+def _check_texts(draw: Callable[..., Axes], figure: Figure) -> None:
     boxes = dict(_boxes(figure))
     for (one, first), (other, second) in itertools.combinations(boxes.items(), 2):
         assert not _overlap(first, second), f"{draw.__name__}: {_said(one)} and {_said(other)}"
@@ -74,7 +80,6 @@ def _check(draw: Callable[..., Axes], results: RunResults, judged: figures.Judge
         for x, y in _marks(figure):
             over = box.x0 < x < box.x1 and box.y0 < y < box.y1
             assert not over, f"{draw.__name__}: {_said(text)} lies over a mark"
-    return True
 
 
 def _boxes(figure: Figure) -> Iterator[tuple[Text, Bbox]]:

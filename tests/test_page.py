@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from selenium import webdriver
 
+from experiment.report import figures
 from experiment.report import page as page_module
 from tests import lab
 from tests.conftest import Copy, need
@@ -64,6 +65,7 @@ def test_a_page_is_for_everyone(page: Path, chromium: webdriver.Chrome, axe: str
     assert chromium.title in ("Threads or processes?", "How many workers?")
     assert len(found["passes"]) > 15
     _check_contents(chromium)
+    _check_phone(chromium)
     _check_paper(chromium)
 
 
@@ -104,6 +106,20 @@ def _check_contents(chromium: webdriver.Chrome) -> None:
     assert [name for name in chromium.execute_script(requests) if "data:" not in name] == []
 
 
+def _check_phone(chromium: webdriver.Chrome) -> None:
+    """Nothing is wider than a phone, but what scrolls; its figures are those drawn for it."""
+    phone = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    assert chromium.execute_script("return document.documentElement.scrollWidth") <= 390
+    sizes = chromium.execute_script(
+        "return [...document.querySelectorAll('picture img')].map("
+        "item => [item.naturalWidth, item.getBoundingClientRect().right])"
+    )
+    assert sizes
+    assert {wide for wide, _ in sizes} == {figures.NARROW * figures.PHONE_DPI}
+    assert max(right for _, right in sizes) <= 390
+
+
 def _check_paper(chromium: webdriver.Chrome) -> None:
     """No figure is higher than a sheet or may be cut; nothing is wider."""
     chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
@@ -112,12 +128,12 @@ def _check_paper(chromium: webdriver.Chrome) -> None:
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False},
     )
-    figures: list[dict[str, Any]] = chromium.execute_script(
+    printed_figures: list[dict[str, Any]] = chromium.execute_script(
         "return [...document.images].map(item => ({height: item.height,"
         "right: item.getBoundingClientRect().right, cut: getComputedStyle(item).breakInside}))"
     )
     sheet = (PAPER["paperHeight"] - 2 * 18 / 25.4) * 96
-    for figure in figures:
+    for figure in printed_figures:
         assert 0 < figure["height"] < sheet
         assert figure["right"] <= width + 1
         assert figure["cut"] == "avoid"

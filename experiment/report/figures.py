@@ -6,6 +6,7 @@ number is its place there. Colours, lines and hatches are in `styles`. Axes of s
 zero.
 """
 
+import base64
 import io
 import itertools
 import math
@@ -22,7 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from experiment import records
 from experiment.analysis import article, many_runs, runs, summary, sweeps, ways
@@ -47,8 +48,20 @@ STYLE: list[str | Path | dict[str, Any]] = ["default", Path(__file__).with_name(
 
 IDEAL, GREY = "#999999", "#595959"
 
+WIDE, NARROW = 10.0, 5.0
+"""The widths of a figure (inches), and of one for phones, whose panels are below each other."""
+
+PHONE_DPI = 140
+"""Dots per inch of a figure for phones, which show its width in 360 points or so."""
+
 LINE = 104
 """Characters of a title that a figure is wide."""
+
+NARROW_TITLE, NARROW_LABEL, NARROW_LINE = 44, 22, 34
+"""Characters of a title, of a row's label, and of what stands above or below rows, for phones."""
+
+LINE_HEIGHT = 0.15
+"""Inches for each line of a label after the first."""
 
 LONG_LABEL = 75
 """Characters of a row's label above which it has several lines."""
@@ -74,6 +87,7 @@ class Layout:
     """How a figure is laid out; `alt` says what it shows, for readers who cannot see it.
 
     `panels` returns the arguments of `draw`, panel by panel; a panel is `height` inches high.
+    `phones` says whether it is drawn for phones, too; if not, they scroll it.
     """
 
     draw: Callable[..., Axes]
@@ -81,6 +95,7 @@ class Layout:
     panels: Callable[[Any, Judged], Sequence[tuple[Any, ...]]]
     columns: int = 2
     height: float = 3.6
+    phones: bool = True
 
 
 def show(
@@ -88,8 +103,9 @@ def show(
 ) -> "Image | None":
     """Draw a figure of `LAYOUTS`, and save it as PNG and SVG in figures/<run>/.
 
-    Returns the picture for a notebook; None where the run has nothing to draw. Raises
-    `UserError` where the folder cannot be written.
+    Returns the picture for a notebook, with one for phones in its metadata, which the page shows
+    there; None where the run has nothing to draw. Raises `UserError` where the folder cannot be
+    written.
     """
     from IPython.display import Image
 
@@ -107,19 +123,25 @@ def show(
                 numbered.unlink(missing_ok=True)
         records.replace_bytes(folder / f"{number}-{name}.svg", drawing)
         records.replace_bytes(folder / f"{number}-{name}.png", picture)
-    width, alt = int(figure.get_figwidth() * 100), f"Figure {number}: {layout.alt}"
-    return Image(data=picture, width=width, alt=alt)  # type: ignore[no-untyped-call]
+    alt, metadata = f"Figure {number}: {layout.alt}", {}
+    if layout.phones and (narrow := drawn(draw, results, judged, NARROW)):
+        metadata["narrow"] = base64.b64encode(png(narrow, PHONE_DPI)).decode()
+    return Image(data=picture, width=int(WIDE * 100), alt=alt, metadata=metadata)  # type: ignore[no-untyped-call]
 
 
 def drawn(
-    draw: Callable[..., Axes], results: RunResults | ManyRuns, judged: Judged = ()
+    draw: Callable[..., Axes],
+    results: RunResults | ManyRuns,
+    judged: Judged = (),
+    width: float = WIDE,
 ) -> Figure | None:
-    """Return a figure of `LAYOUTS`; None where the run has nothing to draw."""
+    """Return a figure of `LAYOUTS`, so many inches wide; None where the run has nothing to draw."""
     _, layout = _layout(draw)
     choices = layout.panels(results, judged)
     if not choices:
         return None
-    return panels(draw, choices, min(layout.columns, len(choices)), layout.height)
+    columns = min(layout.columns, len(choices)) if width == WIDE else 1
+    return panels(draw, choices, columns, layout.height, width)
 
 
 def _layout(draw: Callable[..., Axes]) -> tuple[int, Layout]:
@@ -128,19 +150,44 @@ def _layout(draw: Callable[..., Axes]) -> tuple[int, Layout]:
 
 
 def panels(
-    draw: Callable[..., Axes], choices: Sequence[tuple[Any, ...]], columns: int, height: float = 3.6
+    draw: Callable[..., Axes],
+    choices: Sequence[tuple[Any, ...]],
+    columns: int,
+    height: float = 3.6,
+    width: float = WIDE,
 ) -> Figure:
     """Return a figure with a panel for each choice, drawn by `draw(*choice, ax=ax)`."""
     with style.context(STYLE, after_reset=True):
         rows = math.ceil(len(choices) / columns)
-        figure = Figure(figsize=(10, height * rows), layout="constrained")
+        figure = Figure(figsize=(width, height * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
         for ax, choice in zip(axes.flat, choices, strict=False):
             draw(*choice, ax=ax)
-            ax.set_title(_wrapped(ax.get_title(loc="left"), LINE // columns))
+            ax.set_title(_wrapped(ax.get_title(loc="left"), _line(figure) // columns))
+            if width == NARROW:
+                _narrow(ax, figure)
         for ax in axes.flat[len(choices) :]:
             ax.remove()
     return figure
+
+
+def _line(figure: Figure) -> int:
+    """Return how many characters of a title a figure is wide."""
+    return LINE if figure.get_figwidth() == WIDE else NARROW_TITLE
+
+
+def _narrow(ax: Axes, figure: Figure) -> None:
+    """Wrap the labels of a panel for phones, and make room for their lines."""
+    below = _wrapped(ax.get_xlabel(), NARROW_LINE)
+    ax.set_xlabel(below)
+    lines = below.count("\n")
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    if isinstance(ax.yaxis.get_major_locator(), FixedLocator):
+        wrapped = [_wrapped(label, NARROW_LABEL) for label in labels]
+        ax.set_yticks(ax.get_yticks(), wrapped)
+        ax.set_title(_wrapped(ax.get_title(loc="left"), NARROW_LINE))
+        lines += len(labels) * max(label.count("\n") for label in wrapped)
+    figure.set_figheight(figure.get_figheight() + LINE_HEIGHT * lines)
 
 
 def _wrapped(title: str, width: int) -> str:
@@ -236,7 +283,7 @@ def _in_rows(
     figure = ax.get_figure(root=True)
     assert figure is not None
     figure.set_figheight(height)
-    figure.suptitle(_wrapped(title, LINE), x=0.01, ha="left", weight="bold", size="medium")
+    figure.suptitle(_wrapped(title, _line(figure)), x=0.01, ha="left", weight="bold", size="medium")
     return ax
 
 
@@ -397,11 +444,13 @@ def _note(ax: Axes, words: str, at: Point, offset: tuple[int, int], **look: Any)
 def _plain_ticks(axis: Axis) -> None:
     """Label a log axis with plain numbers, as many as there is room for."""
     low, high = axis.get_view_interval()
+    figure = axis.get_figure(root=True)
+    is_narrow = figure is not None and figure.get_figwidth() == NARROW
     if high < 3 * low:
-        ticks = list(MaxNLocator(7, steps=[1, 2, 5, 10]).tick_values(low, high))
+        ticks = list(MaxNLocator(4 if is_narrow else 7, steps=[1, 2, 5, 10]).tick_values(low, high))
     else:
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        steps = (1, 1.5, 2, 3, 5, 7) if high < 20 * low else (1, 2, 5)
+        steps = (1, 1.5, 2, 3, 5, 7) if high < 20 * low and not is_narrow else (1, 2, 5)
         ticks = [step * 10.0**power for power in powers for step in steps]
     ticks = [tick for tick in ticks if low <= tick <= high]
     axis.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
@@ -887,6 +936,7 @@ REPORT = (
         where_it_goes,
         "from the pool size to the measured speed-up, by idle workers and slower fetches",
         lambda results, _: [(results,)] if sentences.compared(results) else [],
+        phones=False,
     ),
     Layout(swim_lanes, "what each worker did when, by client and mode", _lanes),
     Layout(
@@ -894,7 +944,14 @@ REPORT = (
         "total of threads / total of processes, with the A/A control where there is one",
         lambda results, judged: [(results, judged)] if _total_ratios(results) else [],
     ),
-    Layout(browser_phases, "phases of a browser's fetch by mode", _timed_browsers, 1, 2.5),
+    Layout(
+        browser_phases,
+        "phases of a browser's fetch by mode",
+        _timed_browsers,
+        columns=1,
+        height=2.5,
+        phones=False,
+    ),
     Layout(
         ways_today,
         "total time of each way to fetch, fastest first, with new and with kept connections",
