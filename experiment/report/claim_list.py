@@ -64,7 +64,7 @@ def _measured(claim: JudgedClaim) -> str:
     """Return the values of a claim's comparisons, from least to most, and what they are of."""
     name = f"{claim.cells[0].quantity}: "
     known = [cell for cell in claim.cells if cell.estimate]
-    if known and _is_one_value(claim):
+    if known and len(claim.cells) == 1:
         return f"{name}{headline.value(known[0], claim.levels)}"
     if all(cell.mode and not cell.client for cell in known):  # each mode has a rule of its own
         each = [f"{cell.mode} {cell.estimate.shown}" for cell in known if cell.estimate]

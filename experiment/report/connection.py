@@ -22,16 +22,23 @@ PARTS = {
 }
 """The parts of a cost, in the words of a table."""
 
+NOTE = (
+    "CPU is that of the trial, without the origin's. Time is that of a fetch less the origin's "
+    "delay; it contains the origin's half of the handshake. Serial trials here have no latency. "
+    "The second table shows how much more a page takes in a pool than in serial, by part."
+)
+"""How to read the tables."""
+
 QUANTITIES: dict[Quantity, str] = {
     "cpu_ms": "CPU of a page (ms)",
     "time_ms": "time of a fetch beyond the origin's delay (ms)",
 }
 
 
-def tables(results: RunResults) -> list[pd.DataFrame]:
-    """Return what a page takes, and how much more in a pool; only what was measured."""
-    found = (table(results), table_of_pools(results))
-    return [one for one in found if not one.empty]
+def tables(results: RunResults) -> str:
+    """Return what a page takes, and how much more in a pool, as HTML; empty without either."""
+    words = "What each part takes, in ms"
+    return markup.folded_tables(words, NOTE, table(results), table_of_pools(results))
 
 
 def table(results: RunResults) -> pd.DataFrame:

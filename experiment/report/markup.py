@@ -1,4 +1,6 @@
-"""Make text from data safe for a page, in Markdown and in HTML."""
+"""Make text from data safe for a page, in Markdown and in HTML; fold parts of a page."""
+
+import pandas as pd
 
 DOLLAR = '<span class="tex2jax_ignore mathjax_ignore">&#36;</span>'
 """A dollar sign that starts no formula in JupyterLab."""
@@ -17,6 +19,17 @@ def folded(words: str, html: str) -> str:
     """Return HTML that a click on the words unfolds, and that a printed page shows."""
     shown = f'<div class="output_html" role="group" aria-label="{words}" tabindex="0">{html}</div>'
     return f"<details><summary>{words}</summary>{shown}</details>"
+
+
+def folded_tables(words: str, note: str, *tables: pd.DataFrame, index: bool = True) -> str:
+    """Return a note and tables as HTML that a click on the words unfolds; empty without rows."""
+    shown = (
+        table.to_html(index=index, classes="numbers", border=0)
+        for table in tables
+        if not table.empty
+    )
+    html = "".join(shown)
+    return folded(words, f"<p>{note}</p>{html}") if html else ""
 
 
 def _escaped(character: str) -> str:

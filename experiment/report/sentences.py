@@ -332,6 +332,20 @@ def _queue(results: RunResults) -> str:
     return f"Part of the fetches' time was spent in the Grid's queue: {shown}."
 
 
+INSTRUMENT_NOTE = (
+    "<i>Origin late</i> is the delay that the embedded origin measured less the planned one. "
+    "<i>Fetch less origin's delay</i> is the time of the connection, the client and the harness. "
+    "Cells are empty where a browser cannot tell."
+)
+"""How to read the table of the instrument's errors."""
+
+
+def instrument_errors(results: RunResults) -> str:
+    """Return the errors of the instrument as HTML that folds out."""
+    words = "Errors of the instrument, by client and mode"
+    return markup.folded_tables(words, INSTRUMENT_NOTE, instrument(results))
+
+
 def instrument(results: RunResults) -> pd.DataFrame:
     """Return the errors of the instrument, by client and mode."""
     main = results.trials[results.trials["arm"] == "main"]

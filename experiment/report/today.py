@@ -11,6 +11,7 @@ from experiment.analysis.claims import Comparison, JudgedClaim, cells_of
 from experiment.analysis.results import RunResults
 from experiment.analysis.summary import Estimate, digits
 from experiment.analysis.ways import Way
+from experiment.report import markup
 from experiment.study import PROJECT
 from experiment.vocabulary import AWAITED, BROWSERS
 
@@ -137,6 +138,13 @@ def table(results: RunResults) -> pd.DataFrame:
         for way in own
     ]
     return pd.DataFrame(rows)
+
+
+def numbers(results: RunResults) -> str:
+    """Return the table of the ways as HTML that folds out; empty where there are none."""
+    words = "Total, CPU and memory of each way"
+    note = "CPU is that of all processes while pages are fetched, memory the highest."
+    return markup.folded_tables(words, note, table(results), index=False)
 
 
 def code(results: RunResults) -> str:
