@@ -24,16 +24,16 @@ from experiment.study import Study
 CLIENT, FEW, MANY = "phantomjs", 200, 2_000
 DRAWING_S, LAUNCH_S = 15, 0.53
 DURATION_S = {
-    ("main", "requests", "serial"): 22.1, ("main", "requests", "threads"): 3.0,
-    ("main", "phantomjs", "serial"): 45.6, ("main", "phantomjs", "threads"): 6.8,
-    ("no_latency", "requests", "serial"): 1.8, ("no_latency", "requests", "threads"): 1.8,
-    ("tls_context", "requests", "serial"): 0.3, ("tls_context", "requests", "threads"): 2.4,
-    ("no_tls", "requests", "serial"): 0.1, ("no_tls", "requests", "threads"): 2.7,
-    ("today", "requests", "threads"): 2.6, ("today", "phantomjs", "threads"): 5.0,
-    ("today", "aiohttp", "threads"): 2.4, ("startup", None, "threads"): 0.1,
-    ("cpu", None, "threads"): 2.2,
+    ("main", "requests", "serial"): 22.8, ("main", "requests", "threads"): 2.9,
+    ("main", "phantomjs", "serial"): 49.3, ("main", "phantomjs", "threads"): 8.0,
+    ("no_latency", "requests", "serial"): 2.3, ("no_latency", "requests", "threads"): 1.5,
+    ("tls_context", "requests", "serial"): 0.3, ("tls_context", "requests", "threads"): 2.5,
+    ("no_tls", "requests", "serial"): 0.2, ("no_tls", "requests", "threads"): 2.7,
+    ("today", "requests", "threads"): 2.6, ("today", "phantomjs", "threads"): 5.3,
+    ("today", "aiohttp", "threads"): 2.4, ("startup", None, "threads"): 0.0,
+    ("cpu", None, "threads"): 3.0,
 }  # fmt: skip
-"""Typical times in the run reference-today (s); processes take as long as threads."""
+"""Typical times in the run reference (s); processes take as long as threads."""
 
 TRIAL_SD, WANDER_SD, WANDER_S = 0.05, 0.055, 100.0
 """The scatter of a trial, and that of the machine's speed, which is forgotten after so long.

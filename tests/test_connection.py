@@ -199,7 +199,7 @@ def test_the_parts_are_found_through_http(copy: Copy) -> None:
 
 
 def test_the_documentation_says_what_the_committed_run_says() -> None:
-    results = load(PROJECT / "data" / "reference-today")
+    results = load(PROJECT / "data" / "reference")
     documented = " ".join((PROJECT / "docs" / "workers.md").read_text().split())
     cost = known(connection.cost(results, "serial", "cpu_ms"))
     extra = known(connection.extra_cost(results, "threads", "time_ms"))
@@ -207,7 +207,7 @@ def test_the_documentation_says_what_the_committed_run_says() -> None:
     assert extra.bundle.ci95[0] > 0
     library = " ".join((results.run.machine.openssl or "").split()[:2])
     said = (
-        f"In `data/reference-today` ({library}), reading the bundle takes {cost.bundle.shown} of "
+        f"In `data/reference` ({library}), reading the bundle takes {cost.bundle.shown} of "
         f"the {cost.whole.shown} ms of CPU of a page in serial, the handshake and encryption "
         f"{cost.handshake.shown} ms. In threads, reading the bundle is "
         f"{percent(extra.share(extra.bundle))} of the {extra.whole.shown} ms by which a fetch "

@@ -47,7 +47,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 @pytest.mark.parametrize(
     "name",
-    ["reference", "reference-today", "article-2018", "reference-sweep", "reference-crossover"],
+    ["reference", "reference-functions", "article-2018", "reference-sweep", "reference-crossover"],
 )
 def test_an_answer_fits_100_columns_and_is_plain_where_it_is_piped(
     name: str, monkeypatch: pytest.MonkeyPatch
@@ -62,7 +62,7 @@ def test_an_answer_fits_100_columns_and_is_plain_where_it_is_piped(
 
 
 def test_the_table_has_a_block_for_each_claim_with_all_that_was_measured() -> None:
-    judged = list(made_up.judged(PROJECT / "data" / "reference-today")[1].values())
+    judged = list(made_up.judged(PROJECT / "data" / "reference")[1].values())
     _, *blocks = answers.table_of_claims(judged, 100).split("\n\n")
     for claim, block in zip(judged, blocks, strict=True):
         words = " ".join(block.split())

@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 
 import experiment
+from experiment.analysis.own import answers
 from experiment.errors import UserError
 from experiment.measure import functions
 from experiment.measure.clients.deadline import STUCK_WORDS
+from experiment.study import PROJECT
 from tests.conftest import Copy
 
 MODULE = """
@@ -426,3 +428,17 @@ def test_the_notebook_for_functions_runs_as_it_is_handed_out(mine: Copy) -> None
     ]
     assert len(shown) == 4
     assert all("<img " in html and " for <code>" in html for html in shown[:3])
+
+
+def test_the_documentation_says_what_the_committed_run_says() -> None:
+    results = experiment.load(PROJECT / "data" / "reference-functions")
+    words = " ".join((PROJECT / "docs" / "clients.md").read_text().split())
+    shared, command = answers(results)
+    for one in (shared, command):
+        ratio = one.difference.estimate
+        assert ratio is not None
+        interval = ratio.beside.replace("\xa0", " ")
+        assert f"`{one.client}`: " in words
+        assert f"{ratio.shown} times as long as processes{interval}" in words
+    assert (shared.use, command.use) == ("threads", "threads")
+    assert "use threads, they took" in words

@@ -567,11 +567,13 @@ def make_a_million(folder: Path) -> None:
     records.add_round(folder, fetch_rows(1)[:1], [trial_row(1)])
     for name, count in (("fetches.csv", MANY), ("trials.csv", 1)):
         head, line = (folder / name).read_text().splitlines()
-        cells = line.split(",", 7)
+        cells, columns = line.split(","), head.split(",")
+        number_at = columns.index("round")
+        page_at = columns.index("page" if count > 1 else "repeat")
         with (folder / name).open("w") as file:
             file.write(f"{head}\n")
             for number, page in itertools.product(range(1, ROUNDS + 1), range(1, count + 1)):
-                cells[4], cells[6] = str(number), str(page)
+                cells[number_at], cells[page_at] = str(number), str(page)
                 file.write(",".join(cells) + "\n")
     run = records.read_run(folder)
     records.write_run(folder, run.model_copy(update={"extents": None}))

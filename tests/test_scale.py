@@ -50,7 +50,7 @@ def test_the_need_is_what_the_costs_come_to() -> None:
 def test_the_documentation_says_what_so_many_pages_take() -> None:
     engine = scale.engine_of(reference("reference-dask-tasks"))
     documented = (PROJECT / "docs" / "machines.md").read_text()
-    assert scale.as_markdown(scale.table(reference("reference-today"), engine)) in documented
+    assert scale.as_markdown(scale.table(reference("reference"), engine)) in documented
     words = " ".join(documented.split())
     assert f"{digits(engine.tasks_a_second)} tasks a second" in words
     assert f"{digits(engine.task_cpu_ms)} ms of CPU a task" in words

@@ -101,9 +101,8 @@ def test_no_advice_follows_from_too_few_rounds_or_a_single_pool(tmp_path: Path) 
     assert "processes may be as fast or not" in advice_of(scattered)
 
 
-def test_a_run_without_other_ways_says_so() -> None:
-    for name in ("reference-tls-off", "article-2018"):
-        results = load(PROJECT / "data" / name)
+def test_a_run_without_other_ways_says_so(tmp_path: Path) -> None:
+    for results in (run_of(tmp_path, today=False), load(PROJECT / "data" / "article-2018")):
         assert today.sentence(results) == today.NOT_MEASURED
         assert today.table(results).empty
         assert figures.drawn(figures.ways_today, results) is None
@@ -139,7 +138,7 @@ def test_a_run_with_reuse_alone_says_how_it_differs_from_the_article(tmp_path: P
 
 
 def test_the_code_that_is_shown_is_the_packages_own() -> None:
-    said = today.code(load(PROJECT / "data" / "reference-today"))
+    said = today.code(load(PROJECT / "data" / "reference"))
     assert today.code(load(PROJECT / "data" / "article-2018")) == ""
     for file, name in today.CODE.values():
         text = (PROJECT / "experiment" / "measure" / file).read_text()
@@ -153,7 +152,7 @@ def test_the_code_that_is_shown_is_the_packages_own() -> None:
 
 
 def test_the_readme_says_what_the_committed_run_says() -> None:
-    results = load(PROJECT / "data" / "reference-today")
+    results = load(PROJECT / "data" / "reference")
     words = " ".join((PROJECT / "README.md").read_text().split())
     by_words = {way.words: way for own in ways.groups(results).values() for way in own}
     names = (

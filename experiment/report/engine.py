@@ -75,8 +75,8 @@ def _where(results: RunResults) -> str:
     counted = f"{processes.max():.0f} processes of Dask ran the tasks. " if len(processes) else ""
     if results.study.scheduler is None:
         return (
-            f"{counted}They were on this machine, where an engine can only cost: it has no more "
-            "cores than the pool has."
+            f"{counted}They were on this machine, where an engine adds no cores. It hands out one "
+            "page at a time and a pool hands out chunks, so its workers may be idle for less."
         )
     error_ms = float(trials["clock_error_s"].max()) * 1000
     return (
