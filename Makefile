@@ -79,7 +79,7 @@ quick: report ## the same with requests alone, 20 pages and 3 rounds: an answer 
 sweep: note setup ## measure several pool sizes, and write reports/sweep.html (about twelve minutes)
 	@$(run_python) -m experiment sweep $(options)
 
-crossover: note setup ## find how much Python a fetch may do before processes win (a quarter of an hour)
+crossover: note setup ## find how much Python a fetch may do before processes win (about twelve minutes)
 	@$(run_python) -m experiment crossover $(options)
 
 compare: RUNS =

@@ -116,7 +116,7 @@ def test_the_slow_down_is_split_in_words(tmp_path: Path) -> None:
         "shown to differ from 0 to the rest."
     ) in said
     table = words.table_of_pools(results)
-    assert words.tables(results).count("<table ") == 2
+    assert words.tables_html(results).count("<table ") == 2
     cells = table[words.QUANTITIES["time_ms"], "threads"]
     assert cells["TLS handshake and encryption"].endswith("], 21 %")
     assert cells["all of requests.get"] == str(extra.whole)
@@ -177,7 +177,7 @@ def test_rounds_with_failures_do_not_count_and_too_few_decide_nothing(tmp_path: 
 def test_runs_without_the_arms_have_nothing_to_split(tmp_path: Path) -> None:
     old = results_of(tmp_path / "run", costs=())
     for results in (old, load(PROJECT / "data" / "article-2018")):
-        assert not words.tables(results)
+        assert not words.tables_html(results)
         assert words.sentences(results) == words.NOT_MEASURED
 
 

@@ -72,6 +72,7 @@ def test_each_block_of_the_swim_lanes_tells_its_fetch_on_hover(shown: Explorer) 
     on_a_block = 0
     for fetch, (*place, words) in zip(pd.concat(trials).itertuples(), told, strict=True):
         x, y, width, height = map(float, place)
+        assert min(width, height) > 0
         seen = picture[int((y + height / 2) * high), int((x + width / 2) * wide), :3]
         on_a_block += "#{:02X}{:02X}{:02X}".format(*(255 * seen).round().astype(int)) in colours
         assert words.startswith(f"page {fetch.page}: {fetch.fetch_s:.3f} s, from ")

@@ -60,8 +60,10 @@ def _check_all(folder: Path, layouts: tuple[figures.Layout, ...]) -> None:
 def _check(draw: Callable[..., Axes], results: RunResults, judged: figures.Judged) -> bool:
     """Draw a figure, for phones too, and check its texts; return whether there is one."""
     [layout] = [one for one in itertools.chain(*figures.LAYOUTS) if one.draw is draw]
-    widths = [figures.WIDE, *([figures.NARROW] if layout.phones else [])]
-    drawn = [figures.drawn(draw, results, judged, width) for width in widths]
+    drawn = [
+        figures.drawn(draw, results, judged, for_phone=for_phone)
+        for for_phone in ((False, True) if layout.phones else (False,))
+    ]
     for figure in filter(None, drawn):
         _check_texts(draw, figure)
     return any(drawn)

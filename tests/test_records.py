@@ -569,7 +569,7 @@ def make_a_million(folder: Path) -> None:
         head, line = (folder / name).read_text().splitlines()
         cells, columns = line.split(","), head.split(",")
         number_at = columns.index("round")
-        page_at = columns.index("page" if count > 1 else "repeat")
+        page_at = columns.index("page" if name == "fetches.csv" else "repeat")
         with (folder / name).open("w") as file:
             file.write(f"{head}\n")
             for number, page in itertools.product(range(1, ROUNDS + 1), range(1, count + 1)):

@@ -39,6 +39,7 @@ def told(folder: Path, study: Study, world: World) -> str:
             sentences.exclusions(results),
             sentences.pages(results),
             sentences.instrument(results).to_string(),
+            sentences.instrument_html(results),
             sentences.quiet(results),
         ]
     )
@@ -232,6 +233,11 @@ def test_the_table_names_each_claim_once_and_every_cell(tmp_path: Path) -> None:
     judged = list(made_up.judged(folder)[1].values())
     page = claim_list.html(judged)
     assert re.findall(r'class="words">([^<]+)<', page) == [html.escape(c.words) for c in judged]
+    for claim in judged:
+        [first, *others] = claim.cells
+        if first.estimate and not others:
+            value = headline.value(first, claim.levels)
+            assert f'class="measured">{first.quantity}: {value}</span>' in page
     verdicts = re.findall(r'class="verdict \w+"><span aria-hidden="true">.</span> ([^<]+)<', page)
     assert verdicts == [claim.ruling.verdict for claim in judged]
     cells = sum(len(claim.cells) for claim in judged)

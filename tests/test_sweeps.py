@@ -501,7 +501,7 @@ def test_the_documentation_says_what_the_committed_sweep_says() -> None:
         verb = "are" if found.words == str(found.low) else "may be"
         assert all(f"{found.low} {mode} {verb} enough" in text for text in (words, readme))
         [smallest] = [it for it in sizes if (it.mode, it.size) == (mode, found.low)]
-        assert f"ith {smallest.size} {mode} the limit is {smallest.limit}" in words
+        assert f"With {smallest.size} of either, the limit is {smallest.limit}" in words
 
 
 def test_the_documentation_says_how_fast_each_way_is_at_its_best() -> None:

@@ -56,6 +56,7 @@ def test_ways_are_ordered_and_compared_with_the_serial_loop(tmp_path: Path) -> N
     assert "- phantomjs: fastest was **phantomjs, " in said
     table = today.table(results)
     assert len(table) == 6 + 5
+    assert today.table_html(results).count("<tr>") == 6 + 5
     assert (table["CPU of a page (ms)"] != "-").all()
 
 

@@ -25,7 +25,8 @@ PARTS = {
 NOTE = (
     "CPU is that of the trial, without the origin's. Time is that of a fetch less the origin's "
     "delay; it contains the origin's half of the handshake. Serial trials here have no latency. "
-    "The second table shows how much more a page takes in a pool than in serial, by part."
+    "Where pools were measured, a second table shows how much more a page takes there than in "
+    "serial, by part."
 )
 """How to read the tables."""
 
@@ -35,7 +36,7 @@ QUANTITIES: dict[Quantity, str] = {
 }
 
 
-def tables(results: RunResults) -> str:
+def tables_html(results: RunResults) -> str:
     """Return what a page takes, and how much more in a pool, as HTML; empty without either."""
     words = "What each part takes, in ms"
     return markup.folded_tables(words, NOTE, table(results), table_of_pools(results))

@@ -76,7 +76,7 @@ def _where(results: RunResults) -> str:
     if results.study.scheduler is None:
         return (
             f"{counted}They were on this machine, where an engine adds no cores. It hands out one "
-            "page at a time and a pool hands out chunks, so its workers may be idle for less."
+            "page at a time and a pool hands out chunks, so its workers may be idle for less time."
         )
     error_ms = float(trials["clock_error_s"].max()) * 1000
     return (

@@ -57,11 +57,9 @@ def words_on_hover(figure: Figure, trials: Iterable[pd.DataFrame]) -> str:
         for ax, fetches in zip(figure.axes, trials, strict=True)
         for block in _blocks(ax, fetches, figure)
     )
+    shape = 'viewBox="0 0 1 1" preserveAspectRatio="none" fill="transparent" aria-hidden="true"'
     style = "position: absolute; inset: 0; width: 100%; height: 100%"
-    return (
-        f'<svg viewBox="0 0 1 1" preserveAspectRatio="none" style="{style}" fill="transparent">'
-        f"{''.join(blocks)}</svg>"
-    )
+    return f'<svg {shape} style="{style}">{"".join(blocks)}</svg>'
 
 
 def _blocks(ax: Axes, fetches: pd.DataFrame, figure: Figure) -> Iterable[str]:

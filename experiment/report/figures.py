@@ -23,7 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from experiment import records
 from experiment.analysis import article, many_runs, runs, summary, sweeps, ways
@@ -58,7 +58,7 @@ LINE = 104
 """Characters of a title that a figure is wide."""
 
 NARROW_TITLE, NARROW_LABEL, NARROW_LINE = 44, 22, 34
-"""Characters of a title, of a row's label, and of what stands above or below rows, for phones."""
+"""Characters of a title, of a row's label, and of the title and x label of rows, for phones."""
 
 LINE_HEIGHT = 0.15
 """Inches for each line of a label after the first."""
@@ -87,7 +87,7 @@ class Layout:
     """How a figure is laid out; `alt` says what it shows, for readers who cannot see it.
 
     `panels` returns the arguments of `draw`, panel by panel; a panel is `height` inches high.
-    `phones` says whether it is drawn for phones, too; if not, they scroll it.
+    `phones` says whether it is drawn for phones, too; otherwise their page scrolls it.
     """
 
     draw: Callable[..., Axes]
@@ -123,25 +123,34 @@ def show(
                 numbered.unlink(missing_ok=True)
         records.replace_bytes(folder / f"{number}-{name}.svg", drawing)
         records.replace_bytes(folder / f"{number}-{name}.png", picture)
-    alt, metadata = f"Figure {number}: {layout.alt}", {}
-    if layout.phones and (narrow := drawn(draw, results, judged, NARROW)):
-        metadata["narrow"] = base64.b64encode(png(narrow, PHONE_DPI)).decode()
-    return Image(data=picture, width=int(WIDE * 100), alt=alt, metadata=metadata)  # type: ignore[no-untyped-call]
+    width, alt = int(figure.get_figwidth() * 100), f"Figure {number}: {layout.alt}"
+    narrow = _narrow(draw, results, judged)
+    return Image(data=picture, width=width, alt=alt, metadata=narrow)  # type: ignore[no-untyped-call]
+
+
+def _narrow(
+    draw: Callable[..., Axes], results: RunResults | ManyRuns, judged: Judged
+) -> dict[str, str]:
+    """Return what a picture's metadata hold for phones: the figure drawn for them, if it is."""
+    _, layout = _layout(draw)
+    figure = drawn(draw, results, judged, for_phone=True) if layout.phones else None
+    return {"narrow": base64.b64encode(png(figure, PHONE_DPI)).decode()} if figure else {}
 
 
 def drawn(
     draw: Callable[..., Axes],
     results: RunResults | ManyRuns,
     judged: Judged = (),
-    width: float = WIDE,
+    *,
+    for_phone: bool = False,
 ) -> Figure | None:
-    """Return a figure of `LAYOUTS`, so many inches wide; None where the run has nothing to draw."""
+    """Return a figure of `LAYOUTS`; None where the run has nothing to draw."""
     _, layout = _layout(draw)
     choices = layout.panels(results, judged)
     if not choices:
         return None
-    columns = min(layout.columns, len(choices)) if width == WIDE else 1
-    return panels(draw, choices, columns, layout.height, width)
+    columns = 1 if for_phone else min(layout.columns, len(choices))
+    return panels(draw, choices, columns, layout.height, for_phone=for_phone)
 
 
 def _layout(draw: Callable[..., Axes]) -> tuple[int, Layout]:
@@ -154,40 +163,55 @@ def panels(
     choices: Sequence[tuple[Any, ...]],
     columns: int,
     height: float = 3.6,
-    width: float = WIDE,
+    *,
+    for_phone: bool = False,
 ) -> Figure:
     """Return a figure with a panel for each choice, drawn by `draw(*choice, ax=ax)`."""
     with style.context(STYLE, after_reset=True):
         rows = math.ceil(len(choices) / columns)
-        figure = Figure(figsize=(width, height * rows), layout="constrained")
+        size = (NARROW if for_phone else WIDE, height * rows)
+        figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
         for ax, choice in zip(axes.flat, choices, strict=False):
             draw(*choice, ax=ax)
-            ax.set_title(_wrapped(ax.get_title(loc="left"), _line(figure) // columns))
-            if width == NARROW:
-                _narrow(ax, figure)
+            _wrap(ax, columns)
         for ax in axes.flat[len(choices) :]:
             ax.remove()
     return figure
 
 
-def _line(figure: Figure) -> int:
-    """Return how many characters of a title a figure is wide."""
-    return LINE if figure.get_figwidth() == WIDE else NARROW_TITLE
+def _is_for_phone(ax: Axes) -> bool:
+    figure = ax.get_figure(root=True)
+    return figure is not None and figure.get_figwidth() == NARROW
 
 
-def _narrow(ax: Axes, figure: Figure) -> None:
-    """Wrap the labels of a panel for phones, and make room for their lines."""
-    below = _wrapped(ax.get_xlabel(), NARROW_LINE)
-    ax.set_xlabel(below)
-    lines = below.count("\n")
-    labels = [label.get_text() for label in ax.get_yticklabels()]
-    if isinstance(ax.yaxis.get_major_locator(), FixedLocator):
-        wrapped = [_wrapped(label, NARROW_LABEL) for label in labels]
-        ax.set_yticks(ax.get_yticks(), wrapped)
-        ax.set_title(_wrapped(ax.get_title(loc="left"), NARROW_LINE))
-        lines += len(labels) * max(label.count("\n") for label in wrapped)
-    figure.set_figheight(figure.get_figheight() + LINE_HEIGHT * lines)
+def _wrap(ax: Axes, columns: int) -> None:
+    """Wrap the title of a panel; for phones also the words below it, with room for their lines."""
+    title = ax.get_title(loc="left")
+    if not _is_for_phone(ax):
+        ax.set_title(_wrapped(title, LINE // columns))
+        return
+    ax.set_title(_wrapped(title, NARROW_TITLE))
+    ax.set_xlabel(textwrap.fill(ax.get_xlabel(), NARROW_LINE))
+    _add_lines(ax, ax.get_xlabel().count("\n"))
+
+
+def _label_rows(
+    ax: Axes, labels: Sequence[str], places: Sequence[float] | range | None = None
+) -> None:
+    """Label the rows of a panel; for phones with room for the lines of their labels."""
+    is_for_phone = _is_for_phone(ax)
+    wrapped = [_wrapped(label, NARROW_LABEL if is_for_phone else LONG_LABEL) for label in labels]
+    ax.set_yticks(range(len(labels)) if places is None else places, wrapped)
+    if is_for_phone:
+        _add_lines(ax, len(labels) * max(label.count("\n") for label in wrapped))
+
+
+def _add_lines(ax: Axes, count: int) -> None:
+    """Make the figure of a panel higher by so many lines."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    figure.set_figheight(figure.get_figheight() + LINE_HEIGHT * count)
 
 
 def _wrapped(title: str, width: int) -> str:
@@ -278,12 +302,12 @@ def _in_rows(
     """Label the rows of a figure of one panel; give the figure its height (inches) and title."""
     if ax.get_xscale() == "log":
         _plain_ticks(ax.xaxis)
-    wrapped = [_wrapped(label, LONG_LABEL) for label in labels]
-    ax.set_yticks(range(len(labels)) if places is None else places, wrapped)
     figure = ax.get_figure(root=True)
     assert figure is not None
     figure.set_figheight(height)
-    figure.suptitle(_wrapped(title, _line(figure)), x=0.01, ha="left", weight="bold", size="medium")
+    _label_rows(ax, labels, places)
+    line = NARROW_TITLE if _is_for_phone(ax) else LINE
+    figure.suptitle(_wrapped(title, line), x=0.01, ha="left", weight="bold", size="medium")
     return ax
 
 
@@ -306,9 +330,9 @@ def _claim(ax: Axes, place: int, cell: Comparison, levels: Levels) -> None:
     elif measured < low:
         _note(ax, f"◀ {number}", (low, place), (0, 5), ha="left", va="center", size=9)
     if cell.article_2018 is not None:
-        then = cell.article_2018 / over
+        then, below = cell.article_2018 / over, (0, -16 if _is_for_phone(ax) else -7)
         if then > high:
-            _note(ax, f"2018: {digits(then)} ▶", (high, place), (0, -7), ha="right", size=8)
+            _note(ax, f"2018: {digits(then)} ▶", (high, place), below, ha="right", size=8)
         ax.plot(then, place - 0.25, "D", ms=5, mfc="white", mec="black", zorder=6)
     at = (1.01, place)
     ax.annotate(cell.ruling.verdict, at, xycoords=("axes fraction", "data"), va="center")
@@ -444,8 +468,7 @@ def _note(ax: Axes, words: str, at: Point, offset: tuple[int, int], **look: Any)
 def _plain_ticks(axis: Axis) -> None:
     """Label a log axis with plain numbers, as many as there is room for."""
     low, high = axis.get_view_interval()
-    figure = axis.get_figure(root=True)
-    is_narrow = figure is not None and figure.get_figwidth() == NARROW
+    is_narrow = _is_for_phone(axis.axes)
     if high < 3 * low:
         ticks = list(MaxNLocator(4 if is_narrow else 7, steps=[1, 2, 5, 10]).tick_values(low, high))
     else:
@@ -661,11 +684,10 @@ def ways_today(results: RunResults, name: str, *, ax: Axes) -> Axes:
     base = name or ways.base_of(results, own[0].client)
     ax.set(xscale="log", ylim=(len(own) - 0.5, -0.8))
     ax.set_xlabel(f"seconds for {results.study.pages} pages (log scale)")
-    ax.set_yticks(range(len(own)), [way.words for way in own])
+    _label_rows(ax, [way.words for way in own])
     _plain_ticks(ax.xaxis)
-    ax.set_title(
-        f"{own[0].words}: {own[0].speed_up.shown} times as fast as the serial loop of {base}"
-    )
+    title = f"{own[0].words}: {own[0].speed_up.shown} times as fast as the serial loop of {base}"
+    ax.set_title(_wrapped(title, NARROW_LINE) if _is_for_phone(ax) else title)
     return ax
 
 

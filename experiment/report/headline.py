@@ -106,9 +106,14 @@ def tally(judged: Sequence[JudgedClaim]) -> str:
     """Return a sentence that counts the claims by verdict."""
     counts = Counter(claim.ruling.verdict for claim in judged)
     known = [(counts[name], words) for name, words in TALLY.items() if counts[name]]
-    *others, last = (f"{count} {words[count > 1]}" for count, words in known)
-    listed = " and ".join(filter(None, [", ".join(others), last]))
-    return f"Of the article's {len(judged)} claims, on this machine, {listed}."
+    counted = joined([f"{count} {words[count > 1]}" for count, words in known])
+    return f"Of the article's {len(judged)} claims, on this machine, {counted}."
+
+
+def joined(words: Sequence[str]) -> str:
+    """Return words as a sentence lists them: "a, b and c"."""
+    *others, last = words
+    return " and ".join(filter(None, [", ".join(others), last]))
 
 
 def _rounds_said(results: RunResults) -> str:

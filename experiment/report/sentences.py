@@ -32,7 +32,7 @@ def about(results: RunResults) -> str:
     done = results.trials["round"].nunique()
     return (
         f"This run: {pools}, {study.pages} pages a trial, {done} of {study.rounds} rounds, "
-        f"{' and '.join(study.clients)}; measured on {run.started_at:%Y-%m-%d}, "
+        f"{headline.joined(study.clients)}; measured on {run.started_at:%Y-%m-%d}, "
         f"{markup.escape(run.machine.hardware)}, Python {markup.escape(run.machine.python)}."
     )
 
@@ -340,7 +340,7 @@ INSTRUMENT_NOTE = (
 """How to read the table of the instrument's errors."""
 
 
-def instrument_errors(results: RunResults) -> str:
+def instrument_html(results: RunResults) -> str:
     """Return the errors of the instrument as HTML that folds out."""
     words = "Errors of the instrument, by client and mode"
     return markup.folded_tables(words, INSTRUMENT_NOTE, instrument(results))

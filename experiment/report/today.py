@@ -140,10 +140,13 @@ def table(results: RunResults) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def numbers(results: RunResults) -> str:
+def table_html(results: RunResults) -> str:
     """Return the table of the ways as HTML that folds out; empty where there are none."""
     words = "Total, CPU and memory of each way"
-    note = "CPU is that of all processes while pages are fetched, memory the highest."
+    note = (
+        "CPU is that of all processes while pages are fetched. Memory is that of Python when its "
+        "workers are ready, and of browsers at its highest."
+    )
     return markup.folded_tables(words, note, table(results), index=False)
 
 
