@@ -344,7 +344,7 @@ def test_what_the_origin_uses_is_shown_and_the_limit_without_it(tmp_path: Path) 
     )  # fmt: skip
     results = seen_of(tmp_path, world, pool_sizes=4)
     found = sweeps.compare_sizes(results)
-    share = "the origin, which a real study would not run here, used 0.400 of 2 cores"
+    share = "the origin used 0.400 of 2 cores"
     said = sweep.answer(results, found)
     assert f"the limit is the cores ({share}; without it the limit would be waiting)." in said
     table = sweep.table(results, found)

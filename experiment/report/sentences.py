@@ -70,9 +70,7 @@ def origin_share(used: float, cores: int | None) -> str:
     """Return how many cores the embedded origin used; nothing where that is not known."""
     if not np.isfinite(used) or cores is None:
         return ""
-    return (
-        f"the origin, which a real study would not run here, used {digits(used)} of {cores} cores"
-    )
+    return f"the origin used {digits(used)} of {cores} cores"
 
 
 def lower_bounds(results: RunResults) -> str:
@@ -82,7 +80,7 @@ def lower_bounds(results: RunResults) -> str:
     pools = results.rounds[results.rounds["mode"].isin(POOLS)]
     share = origin_share(summary.origin_cores(pools), results.cores) if lines else ""
     if share:
-        lines.append(f"- {share[0].upper()}{share[1:]} (mean).")
+        lines.append(f"- {share[0].upper()}{share[1:]} (mean); a real study would not run it here.")
     return "\n".join(lines) or "No lower bounds are known."
 
 
