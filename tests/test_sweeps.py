@@ -147,7 +147,7 @@ def test_the_answer_is_the_smallest_that_no_larger_one_beats(tmp_path: Path) -> 
     assert "**requests, threads: 40**. Too few: 10 (40 are at least " in said
     assert "Enough: 40 (no larger pool is more than 1.0" in said
     assert "With 40 the speed-up is " in said
-    assert " and the limit is waiting (the origin, which a real study" in said
+    assert " and the limit is waiting (the origin used 0.0" in said
     assert "Undecided" not in said
     assert "would settle it" not in said
 
@@ -350,7 +350,7 @@ def test_what_the_origin_uses_is_shown_and_the_limit_without_it(tmp_path: Path) 
     table = sweep.table(results, found)
     assert table["cores used by the origin"].tolist() == ["0.400"] * 2
     assert table["limit without it"].tolist() == ["waiting"] * 2
-    assert f"T{share[1:]} (mean)." in sentences.lower_bounds(results)
+    assert f"T{share[1:]} (mean); " in sentences.lower_bounds(results)
 
 
 def test_a_run_from_before_it_was_measured_says_nothing_of_the_origin() -> None:
