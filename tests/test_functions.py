@@ -140,7 +140,7 @@ def test_functions_are_measured_on_the_embedded_origin(mine: Copy) -> None:
     mine.assert_nothing_left()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_function_is_measured_beside_requests(mine: Copy) -> None:
     fetches = measure(mine, "requests mine:fetch")
     assert fetches["error"].isna().all()

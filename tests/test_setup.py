@@ -267,6 +267,7 @@ def test_a_file_that_stands_in_for_a_module_is_one_line(
     assert_one_line(copy.experiment("run", "--pages", "2"), line)
 
 
+@pytest.mark.faults
 def test_what_stands_in_for_nothing_may_be_on_the_path(
     copy: Copy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,7 +67,7 @@ def control_blocks(study: Study, number: int, cores: int) -> Iterator[list[tuple
 def _today(study: Study) -> Iterator[tuple[ClientName, list[Mode]]]:
     """Yield the clients whose reuse the study does not measure, and aiohttp, with their pools.
 
-    Of browsers, whose pools perform alike, one pool has to do: a report is to take twelve minutes.
+    Of browsers, whose pools perform alike, one pool has to do: a report is to take 13 minutes.
     """
     able = [client for client in study.clients if clients.of(client).can_reuse]
     for client in able if "on" not in study.reuse else ():
