@@ -132,7 +132,7 @@ def test_a_look_takes_nothing_from_a_run_and_leaves_nothing(copy: Copy, server: 
     copy.assert_nothing_left()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_any_server_and_any_list_can_be_the_source(copy: Copy, server: Server) -> None:
     need("chrome")
     url = server.url("random?a=$HOME&b=c")
@@ -312,7 +312,7 @@ def test_a_run_that_was_named_after_its_rounds_is_found_by_the_same_command(copy
     assert sorted(before.parent.iterdir()) == folders
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_study_stops_at_the_precision_that_it_was_asked_for(copy: Copy, server: Server) -> None:
     options = ("--pages", "6", "--pool-size", "3", "--clients", "requests", "--run", "small")
     command = ("run", *options, "--source", server.url("late"), "--precision")
