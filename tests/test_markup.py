@@ -40,7 +40,8 @@ ADDRESS = "<img/src=//{server}/address>@example.org"
 """Texts that a page must show as they are; the shorter ones for fields that are choosy."""
 
 ALIVE = """
-const own = 'img[src^="data:"], link[href^="data:"], a[href^="#"], a[href^="../"], '
+const own = 'img[src^="data:"], source[srcset^="data:image/png"], '
+  + 'link[href^="data:"], a[href^="#"], a[href^="../"], '
   + 'a[href="https://github.com/thedataincubator/python-multi-benchmark"]';
 const loading = [...document.querySelectorAll('[src], [href], [srcset], [data], [action]')];
 const active = [...document.querySelectorAll('script, iframe, object, embed, svg, form, base')];
