@@ -180,9 +180,14 @@ def panels(
     return figure
 
 
-def _is_for_phone(ax: Axes) -> bool:
+def _figure_of(ax: Axes) -> Figure:
     figure = ax.get_figure(root=True)
-    return figure is not None and figure.get_figwidth() == NARROW
+    assert figure is not None
+    return figure
+
+
+def _is_for_phone(ax: Axes) -> bool:
+    return _figure_of(ax).get_figwidth() == NARROW
 
 
 def _wrap(ax: Axes, columns: int) -> None:
@@ -209,8 +214,7 @@ def _label_rows(
 
 def _add_lines(ax: Axes, count: int) -> None:
     """Make the figure of a panel higher by so many lines."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
+    figure = _figure_of(ax)
     figure.set_figheight(figure.get_figheight() + LINE_HEIGHT * count)
 
 
@@ -302,8 +306,7 @@ def _in_rows(
     """Label the rows of a figure of one panel; give the figure its height (inches) and title."""
     if ax.get_xscale() == "log":
         _plain_ticks(ax.xaxis)
-    figure = ax.get_figure(root=True)
-    assert figure is not None
+    figure = _figure_of(ax)
     figure.set_figheight(height)
     _label_rows(ax, labels, places)
     line = NARROW_TITLE if _is_for_phone(ax) else LINE
