@@ -293,10 +293,10 @@ def test_a_scheduler_that_ends_fails_the_trial(copy: Copy, servers: Servers) -> 
     copy.assert_nothing_left()
 
 
-def made_up_run(folder: Path, **world: float) -> RunResults:
+def made_up_run(folder: Path, pages: int = 20, **world: float) -> RunResults:
     """A made-up run with Dask."""
     modes = ("serial", "threads", "processes", "dask")
-    study = Study.of({"clients": "requests", "modes": modes, "pages": 20, "rounds": 4})
+    study = Study(clients=("requests",), modes=modes, pages=pages, rounds=4)
     return experiment.load(made_up.write(folder / "run", study, World(even(study, **world))))
 
 
@@ -314,6 +314,16 @@ def test_the_report_says_what_the_engine_costs(tmp_path: Path) -> None:
     assert [it.get_text() for it in figure.axes[0].get_yticklabels()] == [
         "threads", "processes", "dask",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pages", "pool"),
+    [(20, "as the pool did."), (100, "a pool hands out chunks")],
+)
+def test_the_report_says_whether_the_pool_had_chunks(tmp_path: Path, pages: int, pool: str) -> None:
+    words = said.section(made_up_run(tmp_path, pages))
+    assert "It hands out one page at a time" in words
+    assert pool in words
 
 
 def test_a_run_without_an_engine_has_no_section_on_it() -> None:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from experiment.analysis import runs, summary
 from experiment.analysis.results import RunResults, load
 from experiment.errors import UserError
-from experiment.report import explored, figures, markup, styles
+from experiment.report import explored, figures, headline, markup, styles
 from experiment.vocabulary import Reuse
 
 DPI = 80
@@ -229,7 +229,7 @@ class Explorer:
         figure = choice.drawn(self.figure.value)
         if figure is None:
             return "<p>There is nothing to draw here.</p>"
-        name = f"{self.figure.value}, {choice.client}, {' and '.join(choice.modes)}"
+        name = f"{self.figure.value}, {choice.client}, {headline.joined(choice.modes)}"
         picture = _picture(figure, name)  # which lays it out, too
         if FIGURES[self.figure.value] is figures.swim_lanes:
             picture += explored.words_on_hover(figure, choice.trials.values())
