@@ -249,16 +249,8 @@ def test_a_wait_for_a_slot_is_a_phase_of_its_own(copy: Copy, address: str) -> No
     assert re.search(r"Grid's queue: [\d.]+ % for Chrome in threads\.", sentences.clients(results))
 
 
-@pytest.mark.parametrize(
-    "killed",
-    [
-        pytest.param("the trial at its start", marks=pytest.mark.slow),
-        *(
-            pytest.param(it, marks=pytest.mark.faults)
-            for it in ("the trial", "the study", "Ctrl-C")
-        ),
-    ],
-)
+@pytest.mark.faults
+@pytest.mark.parametrize("killed", ["the trial at its start", "the trial", "the study", "Ctrl-C"])
 def test_no_session_is_left_there(copy: Copy, address: str, killed: str) -> None:
     asked = ("--modes", "threads", "--pages", "60", "--repeats", "1", "--reuse", "on")
     command = (sys.executable, "-m", "experiment", "run", *QUICK, *asked, "--grid", address)

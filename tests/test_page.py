@@ -36,7 +36,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
-@pytest.fixture(params=["report", "sweep"])
+@pytest.fixture(params=["report", pytest.param("sweep", marks=pytest.mark.faults)])
 def page(request: pytest.FixtureRequest, copy: Copy) -> Path:
     """The page of the reference data, drawn here."""
     need("chrome")

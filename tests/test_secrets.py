@@ -203,7 +203,7 @@ def test_a_list_with_secrets_is_kept_without_and_read_again(copy: Copy, server: 
     assert refused(copy, "run", "--run", "listed", "--pool-sizes", "2") == line
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_cut_off_run_goes_on_only_with_the_url_it_had(copy: Copy, server: Server) -> None:
     url, anyone = private(server, "private?token=t0ken"), server.url("private?token=t0ken")
     asked = (*SMALL, "--clients", "requests", "--run", "asked")

@@ -74,10 +74,14 @@ def _where(results: RunResults) -> str:
     processes = trials["dask_processes"].dropna()
     counted = f"{processes.max():.0f} processes of Dask ran the tasks. " if len(processes) else ""
     if results.study.scheduler is None:
-        chunked = " and a pool hands out chunks, so its workers may be idle for less time"
+        beside = (
+            " and a pool hands out chunks, so its workers may be idle for less time"
+            if results.study.pages_in_a_chunk() > 1
+            else ", as the pool did"
+        )
         return (
             f"{counted}They were on this machine, where an engine adds no cores. It hands out one "
-            f"page at a time{chunked if results.study.pages_in_a_chunk() > 1 else ', as the pool did'}."
+            f"page at a time{beside}."
         )
     error_ms = float(trials["clock_error_s"].max()) * 1000
     return (
