@@ -73,27 +73,31 @@ def origin_share(used: float, cores: int | None) -> str:
     return f"the origin used {digits(used)} of {cores} cores"
 
 
-def lower_bounds(results: RunResults) -> str:
-    """Return each pool's total beside its lower bounds, a line for each client and mode."""
-    cells = itertools.product(results.study.clients, POOLS)
-    lines = [line for cell in cells if (line := _lower_bounds(results, *cell))]
+def origin_load(results: RunResults) -> str:
+    """Say how many cores the embedded origin used while pools fetched; empty where unknown."""
     pools = results.rounds[results.rounds["mode"].isin(POOLS)]
-    share = origin_share(summary.origin_cores(pools), results.cores) if lines else ""
-    if share:
-        lines.append(f"- {share[0].upper()}{share[1:]} (mean); a real study would not run it here.")
-    return "\n".join(lines) or "No lower bounds are known."
+    share = origin_share(summary.origin_cores(pools), results.cores)
+    return share and f"T{share[1:]} (mean); a real study would not run it here."
 
 
-def _lower_bounds(results: RunResults, client: str, mode: str) -> str:
+def lower_bounds_html(results: RunResults) -> str:
+    """Return each pool's total beside its lower bounds, as HTML that folds out."""
+    words = "Total and lower bounds of each pool"
+    folded = markup.folded_tables(words, "Means of the rounds.", lower_bounds(results))
+    return folded or "<p>No lower bounds are known.</p>"
+
+
+def lower_bounds(results: RunResults) -> pd.DataFrame:
+    """Return each pool's total and lower bounds (s), by client and mode; empty without bounds."""
     rounds, cores = results.rounds, results.cores
-    own = rounds[(rounds["client"] == client) & (rounds["mode"] == mode)]
-    means = summary.bounds(own, cores)[["waiting_s", "cpu_s"]].mean()
-    kinds = {"waiting_s": "waiting", "cpu_s": f"CPU on {cores} cores"}
-    known = [f"{digits(means[name])} s {it}" for name, it in kinds.items() if pd.notna(means[name])]
-    if not known:
-        return ""
-    total = summary.mean(own["span_s"])
-    return f"- {client}, {mode}: {total.shown} s; lower bounds: {', '.join(known)}."
+    bounds = summary.bounds(rounds, cores).assign(span_s=rounds["span_s"])
+    names = {"span_s": "total", "waiting_s": "waiting", "cpu_s": f"CPU on {cores} cores"}
+    means = bounds.groupby(["client", "mode"])[list(names)].mean().dropna(axis="columns", how="all")
+    if list(means) == ["span_s"]:
+        return pd.DataFrame()
+    cells = itertools.product(results.study.clients, POOLS)
+    shown = means.loc[[cell for cell in cells if cell in means.index]].map(digits)
+    return shown.rename(columns=lambda name: f"{names[name]} (s)").rename_axis([None, None])
 
 
 def compared(results: RunResults) -> list[tuple[str, str]]:
@@ -103,10 +107,12 @@ def compared(results: RunResults) -> list[tuple[str, str]]:
 
 
 def differences(results: RunResults, judged: Sequence[JudgedClaim]) -> str:
-    """Return whether threads and processes perform the same, a line for each client."""
-    cells = cells_of(judged, "no-difference")
-    said = {cell.client: _difference(results, cell) for cell in cells if cell.estimate}
-    return "\n".join(f"- {client}: {words}" for client, words in said.items())
+    """Return whether threads and processes perform the same, a line for each answer."""
+    said: dict[str, list[str]] = {}
+    for cell in cells_of(judged, "no-difference"):
+        if cell.estimate and cell.client:
+            said.setdefault(_difference(results, cell), []).append(cell.client)
+    return "\n".join(f"- {headline.joined(clients)}: {words}" for words, clients in said.items())
 
 
 def _difference(results: RunResults, cell: Comparison) -> str:
