@@ -102,7 +102,7 @@ check: setup ## check the code: ruff, mypy, notebooks without outputs (what pre-
 	@$(run_python) -m mypy
 	@$(run_python) -m pytest -q tests/test_project.py -k without_outputs
 
-test: check ## run the checks and the tests (about twelve minutes)
+test: check ## run the checks and the tests (about fourteen minutes)
 	@$(run_python) -m pytest
 
 test-all: test ## the same, then the tests that take longer (under half an hour)

@@ -307,20 +307,28 @@ def test_ci_runs_each_test_once() -> None:
     assert commands[-1] == "-m pytest -m slow and not faults and not calibration"
 
 
-def hosted_tests() -> dict[str, Any]:
-    """The workflow of the hosted tests."""
-    text = (PROJECT / ".github" / "workflows" / "test.yml").read_text()
+def hosted(name: str) -> dict[str, Any]:
+    """A workflow of the hosted tests."""
+    text = (PROJECT / ".github" / "workflows" / f"{name}.yml").read_text()
     workflow: dict[str, Any] = yaml.safe_load(text)
     return workflow
 
 
 def hosted_pythons() -> list[str]:
     """The versions of Python that the hosted tests use."""
-    return list(hosted_tests()["jobs"]["test"]["strategy"]["matrix"]["python"])
+    return list(hosted("test")["jobs"]["test"]["strategy"]["matrix"]["python"])
+
+
+def test_the_hosted_tests_run_every_test_once_a_week() -> None:
+    targets = re.findall(r"^(test-[a-z]+):", (PROJECT / "Makefile").read_text(), re.M)
+    job, push = (hosted(name)["jobs"]["test"] for name in ("weekly", "test"))
+    assert sorted(job["strategy"]["matrix"]["target"]) == sorted(targets)
+    assert job["steps"][-1] == {"run": "make ${{ matrix.target }}"}
+    assert job["steps"][2:-1] == push["steps"][2:-1]
 
 
 def test_the_hosted_tests_begin_with_the_oldest_python() -> None:
-    workflow, pythons = hosted_tests(), hosted_pythons()
+    workflow, pythons = hosted("test"), hosted_pythons()
     job = workflow["jobs"]["test"]
     assert workflow["permissions"] == {"contents": "read"}
     assert any(str(step.get("run", "")).startswith("make test ") for step in job["steps"])

@@ -69,6 +69,11 @@ def test_the_figure_names_each_way_and_how_many_times_as_fast_it_is(tmp_path: Pa
         assert [text.get_text() for text in ax.get_yticklabels()] == [way.words for way in own]
         assert [text.get_text() for text in ax.texts] == [f"{way.speed_up.shown}x" for way in own]
         assert ax.get_xscale() == "log"
+        dots = [line for line in ax.lines if line.get_marker() == "o"]
+        for dot, way in zip(dots, own, strict=True):
+            colours = dot.get_markerfacecolor(), dot.get_markeredgecolor()
+            assert (colours[0] == "white") == (way.reuse == "off")
+            assert colours.count("white") == 1  # a ring, or a dot with an edge
 
 
 @pytest.mark.parametrize(

@@ -327,7 +327,7 @@ def _claim(ax: Axes, place: int, cell: Comparison, levels: Levels) -> None:
     colour = styles.of_mode(cell.mode).colour if cell.mode else styles.NO_MODE
     _interval(ax, place, cell.estimate, colour, over, levels)
     measured = cell.estimate.value / over
-    number = digits(measured)
+    number = cell.estimate.shown if over == 1 else digits(measured)
     if measured > high:
         _note(ax, f"{number} ▶", (high, place), (0, 5), ha="right", va="center", size=9)
     elif measured < low:
@@ -665,6 +665,8 @@ def _interval(
     colour: str,
     over: float = 1,
     levels: Levels = ONE_LOOK,
+    *,
+    hollow: bool = False,
 ) -> None:
     """Draw an estimate with its intervals (wide thin, narrow thick), divided by `over`."""
     for level, width in zip(astuple(levels), (1.5, 4), strict=True):
@@ -672,7 +674,8 @@ def _interval(
             ends = [end / over for end in interval]
             caps: dict[str, Any] = {"marker": "|", "ms": 12 - width, "mew": 1.2}
             ax.plot(ends, [place] * 2, color=colour, lw=width, solid_capstyle="butt", **caps)
-    ax.plot(estimate.value / over, place, "o", ms=6, color=colour, mec="white", zorder=5)
+    inside, edge = ("white", colour) if hollow else (colour, "white")
+    ax.plot(estimate.value / over, place, "o", ms=6, mfc=inside, mec=edge, zorder=5)
 
 
 def ways_today(results: RunResults, name: str, *, ax: Axes) -> Axes:
@@ -680,9 +683,8 @@ def ways_today(results: RunResults, name: str, *, ax: Axes) -> Axes:
     own = ways.of_today(results)[name]
     for place, way in enumerate(own):
         colour = styles.of_mode(way.mode).colour
-        _interval(ax, place, way.total, colour, levels=results.levels)
-        if way.reuse == "off":
-            ax.plot(way.total.value, place, "o", ms=4, color="white", zorder=6)
+        is_new = way.reuse == "off"
+        _interval(ax, place, way.total, colour, levels=results.levels, hollow=is_new)
         _note(ax, f"{way.speed_up.shown}x", (way.total.value, place), (0, 7), color=colour)
     base = name or ways.base_of(results, own[0].client)
     ax.set(xscale="log", ylim=(len(own) - 0.5, -0.8))
