@@ -350,7 +350,7 @@ def test_what_the_origin_uses_is_shown_and_the_limit_without_it(tmp_path: Path) 
     table = sweep.table(results, found)
     assert table["cores used by the origin"].tolist() == ["0.400"] * 2
     assert table["limit without it"].tolist() == ["waiting"] * 2
-    assert f"T{share[1:]} (mean); " in sentences.origin_load(results)
+    assert f"{share.capitalize()} (mean); " in sentences.origin_load(results)
 
 
 def test_a_run_from_before_it_was_measured_says_nothing_of_the_origin() -> None:

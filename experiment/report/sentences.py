@@ -77,7 +77,7 @@ def origin_load(results: RunResults) -> str:
     """Say how many cores the embedded origin used while pools fetched; empty where unknown."""
     pools = results.rounds[results.rounds["mode"].isin(POOLS)]
     share = origin_share(summary.origin_cores(pools), results.cores)
-    return share and f"T{share[1:]} (mean); a real study would not run it here."
+    return share and f"{share.capitalize()} (mean); a real study would not run it here."
 
 
 def lower_bounds_html(results: RunResults) -> str:
