@@ -246,7 +246,7 @@ def test_a_scheduler_that_cannot_be_used_is_refused_by_what_differs(
     assert not (copy.path / "data" / "own").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_workers_need_the_same_function_and_import_it_anew(copy: Copy, servers: Servers) -> None:
     there = servers.folder / "there"
     there.mkdir()

@@ -48,7 +48,7 @@ def surroundings(folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_report_is_drawn_alike_in_any_surroundings(
     copy: Copy, drawn: Path, tmp_path: Path
 ) -> None:

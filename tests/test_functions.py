@@ -230,7 +230,7 @@ def test_a_call_that_waits_too_long_is_interrupted(mine: Copy) -> None:
     assert fetches["fetch_s"].between(0.9, 5).all()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_call_that_works_or_sleeps_too_long_is_interrupted(mine: Copy) -> None:
     modes = ("--modes", "serial processes asyncio")
     options = (*QUICK, "--timeout", "1", "--pages", "1", *items(mine, "a"), *modes)

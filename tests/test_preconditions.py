@@ -40,7 +40,7 @@ def run(*options: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "experiment", "run", *options)
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_the_soft_limit_of_descriptors_is_raised_and_the_hard_one_refuses(copy: Copy) -> None:
     large = (*SMALL, "--pool-sizes", "30", "--clients", "requests", "--run", "small")
     line = refused(copy, "prlimit", "--nofile=64:64", *run(*large))

@@ -276,6 +276,26 @@ def test_the_committed_run_can_be_read_and_drawn_without_measuring(
     assert "\n- chrome: threads 2.13 [2.05, 2.22], processes " in answer
     assert paths.startswith("report:   reports/reference.html\n")
     assert {path: path.read_bytes() for path in before} == before
+    assert_drawn_as_committed(odd, "reference")
+
+
+def assert_drawn_as_committed(copy: Copy, run: str) -> None:
+    """A page says what the committed one says; pictures may differ in a pixel elsewhere."""
+    drawn, committed = (
+        re.sub(r'data:image/[^"]*', "", (folder / "reports" / f"{run}.html").read_text())
+        for folder in (copy.path, PROJECT)
+    )
+    assert drawn == committed
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("run", ["dask", "functions", "sweep", "reuse", "crossover"])
+def test_the_other_committed_pages_are_those_that_are_drawn(copy: Copy, run: str) -> None:
+    name = f"reference-{run}"
+    kind = records.read_run(copy.path / "data" / name).study.kind
+    ended = copy.experiment(kind, "--run", name, "--quiet")
+    assert ended.returncode == 0, ended.stderr
+    assert_drawn_as_committed(copy, name)
 
 
 STUDY = Study(clients=("requests", "phantomjs"), rounds=3, pages=20)

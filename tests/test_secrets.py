@@ -177,7 +177,7 @@ def test_a_report_has_no_secret_of_its_url(copy: Copy, server: Server) -> None:
     assert len(server.asked) == count
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_list_with_secrets_is_kept_without_and_read_again(copy: Copy, server: Server) -> None:
     need("phantomjs")
     dead = f"http://{PRIVATE}@127.0.0.1:9/page?token=t0ken"
