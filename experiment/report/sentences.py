@@ -89,14 +89,17 @@ def lower_bounds_html(results: RunResults) -> str:
 
 def lower_bounds(results: RunResults) -> pd.DataFrame:
     """Return each pool's total and lower bounds (s), by client and mode; empty without bounds."""
-    rounds, cores = results.rounds, results.cores
-    bounds = summary.bounds(rounds, cores).assign(span_s=rounds["span_s"])
-    names = {"span_s": "total", "waiting_s": "waiting", "cpu_s": f"CPU on {cores} cores"}
-    means = bounds.groupby(["client", "mode"])[list(names)].mean().dropna(axis="columns", how="all")
-    if list(means) == ["span_s"]:
+    groups = ["client", "mode"]
+    limits = summary.bounds(results.rounds, results.cores)
+    means = limits.groupby(groups)[["waiting_s", "cpu_s"]].mean()
+    bounds = means.dropna(axis="columns", how="all").map(digits)
+    if bounds.empty:
         return pd.DataFrame()
+    spans = results.rounds.groupby(groups)["span_s"]
+    totals = spans.agg(lambda seconds: summary.mean(seconds).shown).to_frame()
     cells = itertools.product(results.study.clients, POOLS)
-    shown = means.loc[[cell for cell in cells if cell in means.index]].map(digits)
+    shown = totals.join(bounds).loc[[cell for cell in cells if cell in totals.index]]
+    names = {"span_s": "total", "waiting_s": "waiting", "cpu_s": f"CPU on {results.cores} cores"}
     return shown.rename(columns=lambda name: f"{names[name]} (s)").rename_axis([None, None])
 
 
