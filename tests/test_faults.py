@@ -146,8 +146,7 @@ def test_a_disk_that_is_full_is_one_line_and_keeps_what_there_is(
     process = start_second_round(copy, client)
     folder = copy.path / "data" / "cut"
     kept = (folder / "fetches.csv").read_text()
-    limit = len(kept) + 100  # of the runner alone: what it has started goes on as it was
-    subprocess.run(["prlimit", f"--pid={process.pid}", f"--fsize={limit}"], check=True)  # noqa: S607
+    limit_files(process, len(kept) + 100)
     _, err = process.communicate(timeout=90)
     assert_it_says(process.returncode, err, folder)
     assert (folder / "fetches.csv").read_text() == kept
@@ -172,6 +171,20 @@ def test_a_folder_that_is_locked_in_mid_study_is_one_line(copy: Copy, client: Cl
     assert_it_says(process.returncode, err, folder)
     assert (folder / "fetches.csv").read_text() == kept
     assert_it_goes_on(copy, client, kept)
+
+
+def limit_files(process: "subprocess.Popen[str]", limit: int) -> None:
+    """Limit the size of the runner's files (bytes) until it ends; its trials inherit no limit."""
+    runner = psutil.Process(process.pid)
+    kind = psutil.RLIMIT_FSIZE
+    _, unlimited = runner.rlimit(kind)
+    runner.rlimit(kind, (limit, unlimited))
+    stopped = time.monotonic() + 90
+    while process.poll() is None and time.monotonic() < stopped:
+        with suppress(psutil.Error):  # it has just ended
+            for trial in runner.children():
+                trial.rlimit(kind, (unlimited, unlimited))
+        time.sleep(0.01)
 
 
 def assert_it_says(status: int, err: str, folder: Path) -> None:

@@ -224,7 +224,7 @@ def test_browsers_of_a_grid_fetch_new_and_kept_ones(copy: Copy, address: str) ->
     copy.assert_nothing_left()
 
 
-@pytest.mark.slow
+@pytest.mark.faults
 def test_a_wait_for_a_slot_is_a_phase_of_its_own(copy: Copy, address: str) -> None:
     """Somebody else has one of the three slots for a while."""
     settings = base.ClientSettings(grid=address, session_name="somebody")
