@@ -9,11 +9,11 @@ import re
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import selenium
 from pydantic import Field, TypeAdapter, ValidationError
@@ -48,6 +48,11 @@ return [location.href, (document.documentElement || {outerHTML: ''}).outerHTML.l
 
 FACTS = TypeAdapter(tuple[str, Count, Annotated[int, Field(ge=100, le=999)] | None, Seconds | None])
 """What CHECK returns, unless the page's scripts have replaced what it calls."""
+
+ATTEMPTS = 5
+"""How often a page is asked; a dialog, which the browser dismisses, takes the answer away."""
+
+Answer = TypeVar("Answer")
 
 REASONS = {
     "page scripts": "JavascriptException",
@@ -186,16 +191,14 @@ class Browser(base.Client):
                 if (response.length or 0) > SIZE_LIMIT:
                     raise FetchError("too large")  # it would be read into Python's memory
             with phases.timed("load"):
-                source = driver.page_source
-            if source is None:  # a dialog of the page came between
+                source = answer(lambda: driver.page_source)
+            if source is None:
                 raise FetchError("page scripts")
             response.body, response.length = source.encode(), len(source)
 
     def read_response(self, driver: webdriver.Remote, url: str, response: Response) -> None:  # noqa: ARG002
         """Ask the page for its address, length, status and timing."""
-        told = driver.execute_script(CHECK, self.asks_timing)
-        if told is None:  # a dialog of the page came between, and is gone now
-            told = driver.execute_script(CHECK, self.asks_timing)
+        told = answer(lambda: driver.execute_script(CHECK, self.asks_timing))
         try:
             facts = FACTS.validate_python(told)
         except ValidationError:
@@ -285,6 +288,11 @@ class Browser(base.Client):
         if isinstance(error, WebDriverException | HTTPError | OSError):
             return reason_in(f"{type(error).__name__} {error}")
         return None
+
+
+def answer(ask: Callable[[], Answer]) -> Answer | None:
+    """Ask a page until no dialog interrupts; return None if `ATTEMPTS` are interrupted."""
+    return next((told for _ in range(ATTEMPTS) if (told := ask()) is not None), None)
 
 
 def reason_in(words: str) -> str:
