@@ -33,6 +33,8 @@ SCRIPTS = {
     "dialogs": "alert(1); confirm(2); prompt(3); onload = function () {"
     " setTimeout(function () { alert(4) }, 0); alert(5) };"
     " onbeforeunload = function (e) { e.preventDefault(); return e.returnValue = 'stay' }",
+    "dialog_after_dialog": "var more = 3; onload = function ask() {"
+    " if (more-- > 0) { setTimeout(function () { alert(more); ask() }, 0) } }",
     "no_root": "document.removeChild(document.documentElement)",
     "own_types": "Array.prototype.toJSON = Object.prototype.toJSON = function () { return 'x' };"
     " JSON.stringify = function () { return 'y' }; Array.prototype.push = null",

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from experiment.fetches import Fetch, Page
 from experiment.measure import clients
-from experiment.measure.clients import base, response
+from experiment.measure.clients import base, browser, response
 from experiment.measure.clients.base import ClientSettings
 from experiment.measure.rate_limit import RateLimiter
 from experiment.vocabulary import ClientName
@@ -195,6 +195,7 @@ def test_the_delay_of_the_embedded_origin_alone_is_kept(name: ClientName, server
         ("phantomjs", "download", "no page"),
         ("chrome", "no_entries", None),
         ("chrome", "no_text", "page scripts"),
+        ("chrome", "dialog_after_dialog", None),
         ("chrome", "no_root", None),
         ("chrome", "half_a_character", None),
         ("chrome", "download", "no page"),
@@ -213,6 +214,14 @@ def test_a_page_can_fail_its_own_fetch_at_most(
     assert rows.validate_json(rows.dump_json(row)) == row
     if reason is None:
         assert row.status == 200
+
+
+def test_a_page_is_asked_again_for_each_dialog_within_a_bound() -> None:
+    told = iter([None, None, None, "answer", "too late"])
+    assert browser.answer(lambda: next(told)) == "answer"
+    asked = iter([None] * browser.ATTEMPTS)
+    assert browser.answer(lambda: next(asked)) is None
+    assert not list(asked)
 
 
 def test_what_a_redirect_brings_is_not_read_without_bound(server: Server) -> None:

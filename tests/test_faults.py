@@ -92,7 +92,7 @@ def assert_it_goes_on(copy: Copy, client: str, kept: str) -> None:
 
 @pytest.mark.parametrize(
     "client",
-    ["phantomjs", *(pytest.param(n, marks=pytest.mark.faults) for n in ("requests", "chrome"))],
+    CLIENTS,
 )
 @pytest.mark.parametrize(
     ("number", "status"),

@@ -92,10 +92,10 @@ def test_other_names_are_refused(names: str, words: str) -> None:
 
 
 def test_the_command_writes_a_page(copy: Copy) -> None:
-    refused = copy.experiment("compare", "--runs", "reference absent")
+    refused = copy.experiment("compare", "--runs", "reference-dask absent")
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: runs: ")
-    ended = copy.experiment("compare", "--runs", "reference reference-tls-off")
+    ended = copy.experiment("compare", "--runs", "reference-dask reference-tls-off")
     assert ended.returncode == 0, ended.stderr
     page = (copy.path / "reports" / "compare.html").read_text()
     assert "reference-tls-off" in page or "reference&#45;tls&#45;off" in page
