@@ -102,10 +102,10 @@ check: setup ## check the code: ruff, mypy, notebooks without outputs (what pre-
 	@$(run_python) -m mypy
 	@$(run_python) -m pytest -q tests/test_project.py -k without_outputs
 
-test: check ## run the checks and the tests (about fourteen minutes)
+test: check ## run the checks and the tests (15 to 25 minutes)
 	@$(run_python) -m pytest
 
-test-all: test ## the same, then the tests that take longer (under half an hour)
+test-all: test ## the same, then the tests that take longer (30 to 50 minutes)
 	@$(run_python) -m pytest -m 'slow and not faults and not calibration'
 
 test-calibration: setup ## simulate every case of the verdict rules (a quarter of an hour)

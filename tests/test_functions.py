@@ -324,6 +324,7 @@ def test_threads_at_import_are_told_of_and_what_is_printed_does_no_harm(mine: Co
     mine.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_a_run_belongs_to_the_function_that_it_measured(mine: Copy) -> None:
     source = items(mine, "a")
     measure(mine, "mine:upper", *source)

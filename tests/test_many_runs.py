@@ -91,6 +91,7 @@ def test_other_names_are_refused(names: str, words: str) -> None:
         many_runs.of_names("page", names)
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_page(copy: Copy) -> None:
     refused = copy.experiment("compare", "--runs", "reference-dask absent")
     assert refused.returncode == 2

@@ -53,7 +53,6 @@ def chromium() -> Iterator[webdriver.Chrome]:
         yield driver
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("run", COMMITTED)
 def test_a_page_is_for_everyone(run: str, chromium: webdriver.Chrome, axe: str) -> None:
     chromium.get((PROJECT / "reports" / f"{run}.html").as_uri())

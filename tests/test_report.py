@@ -93,7 +93,6 @@ def page(copy: Copy) -> Page:
     return Page((copy.path / "reports" / f"{name}.html").read_text())
 
 
-@pytest.mark.slow
 def test_make_report_measures_draws_and_tells(page: Page) -> None:
     text = re.sub(r"\s+", " ", "".join(page.words))
     assert page.headings[0] == "Threads or processes?"
@@ -159,7 +158,6 @@ def test_papermill_alone_measures_from_any_folder_in_one_of_any_name(
     assert "Only 1 complete round" in text
 
 
-@pytest.mark.slow
 def test_a_pool_size_through_papermill_lands_beside_the_other_runs(copy: Copy) -> None:
     report = copy.path / "notebooks" / "report.ipynb"
     small = {"pages: int = 100": "pages: int = 2", "rounds: int = 5": "rounds: int = 1"}

@@ -395,6 +395,7 @@ def test_a_browser_that_dies_costs_a_page_and_is_replaced(name: ClientName, serv
     assert eventually(lambda: children() <= before, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["phantomjs", pytest.param("chrome", marks=pytest.mark.faults)])
 def test_each_worker_has_a_browser_of_its_own_and_none_is_left(
     name: ClientName, copy: Copy
