@@ -9,13 +9,15 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.path import Path as Line
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from experiment.analysis import claims
 from experiment.analysis.results import RunResults, load
 from experiment.report import figures
-from experiment.study import Study, sweep_of
+from experiment.study import PROJECT, Study, sweep_of
 from tests import made_up
 from tests.made_up import World, even
 
@@ -34,6 +36,9 @@ GRID: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
 }
 """Parameters of studies, and the factors of the fetch times by mode."""
 
+
+STROKE = 3
+"""Pixels of the short side of a mark that is a line."""
 
 LEFT_TO_FAULTS = ("two workers", "all modes", "one round", "one worker")
 
@@ -61,6 +66,25 @@ def test_no_text_of_a_sweep_lies_over_another(tmp_path: Path, sizes: str) -> Non
     _check_all(made_up.write(tmp_path / "run", study, world), figures.SWEEP)
 
 
+@pytest.mark.parametrize("times", [0.02, 0.8, 3.8, 5.0])
+def test_no_text_lies_over_an_interval_near_the_edge_of_an_axis(
+    tmp_path: Path, times: float
+) -> None:
+    study = Study.of({"pages": 40, "rounds": 3, "clients": "requests phantomjs"})
+    factors = {cell: times if "phantomjs" in cell else 1.0 for cell in even(study)}
+    world = World(factors, noise=0.1)
+    results, judged = made_up.judged(made_up.write(tmp_path / "run", study, world))
+    assert _check(figures.speed_ups, results, list(judged.values()))
+    assert _check(figures.claims, results, list(judged.values()))
+
+
+@pytest.mark.parametrize("name", ["reference", "reference-dask"])
+def test_the_first_figures_of_a_committed_run_are_legible(name: str) -> None:
+    results = load(PROJECT / "data" / name)
+    assert _check(figures.speed_ups, results, claims.judge(results))
+    assert _check(figures.claims, results, claims.judge(results))
+
+
 def _check_all(folder: Path, layouts: tuple[figures.Layout, ...]) -> None:
     results = load(folder)
     judged = claims.judge(results) if results.study.kind == "report" else []
@@ -84,15 +108,18 @@ def _check_texts(draw: Callable[..., Axes], figure: Figure) -> None:
     boxes = dict(_boxes(figure))
     for (one, first), (other, second) in itertools.combinations(boxes.items(), 2):
         assert not _overlap(first, second), f"{draw.__name__}: {_said(one)} and {_said(other)}"
+    marks, lines = list(_marks(figure)), list(_lines(figure))
     sheet = figure.bbox.expanded(1.004, 1.01)
     for text, box in boxes.items():
         across = sheet.x0 <= box.x0 and box.x1 <= sheet.x1
         assert across and sheet.y0 <= box.y0 and box.y1 <= sheet.y1, (
             f"{draw.__name__}: {_said(text)} is cut"
         )
-        for x, y in _marks(figure):
-            over = box.x0 < x < box.x1 and box.y0 < y < box.y1
-            assert not over, f"{draw.__name__}: {_said(text)} lies over a mark"
+        for mark in marks:
+            assert not _overlap(box, mark), f"{draw.__name__}: {_said(text)} lies over a mark"
+        for line in lines:
+            over = line.intersects_bbox(box.padded(-1), filled=False) and not text.get_bbox_patch()
+            assert not over, f"{draw.__name__}: {_said(text)} lies over a line"
 
 
 def _boxes(figure: Figure) -> Iterator[tuple[Text, Bbox]]:
@@ -122,13 +149,28 @@ def _overlap(one: Bbox, other: Bbox) -> bool:
     return shared is not None and shared.width > 1 and shared.height > 1
 
 
-def _marks(figure: Figure) -> Iterator[tuple[float, float]]:
-    """Return where the marks of data are, in pixels."""
-    for ax in figure.axes:
-        for line in ax.lines:
-            if line.get_marker() not in ("None", "", None, "|"):
-                points = line.get_transform().transform(line.get_xydata())
-                yield from (point for point in points if ax.bbox.contains(*point))
+def _marks(figure: Figure) -> Iterator[Bbox]:
+    """Return the boxes of the marks of data, and of the ends of intervals, in pixels."""
+    for ax, line in _drawn_lines(figure):
+        if line.get_marker() in ("None", "", None):
+            continue
+        size = line.get_markersize() * figure.dpi / 72
+        width = STROKE if line.get_marker() == "|" else size
+        height = STROKE if line.get_marker() == "_" else size
+        for x, y in line.get_transform().transform(line.get_xydata()):
+            if ax.bbox.contains(x, y):
+                yield Bbox.from_bounds(x - width / 2, y - height / 2, width, height)
+
+
+def _lines(figure: Figure) -> Iterator[Line]:
+    """Return the lines of data as far as they are seen, in pixels."""
+    for ax, line in _drawn_lines(figure):
+        path = line.get_transform().transform_path(line.get_path())
+        yield path.clip_to_bbox(ax.bbox, inside=True)
+
+
+def _drawn_lines(figure: Figure) -> Iterator[tuple[Axes, Line2D]]:
+    yield from ((ax, line) for ax in figure.axes for line in ax.lines)
 
 
 def _said(text: Text) -> str:

@@ -270,3 +270,12 @@ def test_rounds_that_make_no_ratio_do_not_count() -> None:
     assert 0 < apart.ci99[0] < apart.value < apart.ci99[1] < float("inf")
     assert "inf" not in f"{apart}"
     assert len(f"{apart}") < 60
+
+
+def test_the_typical_round_is_that_in_the_middle_wherever_it_is_computed() -> None:
+    spans = {1: 0.3, 2: 0.1, 3: 0.4, 4: 0.2}
+    rows = [{"client": "requests", "mode": "threads", "round": n} for n in spans]
+    rounds = pd.DataFrame(rows).assign(span_s=list(spans.values()))
+    assert summary.typical_round(rounds, "requests", "threads") == 4
+    assert summary.typical_round(rounds[1:], "requests", "threads") == 4
+    assert summary.typical_round(rounds, "requests", "processes") is None

@@ -416,12 +416,9 @@ def cpu_scatter(rounds: pd.DataFrame, client: str) -> float:
 
 
 def typical_round(rounds: pd.DataFrame, client: str, mode: str) -> int | None:
-    """Return the round whose span is nearest the median of a client in a mode."""
-    totals = of_cell(rounds, client, mode, "span_s")
-    if totals.empty:
-        return None
-    nearest = int((totals - totals.median()).abs().argmin())
-    return int(totals.index[nearest])
+    """Return the round with the median span of a client in a mode; of an even number, the lower."""
+    totals = of_cell(rounds, client, mode, "span_s").sort_values()
+    return int(totals.index[(len(totals) - 1) // 2]) if len(totals) else None
 
 
 def delay_error(fetches: pd.DataFrame) -> pd.DataFrame:

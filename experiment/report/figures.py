@@ -75,8 +75,8 @@ BEHIND = {"fc": "white", "ec": "none", "pad": 1, "alpha": 0.8}
 MANY_LANES = 60
 """Workers above which the fetches of a timeline have no edges."""
 
-CLAIMS_SHOWN = 0.5, 5.0
-"""The range of the axis of claims; an estimate beyond it is written at the edge."""
+CLAIMS_SHOWN, CLAIMS_LIMITS = (0.5, 5.0), (0.1, 20.0)
+"""What the axis of claims shows at least, and at most; a value beyond it is written beside it."""
 
 Judged = Sequence[JudgedClaim]
 Point = tuple[float, float]
@@ -206,6 +206,8 @@ def _label_rows(
 ) -> None:
     """Label the rows of a panel; for phones with room for the lines of their labels."""
     is_for_phone = _is_for_phone(ax)
+    if is_for_phone:
+        labels = [label.replace(" (", "\n(") for label in labels]
     wrapped = [_wrapped(label, NARROW_LABEL if is_for_phone else LONG_LABEL) for label in labels]
     ax.set_yticks(range(len(labels)) if places is None else places, wrapped)
     if is_for_phone:
@@ -244,10 +246,11 @@ def speed_ups(results: RunResults, judged: Judged = (), *, ax: Axes) -> Axes:
     end = _end_of_speed_ups(results, list(ratios.values()))
     for place, (cell, ratio) in zip(places, ratios.items(), strict=True):
         _interval(ax, place, ratio, styles.of_mode(cell[1]).colour, levels=results.levels)
-        brackets = summary.brackets(ratio.interval(results.levels.difference))
-        ax.annotate(brackets, (1.01, place), xycoords=("axes fraction", "data"), va="center")
-        if in_2018 := _speed_up_2018(results, cell):
-            _mark_speed_up_2018(ax, place - 0.3, in_2018, end)
+        then = _speed_up_2018(results, cell)
+        beyond = [f"2018: {digits(then)}x ▶"] if then and then > end else []
+        _beside(ax, place, summary.brackets(ratio.interval(results.levels.difference)), beyond)
+        if then and then <= end:
+            _diamond(ax, then, place - 0.3)
     for value, words in {results.study.pool_size: "ideal: {}x", 1: "serial"}.items():
         if value <= end:
             ax.axvline(value, color=IDEAL, lw=1, zorder=0)
@@ -255,8 +258,8 @@ def speed_ups(results: RunResults, judged: Judged = (), *, ax: Axes) -> Axes:
     ax.set(xlim=(0, end), ylim=(places[-1] + 0.6, -0.75))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.xaxis.set_major_formatter("{x:g}x")
-    then = "; ◇ the article, 2018" if any(_speed_up_2018(results, cell) for cell in cells) else ""
-    ax.set_xlabel(f"speed-up over a serial loop ({_lines(results.levels)}{then})")
+    has_2018 = any(_speed_up_2018(results, cell) for cell in cells)
+    ax.set_xlabel(f"speed-up over a serial loop ({_lines(results.levels)}{_key_of_2018(has_2018)})")
     labels = [f"{', '.join(cell)}: {ratio.shown}x" for cell, ratio in ratios.items()]
     title = _against_title(judged) if judged else ""
     return _in_rows(ax, labels, 1.2 + 0.34 * (places[-1] + 1), title, places)
@@ -269,13 +272,21 @@ def _end_of_speed_ups(results: RunResults, ratios: Sequence[Estimate]) -> float:
     return 1.06 * max(most, ideal if ideal <= 3 * most else 0.0)
 
 
-def _mark_speed_up_2018(ax: Axes, place: float, value: float, end: float) -> None:
-    """Mark a value of 2018; one beyond the end of the axis is written there."""
-    if value <= end:
-        ax.plot(value, place, "D", ms=5, mfc="white", mec="black", zorder=6)
-    else:
-        words = f"2018: {digits(value)}x ▶"
-        _note(ax, words, (end, place), (0, 0), ha="right", va="center", size=8)
+def _key_of_2018(has_2018: bool) -> str:
+    return "; ◇ the article, 2018" if has_2018 else ""
+
+
+def _beside(ax: Axes, place: float, words: str, beyond: Sequence[str]) -> None:
+    """Write beside a row; below it, smaller, the values beyond the axis."""
+    at, right = (1.01, place), ("axes fraction", "data")
+    look: dict[str, Any] = {"xycoords": right, "textcoords": "offset points"}
+    ax.annotate(words, at, (0, 0), va="baseline" if beyond else "center", **look)
+    ax.annotate("  ".join(beyond), at, (0, -3), va="top", size=8, **look)
+
+
+def _diamond(ax: Axes, x: float, y: float, size: int = 5) -> None:
+    """Mark a value of 2018."""
+    ax.plot(x, y, "D", ms=size, mfc="white", mec="black", zorder=6)
 
 
 def _speed_up_2018(results: RunResults, cell: tuple[str, str]) -> float | None:
@@ -286,14 +297,16 @@ def _speed_up_2018(results: RunResults, cell: tuple[str, str]) -> float | None:
 def claims(results: RunResults, judged: Judged, *, ax: Axes) -> Axes:
     """Draw what was measured / what is claimed, on the zone in which each claim holds."""
     cells = _claims_drawn(judged)
+    shown = _claims_range(cells, results.levels)
     for place, cell in enumerate(cells):
-        _claim(ax, place, cell, results.levels)
+        _claim(ax, place, cell, results.levels, shown)
     ax.axvline(1, color="black", lw=1)
-    words = f"measured / claimed (log scale); {_lines(results.levels)}"
-    ax.set(xscale="log", xlim=CLAIMS_SHOWN, xlabel=words)
+    key = _key_of_2018(any(cell.article_2018 is not None for cell in cells))
+    words = f"measured / claimed (log scale)\n{_lines(results.levels)}{key}"
+    ax.set(xscale="log", xlim=shown, xlabel=words)
     labels = [f"{cell.words} ({cell.zone.words})" for cell in cells if cell.zone]
     ax.set_ylim(len(cells) - 0.4, -0.6)
-    return _in_rows(ax, labels, 1.3 + 0.3 * len(cells), headline.tally(judged))
+    return _in_rows(ax, labels, 1.5 + 0.3 * len(cells), headline.tally(judged))
 
 
 def _in_rows(
@@ -318,27 +331,47 @@ def _claims_drawn(judged: Judged) -> list[Comparison]:
     return [cell for claim in judged for cell in claim.cells if cell.zone and cell.estimate]
 
 
-def _claim(ax: Axes, place: int, cell: Comparison, levels: Levels) -> None:
+def _claims_range(cells: Sequence[Comparison], levels: Levels) -> Point:
+    """Return where the axis of claims starts and ends: beyond all values, within the limits."""
+    values = [value for cell in cells for value in _values_of(cell, levels) if value > 0]
+    (low, high), (lowest, highest) = CLAIMS_SHOWN, CLAIMS_LIMITS
+    low = min([low, *(value / 1.1 for value in values)])
+    high = max([high, *(value * 1.1 for value in values)])
+    return max(low, lowest), min(high, highest)
+
+
+def _values_of(cell: Comparison, levels: Levels) -> list[float]:
+    """Return what a row of claims shows, over the claimed value."""
     assert cell.zone is not None
     assert cell.estimate is not None
-    over, (low, high) = cell.zone.claimed, CLAIMS_SHOWN
+    interval = cell.estimate.interval(levels.difference) or ()
+    in_2018 = [] if cell.article_2018 is None else [cell.article_2018]
+    return [value / cell.zone.claimed for value in (cell.estimate.value, *interval, *in_2018)]
+
+
+def _claim(ax: Axes, place: int, cell: Comparison, levels: Levels, shown: Point) -> None:
+    assert cell.zone is not None
+    assert cell.estimate is not None
+    over, (low, high) = cell.zone.claimed, shown
     start, end = max(cell.zone.low / over, low), min(cell.zone.high / over, high)
     ax.barh(place, end - start, 0.8, left=start, color=styles.ZONE, lw=0)
     colour = styles.of_mode(cell.mode).colour if cell.mode else styles.NO_MODE
     _interval(ax, place, cell.estimate, colour, over, levels)
     measured = cell.estimate.value / over
-    number = cell.estimate.shown if over == 1 else digits(measured)
-    if measured > high:
-        _note(ax, f"{number} ▶", (high, place), (0, 5), ha="right", va="center", size=9)
-    elif measured < low:
-        _note(ax, f"◀ {number}", (low, place), (0, 5), ha="left", va="center", size=9)
+    beyond = [_beyond("", cell.estimate.shown if over == 1 else digits(measured), measured, shown)]
     if cell.article_2018 is not None:
-        then, below = cell.article_2018 / over, (0, -16 if _is_for_phone(ax) else -7)
-        if then > high:
-            _note(ax, f"2018: {digits(then)} ▶", (high, place), below, ha="right", size=8)
-        ax.plot(then, place - 0.25, "D", ms=5, mfc="white", mec="black", zorder=6)
-    at = (1.01, place)
-    ax.annotate(cell.ruling.verdict, at, xycoords=("axes fraction", "data"), va="center")
+        then = cell.article_2018 / over
+        beyond.append(_beyond("2018: ", digits(then), then, shown))
+        _diamond(ax, then, place - 0.25)
+    _beside(ax, place, cell.ruling.verdict, list(filter(None, beyond)))
+
+
+def _beyond(words: str, number: str, value: float, shown: Point) -> str:
+    """Return what stands beside an axis for a value that it does not show."""
+    low, high = shown
+    if value > high:
+        return f"{words}{number} ▶"
+    return f"◀ {words}{number}" if value < low else ""
 
 
 def fetch_times(results: RunResults, client: str, *, ax: Axes) -> Axes:
@@ -456,7 +489,7 @@ def _bars(results: RunResults, client: str, column: article.Quantity, ax: Axes) 
 def _mark_2018(ax: Axes, place: float, value: float, most: float) -> None:
     """Mark a value of 2018; one far above what was measured is written at the edge instead."""
     if value <= most:
-        ax.plot(place, value, "D", ms=6, mfc="white", mec="black", zorder=6)
+        _diamond(ax, place, value, 6)
         _note(ax, "2018", (place, value), (0, 7), fontsize=8)
     else:
         at: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "ha": "center", "va": "top"}
@@ -525,7 +558,7 @@ def _range(values: Sequence[float]) -> str:
 
 
 def swim_lanes(results: RunResults, client: str, mode: str, *, ax: Axes) -> Axes:
-    """Draw what each worker did when, in the round whose total is nearest the median.
+    """Draw what each worker did when, in the round with the median total.
 
     The panels of a client share the scale of their times.
     """
@@ -537,7 +570,7 @@ def swim_lanes(results: RunResults, client: str, mode: str, *, ax: Axes) -> Axes
 
 
 def _typical_trial(results: RunResults, client: str, mode: str) -> pd.DataFrame:
-    """Return the fetches of the round whose total is nearest the median; none without rounds."""
+    """Return the fetches of the round with the median total; none without rounds."""
     number = summary.typical_round(results.rounds, client, mode)
     if number is None:
         return results.complete_fetches.head(0)
@@ -617,7 +650,8 @@ def threads_against_processes(results: RunResults, judged: Judged = (), *, ax: A
         over = {"bbox": {"fc": styles.ZONE, "ec": "none", "pad": 0.5}, "color": colour}
         _note(ax, estimate.shown, (estimate.value, place), (0, 8), **over)
     words = f"ratio of totals (log scale); shaded: less than 10 % apart\n{_lines(results.levels)}"
-    ax.set(xscale="log", xlabel=words)
+    has_controls = any(is_control for _, _, is_control in ratios)
+    ax.set(xscale="log", xlabel=f"{words}{', dotted 99 %' if has_controls else ''}")
     low, high = ax.get_xlim()
     ax.set(xlim=(min(low, 0.85), max(high, 1.18)), ylim=(len(ratios) - 0.5, -0.8))
     labels = [label for label, _, _ in ratios]
@@ -735,10 +769,11 @@ def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes
     workers = sorted({item.size for item in sizes})
     ends = _limit_lines(ax, sizes)
     answers = sweeps.enough_workers(results, sizes)
+    clients = list(dict.fromkeys(item.client for item in sizes))
     for way in dict.fromkeys(item.way for item in sizes):
         own = [item for item in sizes if item.way == way]
         _sweep_line(ax, own)
-        name = own[0].words
+        name = own[0].words.removeprefix(f"{clients[0]}, " if len(clients) == 1 else "")
         if way in answers:
             _range_line(ax, own, answers[way])
             name = f"{name}: {answers[way].words}"
@@ -749,9 +784,8 @@ def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes
     ax.set_xticks(workers, [str(size) for size in workers])
     ax.xaxis.set_minor_locator(NullLocator())
     gain = summary.percent(sweeps.WORTHWHILE_GAIN - 1)
-    named = ", ".join(dict.fromkeys(item.client for item in sizes))
     words = f": workers that no larger\npool beats by more than {gain}"
-    ax.set_title(f"{named}{words if answers else ''}")
+    ax.set_title(f"{', '.join(clients)}{words if answers else ''}")
     _name_ends(ax, ends)
     ax.grid(color="#E5E5E5")
     return ax
@@ -783,7 +817,8 @@ def _name_ends(ax: Axes, ends: dict[str, tuple[float, str]]) -> None:
     for name, (value, colour) in sorted(ends.items(), key=lambda item: -item[1][0]):
         height = math.log(value / low) / math.log(high / low)
         top = min(height, top - 0.05)
-        ax.text(1.01, top, name, transform=ax.transAxes, color=colour, va="center", fontsize=9)
+        at: dict[str, Any] = {"xycoords": "axes fraction", "ha": "left", "va": "center"}
+        _note(ax, name, (1, top), (6, 0), color=colour, size=9, **at)
 
 
 def _sweep_line(ax: Axes, own: Sequence[SizeResult]) -> None:
@@ -812,10 +847,12 @@ def work_after_a_fetch(results: RunResults, one: Crossover, *, ax: Axes) -> Axes
         if interval := level.ratio.interval(results.levels.equivalence):
             ax.plot([place] * 2, interval, color=colour, lw=2.5, solid_capstyle="butt")
     ax.set(yscale="log", xlim=(0, None))
-    ax.set(xlabel="CPU of a fetch and its Python work (ms)", ylabel="threads / processes (log)")
+    ax.set(
+        xlabel="CPU of a fetch and its Python work (ms)", ylabel="threads / processes (log scale)"
+    )
     _plain_ticks(ax.yaxis)
     ax.set_title(_crossover_title(one))
-    ax.text(0.97, 0.05, "- - -  the law", transform=ax.transAxes, ha="right", size=9)
+    ax.text(0.97, 0.05, "- - -  the simple law", transform=ax.transAxes, ha="right", size=9)
     return ax
 
 
