@@ -90,10 +90,7 @@ def assert_it_goes_on(copy: Copy, client: str, kept: str) -> None:
     copy.assert_nothing_left()
 
 
-@pytest.mark.parametrize(
-    "client",
-    CLIENTS,
-)
+@pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(
     ("number", "status"),
     [
@@ -147,7 +144,7 @@ def test_a_disk_that_is_full_is_one_line_and_keeps_what_there_is(
     folder = copy.path / "data" / "cut"
     kept = (folder / "fetches.csv").read_text()
     limit_files(process, len(kept) + 100)
-    _, err = process.communicate(timeout=90)
+    _, err = process.communicate(timeout=15)
     assert_it_says(process.returncode, err, folder)
     assert (folder / "fetches.csv").read_text() == kept
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -179,8 +176,7 @@ def limit_files(process: "subprocess.Popen[str]", limit: int) -> None:
     kind = psutil.RLIMIT_FSIZE
     _, unlimited = runner.rlimit(kind)
     runner.rlimit(kind, (limit, unlimited))
-    stopped = time.monotonic() + 90
-    while process.poll() is None and time.monotonic() < stopped:
+    while process.poll() is None:
         with suppress(psutil.Error):  # it has just ended
             for trial in runner.children():
                 trial.rlimit(kind, (unlimited, unlimited))

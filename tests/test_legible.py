@@ -94,10 +94,8 @@ def _check_all(folder: Path, layouts: tuple[figures.Layout, ...]) -> None:
 
 def _check(draw: Callable[..., Axes], results: RunResults, judged: figures.Judged) -> bool:
     """Draw a figure, for phones too, and check its texts; return whether there is one."""
-    [layout] = [one for one in itertools.chain(*figures.LAYOUTS) if one.draw is draw]
     drawn = [
-        figures.drawn(draw, results, judged, for_phone=for_phone)
-        for for_phone in ((False, True) if layout.phones else (False,))
+        figures.drawn(draw, results, judged, for_phone=for_phone) for for_phone in (False, True)
     ]
     for figure in filter(None, drawn):
         _check_texts(draw, figure)

@@ -308,7 +308,7 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert recipe(target)[-1] == "-m pytest"
 
 
-def test_each_test_is_run_by_one_command() -> None:
+def test_all_is_test_and_what_is_slow() -> None:
     assert recipe("test-all")[:-1] == recipe("test")
     assert recipe("test-all")[-1] == "-m pytest -m slow and not faults and not calibration"
 

@@ -310,8 +310,8 @@ NO_PROCESSES = Study(
     [
         pytest.param(
             STUDY, World(even(STUDY, threads=20.0)),
-            ["Use processes where time", "does not hold", "The two differ, processes were faster"],
-            ["The two perform the same"], id="threads slower than serial",
+            ["Use processes where time", "does not hold", "the two differ, processes were faster"],
+            ["the two perform the same"], id="threads slower than serial",
         ),
         pytest.param(
             STUDY, World(even(STUDY), failing="phantomjs"),
@@ -331,7 +331,7 @@ NO_PROCESSES = Study(
         pytest.param(
             NO_PROCESSES, World(even(NO_PROCESSES)),
             ["the study has no processes", "A/A control, phantomjs"],
-            ["The two perform", "The two differ"], id="no processes",
+            ["the two perform", "the two differ"], id="no processes",
         ),
     ],
 )  # fmt: skip

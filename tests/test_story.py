@@ -55,7 +55,7 @@ def of_urls(study: Study, final_urls: list[str], folder: Path | None = None) -> 
 def test_faster_and_slower_are_said_as_measured(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=5)
     text = told(tmp_path / "run", study, World(even(study, threads=1.3), noise=0.001))
-    assert "The two differ, processes were faster." in text
+    assert "the two differ, processes were faster." in text
     assert "threads were faster" not in text
     assert re.search(r"requests, threads: slow-down +1\.30", text)
     assert "In brackets: 95 % intervals over 5 complete rounds." in text
@@ -65,20 +65,20 @@ def test_threads_slower_than_serial_are_not_praised(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=5, pages=30)
     text = told(tmp_path / "run", study, World(even(study, threads=20.0)))
     assert re.search(r"threads 0\.4\S* \[.*\],? .*times as fast as serial", text)
-    assert "The two differ, processes were faster." in text
+    assert "the two differ, processes were faster." in text
     assert re.search("latency +does not hold", text)
 
 
 def test_the_same_is_said_only_of_what_is_shown_to_be_the_same(tmp_path: Path) -> None:
     study = Study(clients=("requests",), rounds=5)
     text = told(tmp_path / "same", study, World(even(study)))
-    assert "The two perform the same, less than 10 % apart." in text
+    assert "the two perform the same, less than 10 % apart." in text
     assert "faster" not in text.replace("one fetch is faster in serial", "")
     text = told(tmp_path / "little", study, World(even(study, threads=1.05), noise=0.004))
-    assert "The two are less than 10 % apart, with processes a little faster." in text
+    assert "the two are less than 10 % apart, with processes a little faster." in text
     assert "a difference exists" in text
     text = told(tmp_path / "open", study, World(even(study), noise=0.2))
-    assert "It is open whether the two perform the same." in text
+    assert "it is open whether the two perform the same." in text
     assert "perform the same, less" not in text
 
 

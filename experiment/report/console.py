@@ -45,7 +45,7 @@ def aligned(rows: Sequence[Row]) -> str:
 def fitting(rows: Sequence[Row], total: int) -> list[int]:
     """Return the widths of columns that fit a total, so that few cells are folded.
 
-    Words are broken only where nothing else helps.
+    Words are broken only where nothing else helps, those of the widest column first.
     """
     columns = [[printable(cell) for cell in column] for column in zip(*rows, strict=True)]
     widths = [max(map(len, cells)) for cells in columns]
@@ -53,10 +53,8 @@ def fitting(rows: Sequence[Row], total: int) -> list[int]:
     room = max(len(widths), total - len(GAP) * (len(widths) - 1))
     while sum(widths) > room:
         foldable = [n for n, wide in enumerate(widths) if wide > least[n]]
-        chosen = min(
-            foldable or (n for n, wide in enumerate(widths) if wide > 1),
-            key=lambda n: (sum(len(cell) >= widths[n] for cell in columns[n]), -widths[n]),
-        )
+        folds = {n: sum(len(cell) >= widths[n] for cell in columns[n]) for n in foldable}
+        chosen = min(folds, key=lambda n: (folds[n], -widths[n]), default=widths.index(max(widths)))
         widths[chosen] -= 1
     return widths
 

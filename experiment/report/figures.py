@@ -87,7 +87,6 @@ class Layout:
     """How a figure is laid out; `alt` says what it shows, for readers who cannot see it.
 
     `panels` returns the arguments of `draw`, panel by panel; a panel is `height` inches high.
-    `phones` says whether it is drawn for phones, too; otherwise their page scrolls it.
     """
 
     draw: Callable[..., Axes]
@@ -95,7 +94,6 @@ class Layout:
     panels: Callable[[Any, Judged], Sequence[tuple[Any, ...]]]
     columns: int = 2
     height: float = 3.6
-    phones: bool = True
 
 
 def show(
@@ -131,9 +129,8 @@ def show(
 def _narrow(
     draw: Callable[..., Axes], results: RunResults | ManyRuns, judged: Judged
 ) -> dict[str, str]:
-    """Return what a picture's metadata hold for phones: the figure drawn for them, if it is."""
-    _, layout = _layout(draw)
-    figure = drawn(draw, results, judged, for_phone=True) if layout.phones else None
+    """Return what a picture's metadata hold for phones: the figure drawn for them."""
+    figure = drawn(draw, results, judged, for_phone=True)
     return {"narrow": base64.b64encode(png(figure, PHONE_DPI)).decode()} if figure else {}
 
 
@@ -222,7 +219,9 @@ def _add_lines(ax: Axes, count: int) -> None:
 
 def _wrapped(title: str, width: int) -> str:
     """Break the lines of a title that are longer than its panel is wide."""
-    return "\n".join(textwrap.fill(line, width) for line in title.splitlines())
+    return "\n".join(
+        textwrap.fill(line, width, break_on_hyphens=False) for line in title.splitlines()
+    )
 
 
 def png(figure: Figure, dpi: int) -> bytes:
@@ -531,18 +530,19 @@ def where_it_goes(results: RunResults, *, ax: Axes) -> Axes:
         _note(ax, f"{digits(left)}x", (left, place - 0.12), (0, 5), color=GREY, fontsize=8)
     ax.set(xscale="log", xlabel="speed-up (log scale)", ylim=(len(cells) - 0.5, -0.5))
     low, high = ax.get_xlim()
-    ax.set_xlim(low / 1.25, high)
+    ax.set_xlim(low / (1.8 if _is_for_phone(ax) else 1.25), high)
     shares = {"idle workers": styles.IDLE, "slower or faster fetches": styles.SLOWER}
     keys = [Line2D([], [], color=colour, lw=6, label=words) for words, colour in shares.items()]
-    ax.legend(handles=keys, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9)
-    labels = [f"{client}, {mode}: {_busy(results, client, mode)} busy" for client, mode in cells]
+    columns = 1 if _is_for_phone(ax) else 2
+    ax.legend(handles=keys, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, fontsize=9)
+    labels = [f"{client}, {mode}: {_busy(results, client, mode)}" for client, mode in cells]
     return _in_rows(ax, labels, 1.5 + 0.45 * len(cells), _losses_title(losses))
 
 
 def _busy(results: RunResults, client: str, mode: str) -> str:
-    """Return the share of their time that workers spend fetching."""
+    """Return the share of their time that workers spend fetching, in words of one line."""
     utilisation = summary.of_cell(results.rounds, client, mode, "utilisation")
-    return summary.percent(summary.mean(utilisation).value)
+    return f"{summary.percent(summary.mean(utilisation).value)} busy".replace(" ", "\N{NBSP}")
 
 
 def _losses_title(losses: Sequence[tuple[float, float, float]]) -> str:
@@ -736,31 +736,51 @@ def _today(results: RunResults, _judged: Judged) -> list[tuple[Any, ...]]:
 
 def browser_phases(results: RunResults, client: str, *, ax: Axes) -> Axes:
     """Draw where a browser's fetch spends its time, in each mode."""
-    rounds, modes = results.rounds, _modes(results, client)
-    starts: dict[str, str] = {}
-    narrow = 0.1 * rounds.loc[rounds["client"] == client, "fetch_mean_s"].max()
-    for place, mode in enumerate(modes):
-        left, aside = 0.0, []
-        for phase, colour in styles.PHASES.items():
-            width = summary.mean(summary.of_cell(rounds, client, mode, f"{phase}_mean_s")).value
-            if np.isnan(width):  # only requests to a Grid have to queue
-                continue
-            words = f"{phase.removeprefix('browser_')} {digits(width)} s"
-            ax.barh(place, width, 0.6, left=left, color=colour, edgecolor="white", lw=0.5)
-            if width > narrow:
-                ax.text(left + width / 2, place, words, ha="center", va="center", fontsize=9)
-            else:
-                aside.append(words)
-            left += width
-            if phase == "browser_start":
-                starts[mode] = digits(width)
-        _note(ax, ", ".join(aside), (left, place), (5, 0), ha="left", va="center", fontsize=9)
+    modes = _modes(results, client)
+    phases = {mode: _phases(results, client, mode) for mode in modes}
+    for place, seconds in enumerate(phases.values()):
+        ends = np.cumsum(list(seconds.values()))
+        for (phase, width), end in zip(seconds.items(), ends, strict=True):
+            look: dict[str, Any] = {"color": styles.PHASES[phase], "edgecolor": "white", "lw": 0.5}
+            ax.barh(place, width, 0.6, left=end - width, **look)
     ax.set_yticks(range(len(modes)), modes)
-    ax.invert_yaxis()
+    ax.set_ylim(len(modes) - 0.3, -0.5)
+    for place, seconds in enumerate(phases.values()):
+        _name_phases(ax, place, seconds)
+    starts = {mode: digits(seconds["browser_start"]) for mode, seconds in phases.items()}
     ax.set_title(_titled(client, "the start of the browser takes", starts, "s in"))
     ax.set(xlabel="seconds of a fetch, by phase (mean of the rounds)")
-    ax.set_xlim(0, ax.get_xlim()[1] * 1.2)
+    if not _is_for_phone(ax):
+        ax.set_xlim(0, ax.get_xlim()[1] * 1.2)
     return ax
+
+
+def _phases(results: RunResults, client: str, mode: str) -> dict[str, float]:
+    """Return the mean seconds of each phase; only requests to a Grid have to queue."""
+    means = {
+        phase: summary.mean(summary.of_cell(results.rounds, client, mode, f"{phase}_mean_s")).value
+        for phase in styles.PHASES
+    }
+    return {phase: seconds for phase, seconds in means.items() if not np.isnan(seconds)}
+
+
+def _name_phases(ax: Axes, place: int, phases: dict[str, float]) -> None:
+    """Write the phases of a row on their bars, the short ones behind; for phones all below."""
+    words = {
+        phase: f"{phase.removeprefix('browser_')} {digits(seconds)} s"
+        for phase, seconds in phases.items()
+    }
+    if _is_for_phone(ax):
+        _note(ax, ", ".join(words.values()), (0, place + 0.3), (2, -2), ha="left", va="top", size=8)
+        return
+    left, narrow, aside = 0.0, 0.1 * ax.get_xlim()[1], []
+    for phase, seconds in phases.items():
+        if seconds > narrow:
+            ax.text(left + seconds / 2, place, words[phase], ha="center", va="center", fontsize=9)
+        else:
+            aside.append(words[phase])
+        left += seconds
+    _note(ax, ", ".join(aside), (left, place), (5, 0), ha="left", va="center", fontsize=9)
 
 
 def speed_up_by_pool_size(results: RunResults, client: str, *, ax: Axes) -> Axes:
@@ -1000,7 +1020,6 @@ REPORT = (
         where_it_goes,
         "from the pool size to the measured speed-up, by idle workers and slower fetches",
         lambda results, _: [(results,)] if sentences.compared(results) else [],
-        phones=False,
     ),
     Layout(swim_lanes, "what each worker did when, by client and mode", _lanes),
     Layout(
@@ -1014,7 +1033,6 @@ REPORT = (
         _timed_browsers,
         columns=1,
         height=2.5,
-        phones=False,
     ),
     Layout(
         ways_today,

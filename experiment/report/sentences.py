@@ -127,16 +127,16 @@ def _difference(results: RunResults, cell: Comparison) -> str:
     differ = wide is not None and not wide[0] <= 1 <= wide[1]
     match cell.ruling.verdict:
         case "holds" if differ:
-            return f"The two are less than 10 % apart, with {faster} a little faster."
+            return f"the two are less than 10 % apart, with {faster} a little faster."
         case "holds":
-            return "The two perform the same, less than 10 % apart."
+            return "the two perform the same, less than 10 % apart."
         case "does not hold":
-            return f"The two differ, {faster} were faster."
+            return f"the two differ, {faster} were faster."
         case "inconclusive" if differ:
-            return f"Here {faster} were faster, but it is open by how much."
+            return f"here {faster} were faster, but it is open by how much."
         case "inconclusive":
-            return "It is open whether the two perform the same."
-    return f"Threads took {ratio.shown} times as long as processes{ratio.beside}."
+            return "it is open whether the two perform the same."
+    return f"threads took {ratio.shown} times as long as processes{ratio.beside}."
 
 
 AA_CONTROL = {
