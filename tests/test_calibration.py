@@ -185,7 +185,13 @@ def _check(tally: Tally, scenario: Scenario, truth: Truth, rounds: int) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("studies", [60, pytest.param(STUDIES, marks=pytest.mark.calibration)])
+@pytest.mark.parametrize(
+    "studies",
+    [
+        pytest.param(60, marks=pytest.mark.slow),
+        pytest.param(STUDIES, marks=pytest.mark.calibration),
+    ],
+)
 def test_intervals_and_verdicts_are_right_as_often_as_they_say(studies: int) -> None:
     truth = EDGES[0]
     _check(_simulated(MODERATE, truth, 5, studies), MODERATE, truth, 5)

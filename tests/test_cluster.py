@@ -87,6 +87,7 @@ def test_a_cluster_of_its_own_fetches_each_page_once(copy: Copy) -> None:
     copy.assert_nothing_left()
 
 
+@pytest.mark.slow
 def test_a_cluster_without_a_network_of_its_own_asks_for_a_key(copy: Copy) -> None:
     (copy.path / "mine.py").write_text(OPEN_DOORS)
     (copy.path / "items.txt").write_text("a\nb\n")
@@ -190,6 +191,7 @@ def can_shift_clocks() -> bool:
     )
 
 
+@pytest.mark.slow
 def test_workers_have_their_own_clocks_and_files_and_the_fetches_one_clock(
     copy: Copy, servers: Servers
 ) -> None:

@@ -181,6 +181,7 @@ def test_runs_without_the_arms_have_nothing_to_split(tmp_path: Path) -> None:
         assert words.sentences(results) == words.NOT_MEASURED
 
 
+@pytest.mark.slow
 def test_the_parts_are_found_through_http(copy: Copy) -> None:
     options = "--clients requests --modes serial --pages 15 --rounds 3 --latency 0 --run small"
     ended = copy.experiment("run", *options.split())

@@ -98,7 +98,7 @@ def test_few_cells_are_folded_and_no_word_is_broken_that_need_not_be() -> None:
     assert widths == [8, 16]
     assert console.lines(rows[0], widths) == ["a long    short", "cell of", "words"]
     assert sum(console.fitting([("x" * 90, "y" * 90)], 60)) == 58
-    assert console.fitting([("name-of-a-run", "y" * 90)], 40) == [13, 25]
+    assert console.fitting([("name-of-a-run", "y" * 90), ("a", "y" * 90)], 40) == [13, 25]
     assert console.folded("  - indented words", 14, "  ") == ["  - indented", "    words"]
 
 

@@ -69,14 +69,15 @@ def test_each_block_of_the_swim_lanes_tells_its_fetch_on_hover(shown: Explorer) 
     high, wide = picture.shape[:2]
     looks = [styles.of_mode(mode) for mode in shown.modes.value]
     colours = {colour for look in looks for colour in (look.colour, look.light)}
-    on_a_block = 0
+    seen: list[bool] = []
     for fetch, (*place, words) in zip(pd.concat(trials).itertuples(), told, strict=True):
         x, y, width, height = map(float, place)
         assert min(width, height) > 0
-        seen = picture[int((y + height / 2) * high), int((x + width / 2) * wide), :3]
-        on_a_block += "#{:02X}{:02X}{:02X}".format(*(255 * seen).round().astype(int)) in colours
+        pixel = picture[int((y + height / 2) * high), int((x + width / 2) * wide), :3]
+        if width * wide > 4:  # in narrower blocks the white edges are blended in
+            seen.append("#{:02X}{:02X}{:02X}".format(*(255 * pixel).round().astype(int)) in colours)
         assert words.startswith(f"page {fetch.page}: {fetch.fetch_s:.3f} s, from ")
-    assert on_a_block > 0.95 * len(told)  # the line of no idle workers crosses some
+    assert sum(seen) > 0.95 * len(seen) > 200  # the line of no idle workers crosses some
     shown.figure.value = "one fetch"
     assert "<title>" not in shown.picture.value
 

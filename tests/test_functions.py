@@ -119,6 +119,7 @@ def refusal(copy: Copy, client: str, *options: str) -> str:
     return line
 
 
+@pytest.mark.slow
 def test_functions_are_measured_on_the_embedded_origin(mine: Copy) -> None:
     clients = "mine:fetch examples.httpx2_shared:fetch examples.curl_command:fetch"
     if shutil.which("curl") is None:
@@ -199,6 +200,7 @@ def test_a_coroutine_function_is_measured_in_serial_and_in_an_event_loop(mine: C
     assert set(fetches["length"]) == {2}
 
 
+@pytest.mark.slow
 def test_what_a_call_does_to_python_is_a_row(mine: Copy) -> None:
     source = items(mine, "a")
     ended = mine.experiment(

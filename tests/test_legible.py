@@ -1,16 +1,19 @@
-"""Figures stay legible: no text lies over another, over a mark, or outside the figure."""
+"""Figures stay legible: no text lies over another, a mark or a line, or outside the figure."""
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.path import Path as Line
+from matplotlib.path import Path as Outline
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -40,7 +43,9 @@ GRID: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
 STROKE = 3
 """Pixels of the short side of a mark that is a line."""
 
-LEFT_TO_FAULTS = ("two workers", "all modes", "one round", "one worker")
+LEFT_TO_FAULTS = (
+    "two workers", "all modes", "one round", "one worker", "four clients", "slower than serial",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -58,7 +63,9 @@ def test_no_text_of_a_report_lies_over_another(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "sizes", ["2 3", pytest.param("5 10 20 50", marks=pytest.mark.faults), "10 100 500"]
+    "sizes",
+    [pytest.param(sizes, marks=pytest.mark.faults) for sizes in ("2 3", "5 10 20 50")]
+    + ["10 100 500"],
 )
 def test_no_text_of_a_sweep_lies_over_another(tmp_path: Path, sizes: str) -> None:
     study = sweep_of({"pool_sizes": sizes, "clients": "requests chrome", "pages": 30})
@@ -66,23 +73,31 @@ def test_no_text_of_a_sweep_lies_over_another(tmp_path: Path, sizes: str) -> Non
     _check_all(made_up.write(tmp_path / "run", study, world), figures.SWEEP)
 
 
-@pytest.mark.parametrize("times", [0.02, 0.8, 3.8, 5.0])
-def test_no_text_lies_over_an_interval_near_the_edge_of_an_axis(
+@pytest.mark.parametrize("times", [0.02, 3.8, 5.0])
+def test_no_text_lies_over_an_interval_near_the_edge_of_the_claims(
     tmp_path: Path, times: float
 ) -> None:
     study = Study.of({"pages": 40, "rounds": 3, "clients": "requests phantomjs"})
     factors = {cell: times if "phantomjs" in cell else 1.0 for cell in even(study)}
     world = World(factors, noise=0.1)
     results, judged = made_up.judged(made_up.write(tmp_path / "run", study, world))
-    assert _check(figures.speed_ups, results, list(judged.values()))
     assert _check(figures.claims, results, list(judged.values()))
+
+
+def test_no_text_lies_over_an_interval_near_the_edge_of_the_speed_ups(tmp_path: Path) -> None:
+    study = Study.of({"pages": 40, "rounds": 3, "clients": "requests phantomjs"})
+    world = World(even(study, threads=3.2, processes=3.0), noise=0.1)
+    results, judged = made_up.judged(made_up.write(tmp_path / "run", study, world))
+    assert _check(figures.speed_ups, results, list(judged.values()))
 
 
 @pytest.mark.parametrize("name", ["reference", "reference-dask"])
 def test_the_first_figures_of_a_committed_run_are_legible(name: str) -> None:
-    results = load(PROJECT / "data" / name)
-    assert _check(figures.speed_ups, results, claims.judge(results))
-    assert _check(figures.claims, results, claims.judge(results))
+    _check_all(PROJECT / "data" / name, figures.REPORT[:2])
+
+
+def test_the_figure_of_the_committed_crossover_is_legible() -> None:
+    _check_all(PROJECT / "data" / "reference-crossover", figures.CROSSOVER)
 
 
 def _check_all(folder: Path, layouts: tuple[figures.Layout, ...]) -> None:
@@ -106,18 +121,15 @@ def _check_texts(draw: Callable[..., Axes], figure: Figure) -> None:
     boxes = dict(_boxes(figure))
     for (one, first), (other, second) in itertools.combinations(boxes.items(), 2):
         assert not _overlap(first, second), f"{draw.__name__}: {_said(one)} and {_said(other)}"
-    marks, lines = list(_marks(figure)), list(_lines(figure))
     sheet = figure.bbox.expanded(1.004, 1.01)
+    marks, lines = list(_marks(figure)), list(_lines(figure))
     for text, box in boxes.items():
+        words = f"{draw.__name__}: {_said(text)}"
         across = sheet.x0 <= box.x0 and box.x1 <= sheet.x1
-        assert across and sheet.y0 <= box.y0 and box.y1 <= sheet.y1, (
-            f"{draw.__name__}: {_said(text)} is cut"
-        )
-        for mark in marks:
-            assert not _overlap(box, mark), f"{draw.__name__}: {_said(text)} lies over a mark"
-        for line in lines:
-            over = line.intersects_bbox(box.padded(-1), filled=False) and not text.get_bbox_patch()
-            assert not over, f"{draw.__name__}: {_said(text)} lies over a line"
+        assert across and sheet.y0 <= box.y0 and box.y1 <= sheet.y1, f"{words} is cut"
+        assert not any(_overlap(box, mark) for mark in marks), f"{words} lies over a mark"
+        if not text.get_bbox_patch():  # a text with a ground of its own hides the line below it
+            assert not any(line.crosses(box) for line in lines), f"{words} lies over a line"
 
 
 def _boxes(figure: Figure) -> Iterator[tuple[Text, Bbox]]:
@@ -149,26 +161,47 @@ def _overlap(one: Bbox, other: Bbox) -> bool:
 
 def _marks(figure: Figure) -> Iterator[Bbox]:
     """Return the boxes of the marks of data, and of the ends of intervals, in pixels."""
-    for ax, line in _drawn_lines(figure):
-        if line.get_marker() in ("None", "", None):
-            continue
-        size = line.get_markersize() * figure.dpi / 72
-        width = STROKE if line.get_marker() == "|" else size
-        height = STROKE if line.get_marker() == "_" else size
-        for x, y in line.get_transform().transform(line.get_xydata()):
-            if ax.bbox.contains(x, y):
-                yield Bbox.from_bounds(x - width / 2, y - height / 2, width, height)
+    for ax in figure.axes:
+        for line in ax.lines:
+            if line.get_marker() not in ("None", "", None):
+                yield from _marks_of(line, ax)
+
+
+def _marks_of(line: Line2D, ax: Axes) -> Iterator[Bbox]:
+    size = line.get_markersize() * ax.figure.dpi / 72
+    width = STROKE if line.get_marker() == "|" else size
+    height = STROKE if line.get_marker() == "_" else size
+    for x, y in line.get_transform().transform(line.get_xydata()):
+        if ax.bbox.contains(x, y):
+            yield Bbox.from_bounds(x - width / 2, y - height / 2, width, height)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of data, its width, and where it is seen, in pixels."""
+
+    outline: Outline
+    width: float
+    seen: Bbox
+
+    def crosses(self, box: Bbox) -> bool:
+        """Return whether the line shares more than a pixel with a box."""
+        near = Bbox.intersection(box.padded(self.width / 2 - 1), self.seen)
+        return near is not None and self.outline.intersects_bbox(near, filled=False)
 
 
 def _lines(figure: Figure) -> Iterator[Line]:
-    """Return the lines of data as far as they are seen, in pixels."""
-    for ax, line in _drawn_lines(figure):
-        path = line.get_transform().transform_path(line.get_path())
-        yield path.clip_to_bbox(ax.bbox, inside=True)
-
-
-def _drawn_lines(figure: Figure) -> Iterator[tuple[Axes, Line2D]]:
-    yield from ((ax, line) for ax in figure.axes for line in ax.lines)
+    pixels = figure.dpi / 72
+    for ax in figure.axes:
+        for line in ax.lines:
+            if line.get_linestyle() != "None":
+                outline = line.get_transform().transform_path(line.get_path())
+                yield Line(outline, line.get_linewidth() * pixels, ax.bbox)
+        for group in ax.collections:
+            if isinstance(group, LineCollection):
+                for path in group.get_paths():
+                    outline = group.get_transform().transform_path(path)
+                    yield Line(outline, float(np.max(group.get_linewidth())) * pixels, ax.bbox)
 
 
 def _said(text: Text) -> str:

@@ -65,6 +65,19 @@ def test_a_distribution_rises_to_all_fetches(results: RunResults, ax: Axes) -> N
     assert ax.get_xscale() == "log"
 
 
+@pytest.mark.parametrize(("workers", "last"), [(1, 1), (4, 4), (75, 70)])
+def test_the_lanes_are_numbered_from_one_to_the_workers(
+    tmp_path: Path, ax: Axes, workers: int, last: int
+) -> None:
+    study = Study.of({"clients": "requests", "pages": 80, "rounds": 3, "pool_size": workers})
+    results, _ = made_up.judged(made_up.write(tmp_path / "run", study, World(even(study))))
+    figures.swim_lanes(results, "requests", "threads", ax=ax)
+    ticks = ax.get_yticks().tolist()
+    assert ticks[-1] == last
+    assert ticks[0] >= 1
+    assert all(tick.is_integer() for tick in ticks)
+
+
 @pytest.mark.parametrize("times", [1.3, 0.8])
 def test_the_losses_lead_from_the_pool_size_to_the_speed_up(
     tmp_path: Path, ax: Axes, times: float
@@ -103,6 +116,28 @@ def test_the_claims_stand_where_they_were_measured(tmp_path: Path, ax: Axes) -> 
     in_2018 = [cell for cell in cells if cell.article_2018]
     assert len(diamonds) == len(in_2018) > 0
     assert all(low < value < high for value in diamonds)
+
+
+@pytest.mark.parametrize(("times", "words"), [(10.0, "50.0 ▶"), (0.01, "◀ 0.050"), (3.0, "15.0")])
+def test_a_claim_beyond_the_axis_stands_beside_its_verdict(
+    tmp_path: Path, ax: Axes, times: float, words: str
+) -> None:
+    factors = {cell: times if "phantomjs" in cell else 1.0 for cell in even(STUDY)}
+    world = World(factors, noise=0.001)
+    results, by_name = made_up.judged(made_up.write(tmp_path / "run", STUDY, world))
+    figures.claims(results, list(by_name.values()), ax=ax)
+    low, high = ax.get_xlim()
+    assert 0.1 <= low < 1 < high <= 20
+    beyond = [text.get_text() for text in ax.texts if set(text.get_text()) & {"▶", "◀"}]
+    assert (words in beyond) == (times != 3.0)
+
+
+def test_a_speed_up_of_2018_beyond_the_axis_stands_beside_its_row(tmp_path: Path, ax: Axes) -> None:
+    world = World(even(STUDY, threads=8.0, processes=8.0))
+    results, judged = made_up.judged(made_up.write(tmp_path / "run", STUDY, world))
+    figures.speed_ups(results, list(judged.values()), ax=ax)
+    beyond = [text.get_text() for text in ax.texts if "▶" in text.get_text()]
+    assert beyond == ["2018: 7.54x ▶", "2018: 8.24x ▶", "2018: 3.93x ▶", "2018: 3.78x ▶"]
 
 
 def test_figures_draw_the_intervals_that_judge_and_name_their_levels(

@@ -88,6 +88,7 @@ living.wait()
 """
 
 
+@pytest.mark.slow
 def test_a_report_spares_the_other_children_of_a_notebook_kernel(copy: Copy) -> None:
     printed = copy.run(sys.executable, "-c", REPORTING).stdout.splitlines()
     assert "no such run" in printed[0]

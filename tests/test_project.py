@@ -308,7 +308,7 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert recipe(target)[-1] == "-m pytest"
 
 
-def test_all_is_test_and_what_is_slow() -> None:
+def test_test_all_adds_the_slow_tests() -> None:
     assert recipe("test-all")[:-1] == recipe("test")
     assert recipe("test-all")[-1] == "-m pytest -m slow and not faults and not calibration"
 

@@ -301,6 +301,7 @@ def test_reuse_is_read_as_it_is_written() -> None:
     assert Study.of({"reuse": "on off"}).run_name() == "reuse-off-on"
 
 
+@pytest.mark.slow
 def test_asyncio_is_a_mode_like_the_others(copy: Copy) -> None:
     options = ("--pages", "6", "--pool-size", "3", "--rounds", "1", "--latency", "0.1")
     modes = ("--modes", "serial threads asyncio", "--clients", "httpx2 aiohttp")

@@ -137,7 +137,13 @@ def test_alike_runs_are_combined_with_the_run_as_the_unit(data: Path) -> None:
     assert len(said.table(two)) == 2
 
 
-@pytest.mark.parametrize("studies", [1_000, pytest.param(5_000, marks=pytest.mark.calibration)])
+@pytest.mark.parametrize(
+    "studies",
+    [
+        pytest.param(1_000, marks=pytest.mark.slow),
+        pytest.param(5_000, marks=pytest.mark.calibration),
+    ],
+)
 def test_the_run_as_the_unit_covers_the_machine_and_its_rounds_do_not(studies: int) -> None:
     chance, run_sd, round_sd, true = np.random.default_rng(5), 0.10, 0.05, 8.0
     covered = {"runs": 0, "rounds": 0}

@@ -108,7 +108,7 @@ def upgrade_python(copy: Copy) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        leave_out_pip,
+        pytest.param(leave_out_pip, marks=pytest.mark.slow),
         pytest.param(fill_the_disk, marks=pytest.mark.faults),
         pytest.param(remove_python, marks=pytest.mark.faults),
         pytest.param(upgrade_python, marks=pytest.mark.faults),
@@ -123,6 +123,7 @@ def test_an_environment_that_is_not_whole_is_made_anew(
     assert_whole(bare)
 
 
+@pytest.mark.slow
 def test_make_works_in_a_folder_of_any_name_and_from_another(bare: Copy, tmp_path: Path) -> None:
     odd = bare.moved_to(tmp_path / ODD_NAME / "project")
     call = ("make", "-f", str(odd.path / "Makefile"))

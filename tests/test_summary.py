@@ -272,10 +272,11 @@ def test_rounds_that_make_no_ratio_do_not_count() -> None:
     assert len(f"{apart}") < 60
 
 
-def test_the_typical_round_is_that_in_the_middle_wherever_it_is_computed() -> None:
+def test_the_typical_round_has_the_median_span() -> None:
     spans = {1: 0.3, 2: 0.1, 3: 0.4, 4: 0.2}
     rows = [{"client": "requests", "mode": "threads", "round": n} for n in spans]
     rounds = pd.DataFrame(rows).assign(span_s=list(spans.values()))
     assert summary.typical_round(rounds, "requests", "threads") == 4
     assert summary.typical_round(rounds[1:], "requests", "threads") == 4
     assert summary.typical_round(rounds, "requests", "processes") is None
+    assert summary.typical_round(rounds.assign(span_s=0.1), "requests", "threads") == 2

@@ -416,8 +416,11 @@ def cpu_scatter(rounds: pd.DataFrame, client: str) -> float:
 
 
 def typical_round(rounds: pd.DataFrame, client: str, mode: str) -> int | None:
-    """Return the round with the median span of a client in a mode; of an even number, the lower."""
-    totals = of_cell(rounds, client, mode, "span_s").sort_values()
+    """Return the round with the median span of a client in a mode.
+
+    With an even number of rounds that is the lower of the two in the middle.
+    """
+    totals = of_cell(rounds, client, mode, "span_s").sort_values(kind="stable")
     return int(totals.index[(len(totals) - 1) // 2]) if len(totals) else None
 
 

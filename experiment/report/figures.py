@@ -76,7 +76,10 @@ MANY_LANES = 60
 """Workers above which the fetches of a timeline have no edges."""
 
 CLAIMS_SHOWN, CLAIMS_LIMITS = (0.5, 5.0), (0.1, 20.0)
-"""What the axis of claims shows at least, and at most; a value beyond it is written beside it."""
+"""The least and the greatest range of the axis of claims.
+
+Values outside it are written beside the verdict; intervals are cut.
+"""
 
 Judged = Sequence[JudgedClaim]
 Point = tuple[float, float]
@@ -108,8 +111,8 @@ def show(
     from IPython.display import Image
 
     number, layout = _layout(draw)
-    figure = drawn(draw, results, judged)
-    if figure is None:
+    figure, narrow = (drawn(draw, results, judged, for_phone=it) for it in (False, True))
+    if figure is None or narrow is None:
         return None
     folder, name = PROJECT / "figures" / results.name, draw.__name__.replace("_", "-")
     drawing = _encoded(figure, format="svg", metadata={"Date": None})
@@ -122,16 +125,8 @@ def show(
         records.replace_bytes(folder / f"{number}-{name}.svg", drawing)
         records.replace_bytes(folder / f"{number}-{name}.png", picture)
     width, alt = int(figure.get_figwidth() * 100), f"Figure {number}: {layout.alt}"
-    narrow = _narrow(draw, results, judged)
-    return Image(data=picture, width=width, alt=alt, metadata=narrow)  # type: ignore[no-untyped-call]
-
-
-def _narrow(
-    draw: Callable[..., Axes], results: RunResults | ManyRuns, judged: Judged
-) -> dict[str, str]:
-    """Return what a picture's metadata hold for phones: the figure drawn for them."""
-    figure = drawn(draw, results, judged, for_phone=True)
-    return {"narrow": base64.b64encode(png(figure, PHONE_DPI)).decode()} if figure else {}
+    for_phones = {"narrow": base64.b64encode(png(narrow, PHONE_DPI)).decode()}
+    return Image(data=picture, width=width, alt=alt, metadata=for_phones)  # type: ignore[no-untyped-call]
 
 
 def drawn(
@@ -194,7 +189,7 @@ def _wrap(ax: Axes, columns: int) -> None:
         ax.set_title(_wrapped(title, LINE // columns))
         return
     ax.set_title(_wrapped(title, NARROW_TITLE))
-    ax.set_xlabel(textwrap.fill(ax.get_xlabel(), NARROW_LINE))
+    ax.set_xlabel(_wrapped(ax.get_xlabel(), NARROW_LINE))
     _add_lines(ax, ax.get_xlabel().count("\n"))
 
 
@@ -203,8 +198,6 @@ def _label_rows(
 ) -> None:
     """Label the rows of a panel; for phones with room for the lines of their labels."""
     is_for_phone = _is_for_phone(ax)
-    if is_for_phone:
-        labels = [label.replace(" (", "\n(") for label in labels]
     wrapped = [_wrapped(label, NARROW_LABEL if is_for_phone else LONG_LABEL) for label in labels]
     ax.set_yticks(range(len(labels)) if places is None else places, wrapped)
     if is_for_phone:
@@ -248,7 +241,7 @@ def speed_ups(results: RunResults, judged: Judged = (), *, ax: Axes) -> Axes:
         then = _speed_up_2018(results, cell)
         beyond = [f"2018: {digits(then)}x ▶"] if then and then > end else []
         _beside(ax, place, summary.brackets(ratio.interval(results.levels.difference)), beyond)
-        if then and then <= end:
+        if then:
             _diamond(ax, then, place - 0.3)
     for value, words in {results.study.pool_size: "ideal: {}x", 1: "serial"}.items():
         if value <= end:
@@ -276,11 +269,12 @@ def _key_of_2018(has_2018: bool) -> str:
 
 
 def _beside(ax: Axes, place: float, words: str, beyond: Sequence[str]) -> None:
-    """Write beside a row; below it, smaller, the values beyond the axis."""
+    """Write beside a row; below that, smaller, the values beyond the axis."""
     at, right = (1.01, place), ("axes fraction", "data")
-    look: dict[str, Any] = {"xycoords": right, "textcoords": "offset points"}
-    ax.annotate(words, at, (0, 0), va="baseline" if beyond else "center", **look)
-    ax.annotate("  ".join(beyond), at, (0, -3), va="top", size=8, **look)
+    ax.annotate(words, at, xycoords=right, va="baseline" if beyond else "center")
+    if beyond:
+        below: dict[str, Any] = {"textcoords": "offset points", "va": "top", "size": 8}
+        ax.annotate("  ".join(beyond), at, (0, -3), xycoords=right, **below)
 
 
 def _diamond(ax: Axes, x: float, y: float, size: int = 5) -> None:
@@ -303,7 +297,8 @@ def claims(results: RunResults, judged: Judged, *, ax: Axes) -> Axes:
     key = _key_of_2018(any(cell.article_2018 is not None for cell in cells))
     words = f"measured / claimed (log scale)\n{_lines(results.levels)}{key}"
     ax.set(xscale="log", xlim=shown, xlabel=words)
-    labels = [f"{cell.words} ({cell.zone.words})" for cell in cells if cell.zone]
+    gap = "\n" if _is_for_phone(ax) else " "
+    labels = [f"{cell.words}{gap}({cell.zone.words})" for cell in cells if cell.zone]
     ax.set_ylim(len(cells) - 0.4, -0.6)
     return _in_rows(ax, labels, 1.5 + 0.3 * len(cells), headline.tally(judged))
 
@@ -331,7 +326,7 @@ def _claims_drawn(judged: Judged) -> list[Comparison]:
 
 
 def _claims_range(cells: Sequence[Comparison], levels: Levels) -> Point:
-    """Return where the axis of claims starts and ends: beyond all values, within the limits."""
+    """Return the range of the axis of claims: what is drawn, within the limits."""
     values = [value for cell in cells for value in _values_of(cell, levels) if value > 0]
     (low, high), (lowest, highest) = CLAIMS_SHOWN, CLAIMS_LIMITS
     low = min([low, *(value / 1.1 for value in values)])
@@ -340,12 +335,12 @@ def _claims_range(cells: Sequence[Comparison], levels: Levels) -> Point:
 
 
 def _values_of(cell: Comparison, levels: Levels) -> list[float]:
-    """Return what a row of claims shows, over the claimed value."""
+    """Return the values of a row of claims, with the ends of its interval, over the claimed one."""
     assert cell.zone is not None
     assert cell.estimate is not None
     interval = cell.estimate.interval(levels.difference) or ()
-    in_2018 = [] if cell.article_2018 is None else [cell.article_2018]
-    return [value / cell.zone.claimed for value in (cell.estimate.value, *interval, *in_2018)]
+    then = [] if cell.article_2018 is None else [cell.article_2018]
+    return [value / cell.zone.claimed for value in (cell.estimate.value, *interval, *then)]
 
 
 def _claim(ax: Axes, place: int, cell: Comparison, levels: Levels, shown: Point) -> None:
@@ -489,7 +484,7 @@ def _mark_2018(ax: Axes, place: float, value: float, most: float) -> None:
     """Mark a value of 2018; one far above what was measured is written at the edge instead."""
     if value <= most:
         _diamond(ax, place, value, 6)
-        _note(ax, "2018", (place, value), (0, 7), fontsize=8)
+        _note(ax, "2018", (place, value), (0, 7), fontsize=8, bbox=BEHIND, zorder=7)
     else:
         at: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "ha": "center", "va": "top"}
         ax.text(place, 1, f"2018 ▲\n{digits(value)} s", fontsize=8, **at)
@@ -530,7 +525,7 @@ def where_it_goes(results: RunResults, *, ax: Axes) -> Axes:
         _note(ax, f"{digits(left)}x", (left, place - 0.12), (0, 5), color=GREY, fontsize=8)
     ax.set(xscale="log", xlabel="speed-up (log scale)", ylim=(len(cells) - 0.5, -0.5))
     low, high = ax.get_xlim()
-    ax.set_xlim(low / (1.8 if _is_for_phone(ax) else 1.25), high)
+    ax.set_xlim(low / (1.8 if _is_for_phone(ax) else 1.25), high)  # room for the words on the left
     shares = {"idle workers": styles.IDLE, "slower or faster fetches": styles.SLOWER}
     keys = [Line2D([], [], color=colour, lw=6, label=words) for words, colour in shares.items()]
     columns = 1 if _is_for_phone(ax) else 2
@@ -540,7 +535,7 @@ def where_it_goes(results: RunResults, *, ax: Axes) -> Axes:
 
 
 def _busy(results: RunResults, client: str, mode: str) -> str:
-    """Return the share of their time that workers spend fetching, in words of one line."""
+    """Return how busy workers are, such as "86 % busy", with spaces that do not break."""
     utilisation = summary.of_cell(results.rounds, client, mode, "utilisation")
     return f"{summary.percent(summary.mean(utilisation).value)} busy".replace(" ", "\N{NBSP}")
 
@@ -618,7 +613,8 @@ def lanes_of_trial(
     ax.set(title=title, xlabel="seconds since the pool was ready", ylabel="worker")
     ax.set(xlim=(0, end * 1.01), ylim=(0.4, workers + 0.5 + max(0.7, 0.08 * workers)))
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=end > 3, prune="upper"))
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    places = MaxNLocator(integer=True).tick_values(1, workers)
+    ax.set_yticks([place for place in places if 1 <= place <= workers])
     return ax
 
 
@@ -650,8 +646,8 @@ def threads_against_processes(results: RunResults, judged: Judged = (), *, ax: A
         over = {"bbox": {"fc": styles.ZONE, "ec": "none", "pad": 0.5}, "color": colour}
         _note(ax, estimate.shown, (estimate.value, place), (0, 8), **over)
     words = f"ratio of totals (log scale); shaded: less than 10 % apart\n{_lines(results.levels)}"
-    has_controls = any(is_control for _, _, is_control in ratios)
-    ax.set(xscale="log", xlabel=f"{words}{', dotted 99 %' if has_controls else ''}")
+    is_dotted = any(is_control and estimate.ci99 for _, estimate, is_control in ratios)
+    ax.set(xscale="log", xlabel=f"{words}{', dotted 99 %' if is_dotted else ''}")
     low, high = ax.get_xlim()
     ax.set(xlim=(min(low, 0.85), max(high, 1.18)), ylim=(len(ratios) - 0.5, -0.8))
     labels = [label for label, _, _ in ratios]
@@ -745,9 +741,11 @@ def browser_phases(results: RunResults, client: str, *, ax: Axes) -> Axes:
             ax.barh(place, width, 0.6, left=end - width, **look)
     ax.set_yticks(range(len(modes)), modes)
     ax.set_ylim(len(modes) - 0.3, -0.5)
+    narrow = 0.1 * max(sum(seconds.values()) for seconds in phases.values())
     for place, seconds in enumerate(phases.values()):
-        _name_phases(ax, place, seconds)
-    starts = {mode: digits(seconds["browser_start"]) for mode, seconds in phases.items()}
+        _name_phases(ax, place, seconds, narrow)
+    begun = {mode: seconds.get("browser_start") for mode, seconds in phases.items()}
+    starts = {mode: digits(seconds) for mode, seconds in begun.items() if seconds is not None}
     ax.set_title(_titled(client, "the start of the browser takes", starts, "s in"))
     ax.set(xlabel="seconds of a fetch, by phase (mean of the rounds)")
     if not _is_for_phone(ax):
@@ -764,8 +762,8 @@ def _phases(results: RunResults, client: str, mode: str) -> dict[str, float]:
     return {phase: seconds for phase, seconds in means.items() if not np.isnan(seconds)}
 
 
-def _name_phases(ax: Axes, place: int, phases: dict[str, float]) -> None:
-    """Write the phases of a row on their bars, the short ones behind; for phones all below."""
+def _name_phases(ax: Axes, place: int, phases: dict[str, float], narrow: float) -> None:
+    """Name the phases on their bars, those of narrow bars after the last; for phones all below."""
     words = {
         phase: f"{phase.removeprefix('browser_')} {digits(seconds)} s"
         for phase, seconds in phases.items()
@@ -773,7 +771,7 @@ def _name_phases(ax: Axes, place: int, phases: dict[str, float]) -> None:
     if _is_for_phone(ax):
         _note(ax, ", ".join(words.values()), (0, place + 0.3), (2, -2), ha="left", va="top", size=8)
         return
-    left, narrow, aside = 0.0, 0.1 * ax.get_xlim()[1], []
+    left, aside = 0.0, []
     for phase, seconds in phases.items():
         if seconds > narrow:
             ax.text(left + seconds / 2, place, words[phase], ha="center", va="center", fontsize=9)

@@ -121,7 +121,7 @@ class Toggles(widgets.HBox):  # type: ignore[misc]
         """Make a button for each name, all pressed."""
         self.children = tuple(widgets.ToggleButton(True, description=name) for name in names)
         for button in self.children:
-            button.layout.width = "auto"
+            button.layout.width, button.layout.flex = "auto", "none"
             button.observe(self._take, "value")
         self._take()
 
@@ -167,7 +167,8 @@ class Explorer:
     @property
     def view(self) -> widgets.VBox:
         """Return all widgets in a box, the choices above the figure."""
-        runs_chosen = widgets.HBox([self.run, self.other, self.figure, self.modes])
+        wrapped = widgets.Layout(flex_flow="row wrap")
+        runs_chosen = widgets.HBox([self.run, self.other, self.figure, self.modes], layout=wrapped)
         pictures = widgets.HBox([self.picture, self.beside])
         choices = widgets.HBox(self._of_run)
         return widgets.VBox([runs_chosen, choices, pictures, self.page, self.fetch])
