@@ -613,7 +613,7 @@ def lanes_of_trial(
     ax.set(title=title, xlabel="seconds since the pool was ready", ylabel="worker")
     ax.set(xlim=(0, end * 1.01), ylim=(0.4, workers + 0.5 + max(0.7, 0.08 * workers)))
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=end > 3, prune="upper"))
-    places = MaxNLocator(integer=True).tick_values(1, workers)
+    places = MaxNLocator(steps=[1, 2, 5, 10], integer=True).tick_values(1, workers)
     ax.set_yticks([place for place in places if 1 <= place <= workers])
     return ax
 
