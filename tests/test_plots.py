@@ -183,6 +183,20 @@ def test_a_figure_is_saved_twice_with_its_number_and_its_text(
     assert picture.alt.startswith("Figure 9: phases")
 
 
+def test_a_drawing_is_the_same_whatever_its_identifiers_were(
+    results: RunResults, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(figures, "PROJECT", tmp_path)
+    drawing = tmp_path / "figures" / "run" / "4-distribution.svg"
+    figures.show(figures.distribution, results)
+    before = drawing.read_text()
+    monkeypatch.setattr(figures, "STYLE", [*figures.STYLE, {"svg.hashsalt": "another"}])
+    figures.show(figures.distribution, results)
+    assert drawing.read_text() == before
+    named, used = (set(re.findall(words, before)) for words in (r' id="(n\d+)"', r"#(n\d+)"))
+    assert named == used != set()
+
+
 def test_nothing_is_saved_where_there_is_nothing_to_draw(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import base64
 import io
 import itertools
 import math
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
@@ -115,7 +116,7 @@ def show(
     if figure is None or narrow is None:
         return None
     folder, name = PROJECT / "figures" / results.name, draw.__name__.replace("_", "-")
-    drawing = _encoded(figure, format="svg", metadata={"Date": None})
+    drawing = _numbered(_encoded(figure, format="svg", metadata={"Date": None}))
     picture = _encoded(figure, format="png")
     with writing("figures", folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -227,6 +228,16 @@ def _encoded(figure: Figure, **how: Any) -> bytes:
     with style.context(STYLE, after_reset=True):
         figure.savefig(target, **how)
     return target.getvalue()
+
+
+def _numbered(drawing: bytes) -> bytes:
+    """Number the identifiers of an SVG, which are hashes of floats and differ between machines."""
+    numbers: dict[bytes, bytes] = {}
+
+    def number(found: re.Match[bytes]) -> bytes:
+        return found[1] + numbers.setdefault(found[2], b"n%d" % (len(numbers) + 1))
+
+    return re.sub(rb'(id="|#)([A-Za-z][0-9a-f]{10})\b', number, drawing)
 
 
 def speed_ups(results: RunResults, judged: Judged = (), *, ax: Axes) -> Axes:
