@@ -57,9 +57,8 @@ def test_a_block_is_the_same_work_in_every_pool(mode: Mode, size: int) -> None:
     with workers(mode, size, None, controls.nothing) as pool:
         block = controls.square_all(pool, 2)
         below = len(multiprocessing.active_children())
-    assert (
-        needed_s / 3 < block.cpu_s < needed_s * 3
-    )  # two at once took up to 1.83 times the CPU time of one
+    # Two workers at once took up to 1.83 times the CPU time of one.
+    assert needed_s / 3 < block.cpu_s < needed_s * 3
     assert block.cpu_s / size * 0.8 < block.span_s < 20
     assert below == (size if mode == "processes" else 0)
 

@@ -250,8 +250,9 @@ def speed_ups(results: RunResults, judged: Judged = (), *, ax: Axes) -> Axes:
     for place, (cell, ratio) in zip(places, ratios.items(), strict=True):
         _interval(ax, place, ratio, styles.of_mode(cell[1]).colour, levels=results.levels)
         then = _speed_up_2018(results, cell)
-        beyond = [f"2018: {digits(then)}x ▶"] if then and then > end else []
-        _beside(ax, place, summary.brackets(ratio.interval(results.levels.difference)), beyond)
+        beyond = _beyond("2018: ", f"{digits(then)}x", then, (0, end)) if then else ""
+        interval = ratio.interval(results.levels.difference)
+        _beside(ax, place, summary.brackets(interval), beyond)
         if then:
             _diamond(ax, then, place - 0.3)
     for value, words in {results.study.pool_size: "ideal: {}x", 1: "serial"}.items():
@@ -279,13 +280,13 @@ def _key_of_2018(has_2018: bool) -> str:
     return "; ◇ the article, 2018" if has_2018 else ""
 
 
-def _beside(ax: Axes, place: float, words: str, beyond: Sequence[str]) -> None:
+def _beside(ax: Axes, place: float, words: str, beyond: str) -> None:
     """Write beside a row; below that, smaller, the values beyond the axis."""
     at, right = (1.01, place), ("axes fraction", "data")
     ax.annotate(words, at, xycoords=right, va="baseline" if beyond else "center")
     if beyond:
         below: dict[str, Any] = {"textcoords": "offset points", "va": "top", "size": 8}
-        ax.annotate("  ".join(beyond), at, (0, -3), xycoords=right, **below)
+        ax.annotate(beyond, at, (0, -3), xycoords=right, **below)
 
 
 def _diamond(ax: Axes, x: float, y: float, size: int = 5) -> None:
@@ -368,7 +369,7 @@ def _claim(ax: Axes, place: int, cell: Comparison, levels: Levels, shown: Point)
         then = cell.article_2018 / over
         beyond.append(_beyond("2018: ", digits(then), then, shown))
         _diamond(ax, then, place - 0.25)
-    _beside(ax, place, cell.ruling.verdict, list(filter(None, beyond)))
+    _beside(ax, place, cell.ruling.verdict, "  ".join(filter(None, beyond)))
 
 
 def _beyond(words: str, number: str, value: float, shown: Point) -> str:
