@@ -4,7 +4,9 @@ import base64
 import io
 import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -59,7 +61,7 @@ def test_a_chosen_page_is_told_in_every_mode(shown: Explorer) -> None:
 
 def test_each_block_of_the_swim_lanes_tells_its_fetch_on_hover(shown: Explorer) -> None:
     told = re.findall(
-        r'<rect x="(.+?)" y="(.+?)" width="(.+?)" height="(.+?)"><title>(.+?)</title>',
+        r'<rect x="(.+?)" y="(.+?)" width="(.+?)" height="(.+?)".*?><title>(.+?)</title>',
         shown.picture.value,
     )
     trials = list(shown.choice.trials.values())
@@ -157,12 +159,28 @@ def test_a_sweep_is_explored_by_size_and_reuse(
         assert f'<img alt="{name}, requests, threads' in shown.picture.value
 
 
-@pytest.mark.slow
-def test_a_choice_is_drawn_at_once(shown: Explorer) -> None:
-    shown.page.value = 3
-    times = []
-    for page in (5, 7, 9):
-        begun = time.perf_counter()
+def test_a_chosen_page_is_outlined_in_every_lane_of_the_same_picture(shown: Explorer) -> None:
+    shown.round.value = "3"
+    [picture] = re.findall("<img.+?>", shown.picture.value)
+    for page in (17, 100):
         shown.page.value = page
+        assert picture in shown.picture.value
+        outlined = re.findall(r"<rect [^>]*stroke[^>]*><title>(.+?):", shown.picture.value)
+        assert outlined == [f"page {page}"] * 3
+
+
+def test_a_choice_is_drawn_at_once(shown: Explorer) -> None:
+    shown.client.value = "chrome"
+    assert _fastest_s(shown.page, range(5, 10)) < 0.5  # 0.03 s where this was written
+    assert _fastest_s(shown.round, "23456") < 1.5  # 0.4 s
+    assert _fastest_s(shown.figure, list(widgets.FIGURES)[1:]) < 1  # 0.2 s
+
+
+def _fastest_s(widget: Any, values: Iterable[Any]) -> float:
+    """Return the shortest time of a redraw (s): others may keep the machine busy."""
+    times = []
+    for value in values:
+        begun = time.perf_counter()
+        widget.value = value
         times.append(time.perf_counter() - begun)
-    assert min(times) < 2  # a person waits for it
+    return min(times)

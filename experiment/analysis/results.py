@@ -13,11 +13,12 @@ from experiment.study import Study
 from experiment.vocabulary import BROWSERS, Arm, ClientName, is_function
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunResults:
     """The rows of a run (data/README.md), and the frames made from them.
 
-    These have a row for each trial or round, with the columns of `summary.per_trial`.
+    The latter have a row for each trial or round, with the columns of `summary.per_trial`. Results
+    equal only themselves, so that they can be kept by what is made of them.
     """
 
     run: Run

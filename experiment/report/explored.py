@@ -1,6 +1,7 @@
 """Draw what only the explorer has: single fetches, rounds in order of time, words on hover."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,11 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiment.analysis.results import RunResults
-from experiment.report import styles
+from experiment.report import figures, styles
 from experiment.vocabulary import MODES
 
 WIDTH = 0.7
 """The width of a mode's strip, where modes are 1 apart."""
+
+OUTLINE = (
+    f' fill="{styles.CHOSEN}" stroke="black" stroke-width="2" vector-effect="non-scaling-stroke"'
+)
+"""How the block of the chosen page looks, at every width of the figure."""
 
 
 def single_fetches(results: RunResults, client: str, *, ax: Axes) -> Axes:
@@ -47,34 +53,36 @@ def trials_in_order(results: RunResults, client: str, *, ax: Axes) -> Axes:
     return ax
 
 
-def words_on_hover(figure: Figure, trials: Iterable[pd.DataFrame]) -> str:
+def blocks(figure: Figure, trials: Iterable[pd.DataFrame], page: int) -> str:
     """Return an SVG to lay over a figure of swim lanes: each block tells its fetch on hover.
 
-    `trials` are the fetches of each panel. The figure has been drawn, so its layout is final.
+    The fetches of `page` are outlined. `trials` are the fetches of each panel. The figure has
+    been drawn, so its layout is final.
     """
-    blocks = (
-        block
+    shown = "".join(
+        _block(fetch, place, is_chosen=bool(fetch.page == page))
         for ax, fetches in zip(figure.axes, trials, strict=True)
-        for block in _blocks(ax, fetches, figure)
+        for fetch, place in zip(fetches.itertuples(), _places(ax, fetches, figure), strict=True)
     )
     shape = 'viewBox="0 0 1 1" preserveAspectRatio="none" fill="transparent" aria-hidden="true"'
     style = "position: absolute; inset: 0; width: 100%; height: 100%"
-    return f'<svg {shape} style="{style}">{"".join(blocks)}</svg>'
+    return f'<svg {shape} style="{style}">{shown}</svg>'
 
 
-def _blocks(ax: Axes, fetches: pd.DataFrame, figure: Figure) -> Iterable[str]:
-    """Return a rectangle with words for each fetch, in shares of the figure from its top left."""
+def _places(ax: Axes, fetches: pd.DataFrame, figure: Figure) -> Iterable[tuple[float, ...]]:
+    """Return x, y, width and height of each block, in shares of the figure from its top left."""
     to_figure = ax.transData + figure.transFigure.inverted()
     workers = fetches["worker"].to_numpy(float)
-    left, top = to_figure.transform(np.c_[fetches["start_s"], workers + 0.4]).T
-    right, bottom = to_figure.transform(np.c_[fetches["end_s"], workers - 0.4]).T
-    places = zip(left, 1 - top, right - left, top - bottom, strict=True)
-    for place, fetch in zip(places, fetches.itertuples(), strict=True):
-        x, y, width, height = (f"{share:.5f}" for share in place)
-        words = f"page {fetch.page}: {fetch.fetch_s:.3f} s, from {fetch.start_s:.3f} s on"
-        yield (
-            f'<rect x="{x}" y="{y}" width="{width}" height="{height}"><title>{words}</title></rect>'
-        )
+    left, top = to_figure.transform(np.c_[fetches["start_s"], workers + figures.LANE / 2]).T
+    right, bottom = to_figure.transform(np.c_[fetches["end_s"], workers - figures.LANE / 2]).T
+    return zip(left, 1 - top, right - left, top - bottom, strict=True)
+
+
+def _block(fetch: Any, place: tuple[float, ...], *, is_chosen: bool) -> str:
+    x, y, width, height = (f"{share:.5f}" for share in place)
+    words = f"page {fetch.page}: {fetch.fetch_s:.3f} s, from {fetch.start_s:.3f} s on"
+    shape = f'x="{x}" y="{y}" width="{width}" height="{height}"{OUTLINE if is_chosen else ""}'
+    return f"<rect {shape}><title>{words}</title></rect>"
 
 
 def _minutes(results: RunResults, trials: pd.DataFrame) -> "pd.Series[float]":

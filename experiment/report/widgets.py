@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import ipywidgets as widgets
@@ -37,43 +37,44 @@ NO_RUN = "none"
 """The choice of no second run."""
 
 
+KEPT = 8
+"""Choices whose rows and pictures are kept: back and forth, and a page's, need no drawing."""
+
+
 @dataclass(frozen=True)
 class Choice:
-    """What is chosen: a run, a client, modes, one round or all, a page, and of a sweep a size."""
+    """What is chosen of a run that has one pool size and reuse: a client, modes, a round or all."""
 
     run: RunResults
     client: str
     modes: tuple[str, ...]
     round: int | None
-    page: int
-    pool_size: int
-    reuse: Reuse
 
     @cached_property
     def results(self) -> RunResults:
         """Return the complete rounds that were chosen, as the results of a run."""
         cell = ["client", "mode", "pool_size", "round"]
-        study = self.run.study.model_copy(update={"reuse": (self.reuse,)})
-        run = replace(self.run, run=self.run.run.model_copy(update={"study": study}))
-        rounds = summary.of_size(run.rounds, self.pool_size)
-        chosen = (rounds["client"] == self.client) & rounds["mode"].isin(self.modes)
-        chosen &= rounds["round"] == (self.round or rounds["round"])
-        keys = pd.MultiIndex.from_frame(rounds.loc[chosen, cell])
+        complete = pd.MultiIndex.from_frame(self._own(self.run.rounds)[cell])
         fetches, trials = (
-            rows[(rows["arm"] == "main") & pd.MultiIndex.from_frame(rows[cell]).isin(keys)]
-            for rows in (self.run.fetches, self.run.trials)
+            rows[pd.MultiIndex.from_frame(rows[cell]).isin(complete)]
+            for rows in map(self._own, (self.run.fetches, self.run.trials))
         )
-        return replace(run, fetches=fetches, trials=trials)
+        return replace(self.run, fetches=fetches, trials=trials)
+
+    def _own(self, rows: pd.DataFrame) -> pd.DataFrame:
+        is_own = (rows["client"] == self.client) & rows["mode"].isin(self.modes)
+        is_own &= (rows["arm"] == "main") & (rows["round"] == (self.round or rows["round"]))
+        return rows[is_own]
 
     @cached_property
     def trials(self) -> dict[str, pd.DataFrame]:
         """Return the fetches of a trial in each mode, by its name; of all rounds a typical one."""
-        results, client = self.results, self.client
-        typical = (summary.typical_round(results.rounds, client, mode) for mode in self.modes)
+        rounds = self._own(self.run.rounds)
+        typical = (summary.typical_round(rounds, self.client, mode) for mode in self.modes)
         number = self.round or next(filter(None, typical), 0)
-        measured = set(results.rounds.loc[results.rounds["round"] == number, "mode"])
+        measured = set(rounds.loc[rounds["round"] == number, "mode"])
         return {
-            f"{mode}, round {number}": figures.fetches_of_trial(results, client, mode, number)
+            f"{mode}, round {number}": figures.fetches_of_trial(self.run, self.client, mode, number)
             for mode in self.modes
             if mode in measured
         }
@@ -86,22 +87,14 @@ class Choice:
             return figures.panels(FIGURES[name], one, 1) if has_rows else None
         if FIGURES[name] is not figures.swim_lanes:
             return figures.drawn(FIGURES[name], self.results)
-        lanes = [(self.run.study, fetches, self.page) for fetches in self.trials.values()]
+        lanes = [(self.run.study, fetches) for fetches in self.trials.values()]
         return figures.panels(figures.lanes_of_trial, lanes, min(2, len(lanes))) if lanes else None
 
-    def of_other(self, run: RunResults) -> "Choice":
-        """Return the same choice in another run, as far as that has it."""
-        study = run.study
-        client = self.client if self.client in study.clients else study.clients[0]
-        size = self.pool_size if self.pool_size in study.sizes else study.sizes[0]
-        reuse = self.reuse if self.reuse in study.reuse else study.reuse[0]
-        return replace(self, run=run, client=client, pool_size=size, reuse=reuse)
-
-    def of_page(self) -> pd.DataFrame:
-        """Return what became of the chosen page in each mode: a column a trial."""
+    def of_page(self, page: int) -> pd.DataFrame:
+        """Return what became of a page in each mode: a column a trial."""
         columns = {}
         for trial, fetches in self.trials.items():
-            for fetch in fetches[fetches["page"] == self.page].to_dict("records"):
+            for fetch in fetches[fetches["page"] == page].to_dict("records"):
                 columns[trial] = _described(fetch)
         return pd.DataFrame(columns)
 
@@ -181,10 +174,16 @@ class Explorer:
     @property
     def choice(self) -> Choice:
         """Return what the widgets say."""
+        return self._choice_in(self._load(runs.DATA / self.run.value))
+
+    def _choice_in(self, run: RunResults) -> Choice:
+        """Return what the widgets say in a run, as far as that has it."""
+        study = run.study
+        client = self.client.value if self.client.value in study.clients else study.clients[0]
+        size = self.pool_size.value if self.pool_size.value in study.sizes else study.sizes[0]
+        reuse = self.reuse.value if self.reuse.value in study.reuse else study.reuse[0]
         number = None if self.round.value == ALL_ROUNDS else int(self.round.value)
-        run, page = self._load(runs.DATA / self.run.value), int(self.page.value)
-        way = self.pool_size.value, self.reuse.value
-        return Choice(run, self.client.value, self.modes.value, number, page, *way)
+        return _choice(_of_way(run, size, reuse), client, self.modes.value, number)
 
     def offer(self, _change: Any = None) -> None:
         """Offer what the chosen run has, or say why it cannot be read."""
@@ -213,40 +212,58 @@ class Explorer:
         choice = self.choice
         self.picture.value, self.beside.value = self._drawn(choice), ""
         if self.other.value != NO_RUN:
-            self.beside.value = self._drawn_beside(choice)
+            self.beside.value = self._drawn_beside()
         with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
-            self.fetch.value = choice.of_page().to_html(border=0)
+            self.fetch.value = choice.of_page(self.page.value).to_html(border=0)
 
-    def _drawn_beside(self, choice: Choice) -> str:
+    def _drawn_beside(self) -> str:
         """Return the same figure of the other run below its name, or say what is wrong with it."""
         try:
-            other = choice.of_other(self._load(runs.DATA / self.other.value))
+            other = self._choice_in(self._load(runs.DATA / self.other.value))
         except UserError as mistake:
             return _told(mistake)
         return f"<b>{markup.escape(other.run.name)}</b>{self._drawn(other)}"
 
     def _drawn(self, choice: Choice) -> str:
         """Return the chosen figure of a run as HTML, or say that there is none."""
-        figure = choice.drawn(self.figure.value)
+        name = self.figure.value
+        figure, picture = _pictured(choice, name)
         if figure is None:
             return "<p>There is nothing to draw here.</p>"
-        name = f"{self.figure.value}, {choice.client}, {headline.joined(choice.modes)}"
-        picture = _picture(figure, name)  # which lays it out, too
-        if FIGURES[self.figure.value] is figures.swim_lanes:
-            picture += explored.words_on_hover(figure, choice.trials.values())
+        if FIGURES[name] is figures.swim_lanes:
+            picture += explored.blocks(figure, choice.trials.values(), self.page.value)
         width = f"width: {figure.get_figwidth() * 96:.0f}px; max-width: 100%"
         return f'<div style="position: relative; {width}">{picture}</div>'
 
 
+_choice = lru_cache(KEPT)(Choice)
+
+
+@lru_cache(KEPT)
+def _of_way(run: RunResults, pool_size: int, reuse: Reuse) -> RunResults:
+    """Return the trials of a sweep that have one pool size and reuse, as the results of a run."""
+    study = run.study
+    if len(study.sizes) == len(study.reuse) == 1:
+        return run
+    of_way = run.run.model_copy(update={"study": study.model_copy(update={"reuse": (reuse,)})})
+    fetches, trials = (summary.of_size(rows, pool_size) for rows in (run.fetches, run.trials))
+    return replace(run, run=of_way, fetches=fetches, trials=trials)
+
+
+@lru_cache(KEPT)
+def _pictured(choice: Choice, name: str) -> tuple[Figure | None, str]:
+    """Return a figure, laid out, and an image element that holds it; None and "" if it is empty."""
+    figure = choice.drawn(name)
+    if figure is None:
+        return None, ""
+    encoded = base64.b64encode(figures.png(figure, DPI)).decode()
+    alt = f"{name}, {choice.client}, {headline.joined(choice.modes)}"
+    style = "display: block; width: 100%"
+    return figure, f'<img alt="{alt}" style="{style}" src="data:image/png;base64,{encoded}">'
+
+
 def _told(mistake: UserError) -> str:
     return f"<p>{markup.escape(str(mistake))}</p>"
-
-
-def _picture(figure: Figure, alt: str) -> str:
-    """Return a figure as an image element that holds its data."""
-    encoded = base64.b64encode(figures.png(figure, DPI)).decode()
-    style = "display: block; width: 100%"
-    return f'<img alt="{alt}" style="{style}" src="data:image/png;base64,{encoded}">'
 
 
 def _described(fetch: dict[Any, Any]) -> dict[str, str]:
