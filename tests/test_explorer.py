@@ -1,6 +1,7 @@
 """The widgets choose what is drawn, and draw what there is."""
 
 import base64
+import html
 import io
 import re
 import time
@@ -118,14 +119,26 @@ def test_another_run_brings_its_own_choices(
     assert shown.modes.options == ("serial", "threads")
     assert shown.page.max == 6
     shown.other.value = "a"
-    assert shown.beside.value.startswith("<b>a</b>")
+    assert shown.picture.value.startswith("<b>b</b>, all rounds")
+    assert shown.beside.value.startswith("<b>a</b>, all rounds")
+    assert "width: 480px" in shown.picture.value
+    assert "width: 480px" in shown.beside.value
     assert '<img alt="swim lanes, requests' in shown.beside.value
     shown.figure.value = "one fetch"
     assert '<img alt="one fetch, requests, serial and threads' in shown.beside.value
     shown.other.value = widgets.NO_RUN
     assert shown.beside.value == ""
+    assert "<b>" not in shown.picture.value
+    assert "width: 960px" in shown.picture.value
     shown.figure.value = "swim lanes"
     assert '<img alt="swim lanes, chrome' in shown.picture.value
+
+
+def test_a_round_that_the_other_run_lacks_is_all_of_its_rounds(shown: Explorer) -> None:
+    shown.round.value, shown.other.value = "5", "article-2018"
+    assert shown.picture.value.startswith("<b>reference</b>, round 5")
+    assert html.unescape(shown.beside.value).startswith("<b>article-2018</b>, all rounds")
+    assert "<img" in shown.beside.value
 
 
 def test_the_buttons_say_which_modes_are_drawn(shown: Explorer) -> None:

@@ -62,7 +62,7 @@ PHONE_DPI = 140
 LINE = 104
 """Characters of a title that a figure is wide."""
 
-NARROW_TITLE, NARROW_LABEL, NARROW_LINE = 44, 22, 34
+NARROW_TITLE, NARROW_LABEL, NARROW_LINE = 48, 22, 34
 """Characters of a title, of a row's label, and of the title and x label of rows, for phones."""
 
 LINE_HEIGHT = 0.15
@@ -149,8 +149,7 @@ def drawn(
     choices = layout.panels(results, judged)
     if not choices:
         return None
-    columns = 1 if for_phone else min(layout.columns, len(choices))
-    return panels(draw, choices, columns, layout.height, for_phone=for_phone)
+    return panels(draw, choices, layout.columns, layout.height, for_phone=for_phone)
 
 
 def _layout(draw: Callable[..., Axes]) -> tuple[int, Layout]:
@@ -166,7 +165,11 @@ def panels(
     *,
     for_phone: bool = False,
 ) -> Figure:
-    """Return a figure with a panel for each choice, drawn by `draw(*choice, ax=ax)`."""
+    """Return a figure with a panel for each choice, drawn by `draw(*choice, ax=ax)`.
+
+    For phones, all are in one column, and the figure is half as wide.
+    """
+    columns = 1 if for_phone else min(columns, len(choices))
     with style.context(STYLE, after_reset=True):
         rows = math.ceil(len(choices) / columns)
         size = (NARROW if for_phone else WIDE, height * rows)

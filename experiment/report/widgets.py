@@ -79,16 +79,17 @@ class Choice:
             if mode in measured
         }
 
-    def drawn(self, name: str) -> Figure | None:
+    def drawn(self, name: str, *, is_narrow: bool = False) -> Figure | None:
         """Return the figure of that name, None where there is nothing to draw."""
         if FIGURES[name].__module__ == explored.__name__:
             has_rows = len(self.results.complete_fetches) > 0
             one = [(self.results, self.client)]
-            return figures.panels(FIGURES[name], one, 1) if has_rows else None
+            return figures.panels(FIGURES[name], one, 1, for_phone=is_narrow) if has_rows else None
         if FIGURES[name] is not figures.swim_lanes:
-            return figures.drawn(FIGURES[name], self.results)
+            return figures.drawn(FIGURES[name], self.results, for_phone=is_narrow)
         lanes = [(self.run.study, fetches) for fetches in self.trials.values()]
-        return figures.panels(figures.lanes_of_trial, lanes, min(2, len(lanes))) if lanes else None
+        draw = figures.lanes_of_trial
+        return figures.panels(draw, lanes, 2, for_phone=is_narrow) if lanes else None
 
     def of_page(self, page: int) -> pd.DataFrame:
         """Return what became of a page in each mode: a column a trial."""
@@ -161,10 +162,13 @@ class Explorer:
     def view(self) -> widgets.VBox:
         """Return all widgets in a box, the choices above the figure."""
         wrapped = widgets.Layout(flex_flow="row wrap")
-        runs_chosen = widgets.HBox([self.run, self.other, self.figure, self.modes], layout=wrapped)
-        pictures = widgets.HBox([self.picture, self.beside])
-        choices = widgets.HBox(self._of_run)
-        return widgets.VBox([runs_chosen, choices, pictures, self.page, self.fetch])
+        rows = (
+            [self.run, self.other, self.figure],
+            [*self._of_run, self.modes],
+            [self.picture, self.beside],
+        )
+        boxes = [widgets.HBox(row, layout=wrapped) for row in rows]
+        return widgets.VBox([*boxes, self.page, self.fetch])
 
     @property
     def _of_run(self) -> tuple[widgets.Dropdown, ...]:
@@ -182,7 +186,8 @@ class Explorer:
         client = self.client.value if self.client.value in study.clients else study.clients[0]
         size = self.pool_size.value if self.pool_size.value in study.sizes else study.sizes[0]
         reuse = self.reuse.value if self.reuse.value in study.reuse else study.reuse[0]
-        number = None if self.round.value == ALL_ROUNDS else int(self.round.value)
+        number = int(self.round.value) if self.round.value != ALL_ROUNDS else None
+        number = number if number in set(run.rounds["round"]) else None
         return _choice(_of_way(run, size, reuse), client, self.modes.value, number)
 
     def offer(self, _change: Any = None) -> None:
@@ -209,31 +214,32 @@ class Explorer:
         """Draw what is chosen, and describe the fetches of the chosen page."""
         if self._is_offering:
             return
-        choice = self.choice
-        self.picture.value, self.beside.value = self._drawn(choice), ""
-        if self.other.value != NO_RUN:
+        choice, has_other = self.choice, self.other.value != NO_RUN
+        self.picture.value, self.beside.value = self._drawn(choice, is_narrow=has_other), ""
+        if has_other:
             self.beside.value = self._drawn_beside()
         with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
             self.fetch.value = choice.of_page(self.page.value).to_html(border=0)
 
     def _drawn_beside(self) -> str:
-        """Return the same figure of the other run below its name, or say what is wrong with it."""
+        """Return the same figure of the other run, or say what is wrong with it."""
         try:
             other = self._choice_in(self._load(runs.DATA / self.other.value))
         except UserError as mistake:
             return _told(mistake)
-        return f"<b>{markup.escape(other.run.name)}</b>{self._drawn(other)}"
+        return self._drawn(other, is_narrow=True)
 
-    def _drawn(self, choice: Choice) -> str:
-        """Return the chosen figure of a run as HTML, or say that there is none."""
-        name = self.figure.value
-        figure, picture = _pictured(choice, name)
+    def _drawn(self, choice: Choice, *, is_narrow: bool) -> str:
+        """Return the chosen figure of a run as HTML, a narrow one below its name."""
+        name, rounds = self.figure.value, f"round {choice.round}" if choice.round else "all rounds"
+        heading = f"<b>{markup.escape(choice.run.name)}</b>, {rounds}" if is_narrow else ""
+        figure, picture = _pictured(choice, name, is_narrow=is_narrow)
         if figure is None:
-            return "<p>There is nothing to draw here.</p>"
+            return f"{heading}<p>There is nothing to draw here.</p>"
         if FIGURES[name] is figures.swim_lanes:
             picture += explored.blocks(figure, choice.trials.values(), self.page.value)
         width = f"width: {figure.get_figwidth() * 96:.0f}px; max-width: 100%"
-        return f'<div style="position: relative; {width}">{picture}</div>'
+        return f'{heading}<div style="position: relative; {width}">{picture}</div>'
 
 
 _choice = lru_cache(KEPT)(Choice)
@@ -251,9 +257,9 @@ def _of_way(run: RunResults, pool_size: int, reuse: Reuse) -> RunResults:
 
 
 @lru_cache(KEPT)
-def _pictured(choice: Choice, name: str) -> tuple[Figure | None, str]:
+def _pictured(choice: Choice, name: str, *, is_narrow: bool) -> tuple[Figure | None, str]:
     """Return a figure, laid out, and an image element that holds it; None and "" if it is empty."""
-    figure = choice.drawn(name)
+    figure = choice.drawn(name, is_narrow=is_narrow)
     if figure is None:
         return None, ""
     encoded = base64.b64encode(figures.png(figure, DPI)).decode()
