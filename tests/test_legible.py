@@ -110,7 +110,7 @@ def _check_all(folder: Path, layouts: tuple[figures.Layout, ...]) -> None:
 def _check(draw: Callable[..., Axes], results: RunResults, judged: figures.Judged) -> bool:
     """Draw a figure, for phones too, and check its texts; return whether there is one."""
     drawn = [
-        figures.drawn(draw, results, judged, for_phone=for_phone) for for_phone in (False, True)
+        figures.drawn(draw, results, judged, is_narrow=is_narrow) for is_narrow in (False, True)
     ]
     for figure in filter(None, drawn):
         _check_texts(draw, figure)

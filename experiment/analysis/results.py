@@ -17,8 +17,8 @@ from experiment.vocabulary import BROWSERS, Arm, ClientName, is_function
 class RunResults:
     """The rows of a run (data/README.md), and the frames made from them.
 
-    The latter have a row for each trial or round, with the columns of `summary.per_trial`. Results
-    equal only themselves, so that they can be kept by what is made of them.
+    The latter have a row for each trial or round, with the columns of `summary.per_trial`. Two
+    results are equal only if they are the same object, so that they can be keys of a cache.
     """
 
     run: Run

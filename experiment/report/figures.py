@@ -26,7 +26,6 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
@@ -119,7 +118,7 @@ def show(
     from IPython.display import Image
 
     number, layout = _layout(draw)
-    figure, narrow = (drawn(draw, results, judged, for_phone=it) for it in (False, True))
+    figure, narrow = (drawn(draw, results, judged, is_narrow=it) for it in (False, True))
     if figure is None or narrow is None:
         return None
     folder, name = PROJECT / "figures" / results.name, draw.__name__.replace("_", "-")
@@ -142,14 +141,14 @@ def drawn(
     results: RunResults | ManyRuns,
     judged: Judged = (),
     *,
-    for_phone: bool = False,
+    is_narrow: bool = False,
 ) -> Figure | None:
     """Return a figure of `LAYOUTS`; None where the run has nothing to draw."""
     _, layout = _layout(draw)
     choices = layout.panels(results, judged)
     if not choices:
         return None
-    return panels(draw, choices, layout.columns, layout.height, for_phone=for_phone)
+    return panels(draw, choices, layout.columns, layout.height, is_narrow=is_narrow)
 
 
 def _layout(draw: Callable[..., Axes]) -> tuple[int, Layout]:
@@ -163,16 +162,16 @@ def panels(
     columns: int,
     height: float = 3.6,
     *,
-    for_phone: bool = False,
+    is_narrow: bool = False,
 ) -> Figure:
     """Return a figure with a panel for each choice, drawn by `draw(*choice, ax=ax)`.
 
-    For phones, all are in one column, and the figure is half as wide.
+    A narrow figure, for phones or beside another, is half as wide and has one column.
     """
-    columns = 1 if for_phone else min(columns, len(choices))
+    columns = 1 if is_narrow else min(columns, len(choices))
     with style.context(STYLE, after_reset=True):
         rows = math.ceil(len(choices) / columns)
-        size = (NARROW if for_phone else WIDE, height * rows)
+        size = (NARROW if is_narrow else WIDE, height * rows)
         figure = Figure(figsize=size, layout="constrained")
         for place, choice in enumerate(choices, 1):
             ax = figure.add_subplot(rows, columns, place)
@@ -187,14 +186,14 @@ def _figure_of(ax: Axes) -> Figure:
     return figure
 
 
-def _is_for_phone(ax: Axes) -> bool:
+def _is_narrow(ax: Axes) -> bool:
     return _figure_of(ax).get_figwidth() == NARROW
 
 
 def _wrap(ax: Axes, columns: int) -> None:
     """Wrap the title of a panel; for phones also the words below it, with room for their lines."""
     title = ax.get_title(loc="left")
-    if not _is_for_phone(ax):
+    if not _is_narrow(ax):
         ax.set_title(_wrapped(title, LINE // columns))
         return
     ax.set_title(_wrapped(title, NARROW_TITLE))
@@ -206,10 +205,10 @@ def _label_rows(
     ax: Axes, labels: Sequence[str], places: Sequence[float] | range | None = None
 ) -> None:
     """Label the rows of a panel; for phones with room for the lines of their labels."""
-    is_for_phone = _is_for_phone(ax)
-    wrapped = [_wrapped(label, NARROW_LABEL if is_for_phone else LONG_LABEL) for label in labels]
+    is_narrow = _is_narrow(ax)
+    wrapped = [_wrapped(label, NARROW_LABEL if is_narrow else LONG_LABEL) for label in labels]
     ax.set_yticks(range(len(labels)) if places is None else places, wrapped)
-    if is_for_phone:
+    if is_narrow:
         _add_lines(ax, len(labels) * max(label.count("\n") for label in wrapped))
 
 
@@ -229,11 +228,9 @@ def _wrapped(title: str, width: int) -> str:
 def png(figure: Figure, dpi: int) -> bytes:
     """Return a figure as a PNG, drawn once; `savefig` draws it twice to lay it out."""
     figure.set_dpi(dpi)
-    canvas, target = FigureCanvasAgg(figure), io.BytesIO()
+    target = io.BytesIO()
     with style.context(STYLE, after_reset=True):
-        canvas.draw()  # type: ignore[no-untyped-call]
-    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-    imsave(target, pixels, format="png", dpi=dpi)
+        FigureCanvasAgg(figure).print_png(target)  # type: ignore[no-untyped-call]
     return target.getvalue()
 
 
@@ -320,7 +317,7 @@ def claims(results: RunResults, judged: Judged, *, ax: Axes) -> Axes:
     key = _key_of_2018(any(cell.article_2018 is not None for cell in cells))
     words = f"measured / claimed (log scale)\n{_lines(results.levels)}{key}"
     ax.set(xscale="log", xlim=shown, xlabel=words)
-    gap = "\n" if _is_for_phone(ax) else " "
+    gap = "\n" if _is_narrow(ax) else " "
     labels = [f"{cell.words}{gap}({cell.zone.words})" for cell in cells if cell.zone]
     ax.set_ylim(len(cells) - 0.4, -0.6)
     return _in_rows(ax, labels, 1.5 + 0.3 * len(cells), headline.tally(judged))
@@ -339,7 +336,7 @@ def _in_rows(
     figure = _figure_of(ax)
     figure.set_figheight(height)
     _label_rows(ax, labels, places)
-    line = NARROW_TITLE if _is_for_phone(ax) else LINE
+    line = NARROW_TITLE if _is_narrow(ax) else LINE
     figure.suptitle(_wrapped(title, line), x=0.01, ha="left", weight="bold", size="medium")
     return ax
 
@@ -521,7 +518,7 @@ def _note(ax: Axes, words: str, at: Point, offset: tuple[int, int], **look: Any)
 def _plain_ticks(axis: Axis) -> None:
     """Label a log axis with plain numbers, as many as there is room for."""
     low, high = axis.get_view_interval()
-    is_narrow = _is_for_phone(axis.axes)
+    is_narrow = _is_narrow(axis.axes)
     if high < 3 * low:
         ticks = list(MaxNLocator(4 if is_narrow else 7, steps=[1, 2, 5, 10]).tick_values(low, high))
     else:
@@ -548,10 +545,10 @@ def where_it_goes(results: RunResults, *, ax: Axes) -> Axes:
         _note(ax, f"{digits(left)}x", (left, place - 0.12), (0, 5), color=GREY, fontsize=8)
     ax.set(xscale="log", xlabel="speed-up (log scale)", ylim=(len(cells) - 0.5, -0.5))
     low, high = ax.get_xlim()
-    ax.set_xlim(low / (1.8 if _is_for_phone(ax) else 1.25), high)  # room for the words on the left
+    ax.set_xlim(low / (1.8 if _is_narrow(ax) else 1.25), high)  # room for the words on the left
     shares = {"idle workers": styles.IDLE, "slower or faster fetches": styles.SLOWER}
     keys = [Line2D([], [], color=colour, lw=6, label=words) for words, colour in shares.items()]
-    columns = 1 if _is_for_phone(ax) else 2
+    columns = 1 if _is_narrow(ax) else 2
     ax.legend(handles=keys, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, fontsize=9)
     labels = [f"{client}, {mode}: {_busy(results, client, mode)}" for client, mode in cells]
     return _in_rows(ax, labels, 1.5 + 0.45 * len(cells), _losses_title(losses))
@@ -738,7 +735,7 @@ def ways_today(results: RunResults, name: str, *, ax: Axes) -> Axes:
     _label_rows(ax, [way.words for way in own])
     _plain_ticks(ax.xaxis)
     title = f"{own[0].words}: {own[0].speed_up.shown} times as fast as the serial loop of {base}"
-    ax.set_title(_wrapped(title, NARROW_LINE) if _is_for_phone(ax) else title)
+    ax.set_title(_wrapped(title, NARROW_LINE) if _is_narrow(ax) else title)
     return ax
 
 
@@ -764,7 +761,7 @@ def browser_phases(results: RunResults, client: str, *, ax: Axes) -> Axes:
     starts = {mode: digits(seconds) for mode, seconds in begun.items() if seconds is not None}
     ax.set_title(_titled(client, "the start of the browser takes", starts, "s in"))
     ax.set(xlabel="seconds of a fetch, by phase (mean of the rounds)")
-    if not _is_for_phone(ax):
+    if not _is_narrow(ax):
         ax.set_xlim(0, ax.get_xlim()[1] * 1.2)
     return ax
 
@@ -784,7 +781,7 @@ def _name_phases(ax: Axes, place: int, phases: dict[str, float], narrow: float) 
         phase: f"{phase.removeprefix('browser_')} {digits(seconds)} s"
         for phase, seconds in phases.items()
     }
-    if _is_for_phone(ax):
+    if _is_narrow(ax):
         _note(ax, ", ".join(words.values()), (0, place + 0.3), (2, -2), ha="left", va="top", size=8)
         return
     left, aside = 0.0, []

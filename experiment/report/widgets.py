@@ -36,27 +36,27 @@ FIGURES: dict[str, Callable[..., Axes]] = {
 NO_RUN = "none"
 """The choice of no second run."""
 
-
-KEPT = 8
-"""Choices whose rows and pictures are kept: back and forth, and a page's, need no drawing."""
+KEPT = 16
+"""How many choices keep their rows and pictures: another page, or going back, draws nothing."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is chosen of a run that has one pool size and reuse: a client, modes, a round or all."""
+    """What is chosen: of a run's trials of one pool size and reuse, a client, modes and rounds."""
 
     run: RunResults
     client: str
     modes: tuple[str, ...]
-    round: int | None
+    round: int | None  # None: all
+    pool_size: int
 
     @cached_property
     def results(self) -> RunResults:
         """Return the complete rounds that were chosen, as the results of a run."""
-        cell = ["client", "mode", "pool_size", "round"]
-        complete = pd.MultiIndex.from_frame(self._own(self.run.rounds)[cell])
+        place = ["mode", "round"]
+        complete = pd.MultiIndex.from_frame(self._own(self.run.rounds)[place])
         fetches, trials = (
-            rows[pd.MultiIndex.from_frame(rows[cell]).isin(complete)]
+            rows[pd.MultiIndex.from_frame(rows[place]).isin(complete)]
             for rows in map(self._own, (self.run.fetches, self.run.trials))
         )
         return replace(self.run, fetches=fetches, trials=trials)
@@ -67,11 +67,16 @@ class Choice:
         return rows[is_own]
 
     @cached_property
-    def trials(self) -> dict[str, pd.DataFrame]:
-        """Return the fetches of a trial in each mode, by its name; of all rounds a typical one."""
+    def round_of_trials(self) -> int:
+        """Return the round that is chosen, of all a typical one; 0 where there is none."""
         rounds = self._own(self.run.rounds)
         typical = (summary.typical_round(rounds, self.client, mode) for mode in self.modes)
-        number = self.round or next(filter(None, typical), 0)
+        return self.round or next(filter(None, typical), 0)
+
+    @cached_property
+    def trials(self) -> dict[str, pd.DataFrame]:
+        """Return the fetches of a trial in each mode, by its name."""
+        rounds, number = self._own(self.run.rounds), self.round_of_trials
         measured = set(rounds.loc[rounds["round"] == number, "mode"])
         return {
             f"{mode}, round {number}": figures.fetches_of_trial(self.run, self.client, mode, number)
@@ -84,12 +89,19 @@ class Choice:
         if FIGURES[name].__module__ == explored.__name__:
             has_rows = len(self.results.complete_fetches) > 0
             one = [(self.results, self.client)]
-            return figures.panels(FIGURES[name], one, 1, for_phone=is_narrow) if has_rows else None
+            return figures.panels(FIGURES[name], one, 1, is_narrow=is_narrow) if has_rows else None
         if FIGURES[name] is not figures.swim_lanes:
-            return figures.drawn(FIGURES[name], self.results, for_phone=is_narrow)
+            return figures.drawn(FIGURES[name], self.results, is_narrow=is_narrow)
         lanes = [(self.run.study, fetches) for fetches in self.trials.values()]
         draw = figures.lanes_of_trial
-        return figures.panels(draw, lanes, 2, for_phone=is_narrow) if lanes else None
+        return figures.panels(draw, lanes, 2, is_narrow=is_narrow) if lanes else None
+
+    def heading(self, name: str) -> str:
+        """Return the run, the rounds, the pool size and reuse that the figure of a name shows."""
+        number = self.round_of_trials if FIGURES[name] is figures.swim_lanes else self.round
+        rounds = f"round {number}" if number else "all rounds"
+        [reuse] = self.run.study.reuse
+        return f"{self.run.name}: {rounds}, pools of {self.pool_size}, reuse {reuse}"
 
     def of_page(self, page: int) -> pd.DataFrame:
         """Return what became of a page in each mode: a column a trial."""
@@ -152,6 +164,9 @@ class Explorer:
         self.page.layout.width = "40em"
         self.picture, self.beside, self.fetch = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self._load = cache(load)
+        self._of_size = lru_cache(KEPT)(_of_size_and_reuse)
+        self._choice = lru_cache(KEPT)(Choice)
+        self._pictured = lru_cache(KEPT)(_pictured)
         self._is_offering = False
         self.offer()
         self.run.observe(self.offer, "value")
@@ -183,12 +198,14 @@ class Explorer:
     def _choice_in(self, run: RunResults) -> Choice:
         """Return what the widgets say in a run, as far as that has it."""
         study = run.study
+        modes = tuple(mode for mode in self.modes.value if mode in study.modes)
         client = self.client.value if self.client.value in study.clients else study.clients[0]
         size = self.pool_size.value if self.pool_size.value in study.sizes else study.sizes[0]
         reuse = self.reuse.value if self.reuse.value in study.reuse else study.reuse[0]
-        number = int(self.round.value) if self.round.value != ALL_ROUNDS else None
-        number = number if number in set(run.rounds["round"]) else None
-        return _choice(_of_way(run, size, reuse), client, self.modes.value, number)
+        of_size = self._of_size(run, size, reuse)
+        measured = of_size.rounds.loc[of_size.rounds["client"] == client, "round"]
+        number = int(self.round.value) if self.round.value in set(map(str, measured)) else None
+        return self._choice(of_size, client, modes, number, size)
 
     def offer(self, _change: Any = None) -> None:
         """Offer what the chosen run has, or say why it cannot be read."""
@@ -215,9 +232,8 @@ class Explorer:
         if self._is_offering:
             return
         choice, has_other = self.choice, self.other.value != NO_RUN
-        self.picture.value, self.beside.value = self._drawn(choice, is_narrow=has_other), ""
-        if has_other:
-            self.beside.value = self._drawn_beside()
+        self.picture.value = self._drawn(choice, is_narrow=has_other)
+        self.beside.value = self._drawn_beside() if has_other else ""
         with pd.option_context("display.max_colwidth", None, "display.html.use_mathjax", False):
             self.fetch.value = choice.of_page(self.page.value).to_html(border=0)
 
@@ -230,10 +246,10 @@ class Explorer:
         return self._drawn(other, is_narrow=True)
 
     def _drawn(self, choice: Choice, *, is_narrow: bool) -> str:
-        """Return the chosen figure of a run as HTML, a narrow one below its name."""
-        name, rounds = self.figure.value, f"round {choice.round}" if choice.round else "all rounds"
-        heading = f"<b>{markup.escape(choice.run.name)}</b>, {rounds}" if is_narrow else ""
-        figure, picture = _pictured(choice, name, is_narrow=is_narrow)
+        """Return the chosen figure of a run as HTML, below what it shows."""
+        name = self.figure.value
+        heading = f"<b>{markup.escape(choice.heading(name))}</b>"
+        figure, picture = self._pictured(choice, name, is_narrow=is_narrow)
         if figure is None:
             return f"{heading}<p>There is nothing to draw here.</p>"
         if FIGURES[name] is figures.swim_lanes:
@@ -242,21 +258,16 @@ class Explorer:
         return f'{heading}<div style="position: relative; {width}">{picture}</div>'
 
 
-_choice = lru_cache(KEPT)(Choice)
-
-
-@lru_cache(KEPT)
-def _of_way(run: RunResults, pool_size: int, reuse: Reuse) -> RunResults:
+def _of_size_and_reuse(run: RunResults, pool_size: int, reuse: Reuse) -> RunResults:
     """Return the trials of a sweep that have one pool size and reuse, as the results of a run."""
-    study = run.study
-    if len(study.sizes) == len(study.reuse) == 1:
+    if len(run.study.sizes) == len(run.study.reuse) == 1:
         return run
-    of_way = run.run.model_copy(update={"study": study.model_copy(update={"reuse": (reuse,)})})
+    study = run.study.model_copy(update={"reuse": (reuse,)})
     fetches, trials = (summary.of_size(rows, pool_size) for rows in (run.fetches, run.trials))
-    return replace(run, run=of_way, fetches=fetches, trials=trials)
+    record = run.run.model_copy(update={"study": study})
+    return replace(run, run=record, fetches=fetches, trials=trials)
 
 
-@lru_cache(KEPT)
 def _pictured(choice: Choice, name: str, *, is_narrow: bool) -> tuple[Figure | None, str]:
     """Return a figure, laid out, and an image element that holds it; None and "" if it is empty."""
     figure = choice.drawn(name, is_narrow=is_narrow)
