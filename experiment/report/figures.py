@@ -55,6 +55,9 @@ IDEAL, GREY = "#999999", "#595959"
 WIDE, NARROW = 10.0, 5.0
 """The widths of a figure (inches), and of one for phones, whose panels are below each other."""
 
+PRINT_DPI = 200
+"""Dots per inch of a saved figure, which is sharp in print."""
+
 PHONE_DPI = 140
 """Dots per inch of a figure for phones, which show its width in 360 points or so."""
 
@@ -122,8 +125,7 @@ def show(
     if figure is None or narrow is None:
         return None
     folder, name = PROJECT / "figures" / results.name, draw.__name__.replace("_", "-")
-    drawing = _numbered(_encoded(figure, format="svg", metadata={"Date": None}))
-    picture = _encoded(figure, format="png")
+    drawing, picture = _svg(figure), png(figure, PRINT_DPI)
     with writing("figures", folder):
         folder.mkdir(parents=True, exist_ok=True)
         for numbered in folder.glob(f"[0-9]*-{name}.*"):  # by another version
@@ -234,17 +236,16 @@ def png(figure: Figure, dpi: int) -> bytes:
     return target.getvalue()
 
 
-def _encoded(figure: Figure, **how: Any) -> bytes:
+def _svg(figure: Figure) -> bytes:
+    """Return a figure as an SVG, the same on every machine.
+
+    Identifiers are numbered: they are hashes of floats, which differ between machines.
+    """
     target = io.BytesIO()
     with style.context(STYLE, after_reset=True):
-        figure.savefig(target, **how)
-    return target.getvalue()
-
-
-def _numbered(drawing: bytes) -> bytes:
-    """Number the identifiers of an SVG, which are hashes of floats and differ between machines."""
+        figure.savefig(target, format="svg", metadata={"Date": None})
     numbers: defaultdict[bytes, int] = defaultdict(itertools.count(1).__next__)
-    identifiers = rb'(id="|#)([A-Za-z][0-9a-f]{10})\b'
+    identifiers, drawing = rb'(id="|#)([A-Za-z][0-9a-f]{10})\b', target.getvalue()
     return re.sub(identifiers, lambda found: b"%bn%d" % (found[1], numbers[found[2]]), drawing)
 
 

@@ -1,5 +1,7 @@
 """Make text from data safe for a page, in Markdown and in HTML; fold parts of a page."""
 
+from base64 import b64encode
+
 import pandas as pd
 
 DOLLAR = '<span class="tex2jax_ignore mathjax_ignore">&#36;</span>'
@@ -13,6 +15,12 @@ def escape(text: str) -> str:
     between tags, not into attributes, and not between backticks: there write `<code>` instead.
     """
     return "".join(map(_escaped, text))
+
+
+def image(png: bytes, alt: str, style: str) -> str:
+    """Return an image element that holds its data."""
+    encoded = b64encode(png).decode()
+    return f'<img alt="{alt}" style="{style}" src="data:image/png;base64,{encoded}">'
 
 
 def folded(words: str, html: str) -> str:

@@ -1,7 +1,6 @@
 """Write what a run says of functions of the user's, without a word about the article."""
 
 import itertools
-from base64 import b64encode
 from dataclasses import dataclass
 
 import pandas as pd
@@ -168,6 +167,5 @@ def _picture(results: RunResults) -> str:
     figure = figures.drawn(figures.swim_lanes, results)
     if figure is None:
         return ""
-    encoded = b64encode(figures.png(figure, 100)).decode()
     alt = "What each worker did when, by mode"
-    return f'<img alt="{alt}" style="max-width: 100%" src="data:image/png;base64,{encoded}">'
+    return markup.image(figures.png(figure, 100), alt, "max-width: 100%")

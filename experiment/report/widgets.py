@@ -1,6 +1,5 @@
 """Choose with widgets what is drawn, for notebooks/explore.ipynb."""
 
-import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
@@ -51,10 +50,15 @@ class Choice:
     pool_size: int
 
     @cached_property
+    def rounds(self) -> pd.DataFrame:
+        """Return the complete rounds that were chosen."""
+        return self._own(self.run.rounds)
+
+    @cached_property
     def results(self) -> RunResults:
         """Return the complete rounds that were chosen, as the results of a run."""
         place = ["mode", "round"]
-        complete = pd.MultiIndex.from_frame(self._own(self.run.rounds)[place])
+        complete = pd.MultiIndex.from_frame(self.rounds[place])
         fetches, trials = (
             rows[pd.MultiIndex.from_frame(rows[place]).isin(complete)]
             for rows in map(self._own, (self.run.fetches, self.run.trials))
@@ -69,15 +73,14 @@ class Choice:
     @cached_property
     def round_of_trials(self) -> int:
         """Return the round that is chosen, of all a typical one; 0 where there is none."""
-        rounds = self._own(self.run.rounds)
-        typical = (summary.typical_round(rounds, self.client, mode) for mode in self.modes)
+        typical = (summary.typical_round(self.rounds, self.client, mode) for mode in self.modes)
         return self.round or next(filter(None, typical), 0)
 
     @cached_property
     def trials(self) -> dict[str, pd.DataFrame]:
         """Return the fetches of a trial in each mode, by its name."""
-        rounds, number = self._own(self.run.rounds), self.round_of_trials
-        measured = set(rounds.loc[rounds["round"] == number, "mode"])
+        number = self.round_of_trials
+        measured = set(self.rounds.loc[self.rounds["round"] == number, "mode"])
         return {
             f"{mode}, round {number}": figures.fetches_of_trial(self.run, self.client, mode, number)
             for mode in self.modes
@@ -199,9 +202,9 @@ class Explorer:
         """Return what the widgets say in a run, as far as that has it."""
         study = run.study
         modes = tuple(mode for mode in self.modes.value if mode in study.modes)
-        client = self.client.value if self.client.value in study.clients else study.clients[0]
-        size = self.pool_size.value if self.pool_size.value in study.sizes else study.sizes[0]
-        reuse = self.reuse.value if self.reuse.value in study.reuse else study.reuse[0]
+        client = _or_first(self.client.value, study.clients)
+        size = _or_first(self.pool_size.value, study.sizes)
+        reuse = _or_first(self.reuse.value, study.reuse)
         of_size = self._of_size(run, size, reuse)
         measured = of_size.rounds.loc[of_size.rounds["client"] == client, "round"]
         number = int(self.round.value) if self.round.value in set(map(str, measured)) else None
@@ -258,6 +261,11 @@ class Explorer:
         return f'{heading}<div style="position: relative; {width}">{picture}</div>'
 
 
+def _or_first(value: Any, values: Sequence[Any]) -> Any:
+    """Return a value that is one of some, else the first of them."""
+    return value if value in values else values[0]
+
+
 def _of_size_and_reuse(run: RunResults, pool_size: int, reuse: Reuse) -> RunResults:
     """Return the trials of a sweep that have one pool size and reuse, as the results of a run."""
     if len(run.study.sizes) == len(run.study.reuse) == 1:
@@ -273,10 +281,8 @@ def _pictured(choice: Choice, name: str, *, is_narrow: bool) -> tuple[Figure | N
     figure = choice.drawn(name, is_narrow=is_narrow)
     if figure is None:
         return None, ""
-    encoded = base64.b64encode(figures.png(figure, DPI)).decode()
     alt = f"{name}, {choice.client}, {headline.joined(choice.modes)}"
-    style = "display: block; width: 100%"
-    return figure, f'<img alt="{alt}" style="{style}" src="data:image/png;base64,{encoded}">'
+    return figure, markup.image(figures.png(figure, DPI), alt, "display: block; width: 100%")
 
 
 def _told(mistake: UserError) -> str:
